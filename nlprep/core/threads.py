@@ -1,0 +1,42 @@
+"""How many threads to use, and holding libraries to it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from nlprep.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def available_threads() -> int:
+    """Processors this process may run on; containers and ``taskset`` are respected."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def resolve_threads(threads: int | None) -> int:
+    """``threads``, or every available processor if it is None.
+
+    Raises:
+        OptionError: Fewer than one.
+    """
+    if threads is None:
+        return available_threads()
+    if threads < 1:
+        raise OptionError(f"threads = {threads}: give at least 1, or leave it out to use every processor")
+    return threads
+
+
+@contextmanager
+def blas_threads(threads: int | None) -> Iterator[int]:
+    """Hold NumPy's matrix products to ``threads`` (every processor if None) inside the block."""
+    from threadpoolctl import threadpool_limits
+
+    resolved = resolve_threads(threads)
+    with threadpool_limits(limits=resolved, user_api="blas"):
+        yield resolved

@@ -1,0 +1,36 @@
+"""Shared fixtures: small corpora, and the real data where it is at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Nothing in the tests may reach for a network.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data beside the checkout; tests that ask for it are skipped where it is not."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real data (../shared/data) is not beside this checkout")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def topic_sentences() -> list[list[str]]:
+    """Sentences of two topics that share no words but a few function words; words of a topic belong together."""
+    generator = np.random.default_rng(7)
+    sentences = []
+    for number in range(3000):
+        topic = "ab"[number % 2]
+        words = [f"{topic}{k}" for k in generator.integers(0, 20, size=10)]
+        words[::4] = [f"the{k}" for k in generator.integers(0, 3, size=3)]
+        sentences.append(words)
+    return sentences
