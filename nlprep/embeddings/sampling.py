@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TWO_TO_32 = 2**32
+HELD_OUT_EPOCH = TWO_TO_32 - 1
+"""The epoch whose draws are the held-out examples; no training gets that far."""
+
+
+def epoch_key(seed: int, epoch: int) -> np.uint64:
+    """What mixes seed and epoch into every draw; draws of different keys have nothing to do with each other."""
+    key: np.uint64 = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]
+    return key
 
 
 def keep_probabilities(counts: NDArray[np.int64], subsample: float) -> NDArray[np.float64]:

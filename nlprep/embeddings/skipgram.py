@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 STATE_KIND = "skipgram-state"
 
 _CHUNK_TOKENS = 1 << 14
-_CHUNKS_PER_ROUND = 64
+_CHUNKS_PER_ROUND = 16
 _HELD_OUT_SPAN = 256
 _MOST_HELD_OUT_SPANS = 40
 _LOSS_REPORTS = 10
@@ -192,6 +192,7 @@ def train_skipgram(
     threads: int | None = None,
     state: str | os.PathLike[str] | None = None,
     save_every: float = 300.0,
+    keep_state: bool = False,
     progress: Progress = SILENT,
 ) -> SkipGramResult:
     """Train word vectors on a corpus.
@@ -206,6 +207,7 @@ def train_skipgram(
         state: A directory to save the state in, on Ctrl-C and every ``save_every`` seconds, and to go on from when
             it holds one. It is removed when training ends well.
         save_every: Seconds between saved states.
+        keep_state: Leave the last saved state when training ends, for a caller who has yet to write the vectors.
         progress: Gets tokens, with words per second and the held-out loss.
 
     Returns:
@@ -236,7 +238,7 @@ def train_skipgram(
             if time.monotonic() - saved > save_every:
                 run.save()
                 saved = time.monotonic()
-        return run.finish()
+        return run.finish(keep_state=keep_state)
 
 
 class _Run:
@@ -327,7 +329,7 @@ class _Run:
                 )
             self.losses.append(HeldOutLoss(self.tokens, loss))
 
-    def finish(self) -> SkipGramResult:
+    def finish(self, *, keep_state: bool) -> SkipGramResult:
         seconds = time.perf_counter() - self._began
         inputs = np.ascontiguousarray(self._engine.parameters().inputs)
         if not np.isfinite(inputs).all():
@@ -335,7 +337,7 @@ class _Run:
                 f"the vectors are no longer finite: lower the learning rate (it was {self.config.learning_rate:g})"
             )
         vectors = WordVectors(self.corpus.vocabulary.words, inputs)
-        if self.state is not None:
+        if self.state is not None and not keep_state:
             shutil.rmtree(self.state, ignore_errors=True)
         return SkipGramResult(vectors, self.losses, self.tokens - self._tokens_at_start, seconds)
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlprep.embeddings.sampling import AliasTable, as_thresholds, keep_probabilities, noise_weights
+from nlprep.embeddings.sampling import (
+    HELD_OUT_EPOCH,
+    AliasTable,
+    as_thresholds,
+    epoch_key,
+    keep_probabilities,
+    noise_weights,
+)
 from nlprep.embeddings.simd_kernel import LANES
 from nlprep.embeddings.skipgram import Parameters
 from nlprep.embeddings.skipgram_kernel import list_examples, train_range
@@ -19,7 +26,6 @@ if TYPE_CHECKING:
     from nlprep.embeddings.skipgram import Chunk, SkipGramConfig
 
 _CACHE_LINE_FLOATS = 16
-_HELD_OUT_EPOCH = 2**32 - 1
 
 
 class CompiledEngine:
@@ -60,9 +66,6 @@ class CompiledEngine:
         flat.reshape(rows + 1, self._stride)[:rows, :dimension] = matrix
         return flat
 
-    def _key(self, epoch: int) -> np.uint64:
-        return np.random.SeedSequence([self._config.seed, epoch]).generate_state(1, np.uint64)[0]  # type: ignore[no-any-return]
-
     def _train_chunk(self, first: int, last: int, epoch: int, rate_first: float, rate_last: float) -> None:
         train_range(
             self._ids,
@@ -72,7 +75,7 @@ class CompiledEngine:
             last,
             self._config.window,
             self._config.negatives,
-            self._key(epoch),
+            epoch_key(self._config.seed, epoch),
             rate_first,
             rate_last,
             self._keep,
@@ -117,7 +120,7 @@ class CompiledEngine:
                 end,
                 self._config.window,
                 self._config.negatives,
-                self._key(_HELD_OUT_EPOCH),
+                epoch_key(self._config.seed, HELD_OUT_EPOCH),
                 self._keep,
                 self._negatives.thresholds,
                 self._negatives.aliases,

@@ -18,8 +18,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
+from nlprep.embeddings.compilation import compiled
 from nlprep.embeddings.simd_kernel import (
     LANES,
     load,
@@ -51,7 +51,7 @@ _U27, _U30, _U31, _U32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(
 _LOW = np.uint64(0xFFFFFFFF)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _mix(z: np.uint64) -> np.uint64:
     """The output function of splitmix64 (Steele, Lea & Flood 2014)."""
     z = (z ^ (z >> _U30)) * _MIX_1
@@ -59,13 +59,13 @@ def _mix(z: np.uint64) -> np.uint64:
     return z ^ (z >> _U31)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _survives(key: np.uint64, position: int, threshold: np.uint32) -> bool:
     """Whether the word at ``position`` is kept by sub-sampling; ``threshold`` is its probability times 2^32."""
     return (_mix(key ^ (np.uint64(position) * _KEEP_SALT)) >> _U32) <= np.uint64(threshold)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def keep_range(
     ids: NDArray[np.int32],
     start: int,
@@ -113,7 +113,7 @@ def keep_range(
     return count, before, inside
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _draw_window(key: np.uint64, position: int, window: int) -> tuple[np.uint64, int]:
     """The random state of a centre word and its window width, uniform in 1..window."""
     state = _mix(key ^ (np.uint64(position) * _DRAW_SALT)) + _STEP
@@ -121,7 +121,7 @@ def _draw_window(key: np.uint64, position: int, window: int) -> tuple[np.uint64,
     return state, 1 + np.int64((draw * np.uint64(window)) >> _U32)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _draw_negative(
     state: np.uint64, alias_threshold: NDArray[np.uint32], alias_word: NDArray[np.int32]
 ) -> tuple[np.uint64, int]:
@@ -134,7 +134,7 @@ def _draw_negative(
     return state, column
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _update_pair(
     inputs: NDArray[np.float32],
     outputs: NDArray[np.float32],
@@ -213,7 +213,7 @@ def _update_pair(
         store(inputs, context_b + j, new_y)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def train_range(
     ids: NDArray[np.int32],
     bounds: NDArray[np.int64],
@@ -297,7 +297,7 @@ def train_range(
                     _update_pair(inputs, outputs, context_a, context_b, rows, tile, stride, labels, rates, rates_b)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def list_examples(
     ids: NDArray[np.int32],
     start: int,

@@ -12,7 +12,7 @@ import torch
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.corpus import EncodedCorpus, encode_corpus
 from nlprep.embeddings import skipgram
-from nlprep.embeddings.sampling import AliasTable, as_thresholds, keep_probabilities, noise_weights
+from nlprep.embeddings.sampling import AliasTable, as_thresholds, epoch_key, keep_probabilities, noise_weights
 from nlprep.embeddings.skipgram import (
     Parameters,
     SkipGramConfig,
@@ -69,7 +69,7 @@ def test_training_is_gradient_descent_on_the_stated_loss(tmp_path: Path, negativ
     start.inputs[:] *= 20
     engine = CompiledEngine(corpus, config, np.asarray(corpus.offsets), 1, start)
     inputs, outputs = (torch.tensor(m, dtype=torch.float64) for m in (start.inputs, start.outputs))
-    key = engine._key(0)
+    key = epoch_key(config.seed, 0)
     num_trained = 2
     for s in range(num_trained):
         contexts = np.empty(1000, np.int32)
