@@ -1,0 +1,74 @@
+"""How every benchmark measures and reports: medians, a table for people, one JSON line per claim."""
+
+from __future__ import annotations
+
+import gc
+import json
+import platform
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+def time_call(function: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of wall clock that one call takes, and what it returns."""
+    gc.collect()
+    start = time.perf_counter()
+    result = function()
+    return time.perf_counter() - start, result
+
+
+def time_in_turn(contenders: Mapping[str, Callable[[], Any]], *, repeats: int) -> dict[str, list[float]]:
+    """Seconds of every repeat of every contender.
+
+    Contenders take turns, so that a machine that slows down for a while slows all of them.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, function in contenders.items():
+            elapsed, _result = time_call(function)
+            seconds[name].append(elapsed)
+    return seconds
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under a header, the first column to the left and the others to the right."""
+    cells = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    print(title)
+    for number, row in enumerate(cells):
+        parts = [row[0].ljust(widths[0])]
+        parts += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        print("  " + "  ".join(parts).rstrip())
+        if number == 0:
+            print("  " + "  ".join("-" * width for width in widths))
+    print(flush=True)
+
+
+def median(values: Sequence[float]) -> float:
+    """The median of the repeats."""
+    return statistics.median(values)
+
+
+def print_claim(claim: str, *, peer: str, ratio: float, quality: Mapping[str, Any], **more: object) -> None:
+    """Print the one JSON line of a claim; call it last.
+
+    Args:
+        claim: What is compared and its unit, such as ``skipgram words/s``.
+        peer: Who we are compared with, and its version.
+        ratio: How many times better we are than the peer.
+        quality: Numbers that show that the answer is as good.
+        more: Anything else worth keeping: seconds, sizes, settings.
+    """
+    line = {"claim": claim, "peer": peer, "ratio": round(ratio, 2), "quality": dict(quality), **more}
+    print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+def describe_machine() -> str:
+    """One line on where the figures were taken."""
+    from nlprep.core.threads import available_threads
+
+    return f"{platform.machine()}, {available_threads()} processors, Python {platform.python_version()}"
