@@ -28,7 +28,7 @@ _HOMES = {
     "EncodedCorpus": "nlprep.corpus",
     "Lexicon": "nlprep.translation.lexicon",
     "NlprepError": "nlprep.core.errors",
-    "SkipGramConfig": "nlprep.embeddings.skipgram",
+    "SkipGramConfig": "nlprep.embeddings.skipgram.model",
     "TranslationIndex": "nlprep.translation.retrieval",
     "WordVectors": "nlprep.embeddings.word_vectors",
     "align": "nlprep.translation.alignment",
@@ -36,10 +36,10 @@ _HOMES = {
     "evaluate_translation": "nlprep.translation.evaluation",
     "read_lexicon": "nlprep.translation.lexicon",
     "read_sentences": "nlprep.corpus",
-    "read_vectors": "nlprep.embeddings.vector_files",
+    "read_vectors": "nlprep.embeddings.vector_files.formats",
     "tokenize": "nlprep.corpus",
-    "train_skipgram": "nlprep.embeddings.skipgram",
-    "write_vectors": "nlprep.embeddings.vector_files",
+    "train_skipgram": "nlprep.embeddings.skipgram.training",
+    "write_vectors": "nlprep.embeddings.vector_files.formats",
 }
 
 __all__ = [

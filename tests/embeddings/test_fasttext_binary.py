@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlprep.core.errors import FileError
-from nlprep.embeddings.fasttext_binary import MAGIC
 from nlprep.embeddings.vector_files import VectorFileWarning, read_vectors
+from nlprep.embeddings.vector_files.fasttext_binary import MAGIC
 from nlprep.embeddings.word_vectors import WordVectors
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlprep.embeddings.sampling import TWO_TO_32, AliasTable, as_thresholds, keep_probabilities, noise_weights
+from nlprep.embeddings.skipgram.sampling import TWO_TO_32, AliasTable, as_thresholds, keep_probabilities, noise_weights
 
 
 @given(st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=60))

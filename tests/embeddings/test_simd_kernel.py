@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from nlprep.embeddings import simd_kernel as simd
-from nlprep.embeddings.simd_kernel import (
+from nlprep.embeddings.skipgram import simd_kernel as simd
+from nlprep.embeddings.skipgram.simd_kernel import (
     LANES,
     load,
     multiply,

@@ -11,17 +11,11 @@ import torch
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.corpus import EncodedCorpus, encode_corpus
-from nlprep.embeddings import skipgram
-from nlprep.embeddings.sampling import AliasTable, as_thresholds, epoch_key, keep_probabilities, noise_weights
-from nlprep.embeddings.skipgram import (
-    Parameters,
-    SkipGramConfig,
-    example_loss,
-    initial_parameters,
-    train_skipgram,
-)
-from nlprep.embeddings.skipgram_compiled import CompiledEngine
-from nlprep.embeddings.skipgram_kernel import keep_range, list_examples
+from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram, training
+from nlprep.embeddings.skipgram.compiled_engine import CompiledEngine
+from nlprep.embeddings.skipgram.model import Parameters, example_loss, initial_parameters
+from nlprep.embeddings.skipgram.sampling import AliasTable, as_thresholds, epoch_key, keep_probabilities, noise_weights
+from nlprep.embeddings.skipgram.skipgram_kernel import keep_range, list_examples
 
 SMALL = {"dimension": 20, "window": 3, "epochs": 2, "subsample": 1e-2, "held_out": 0.01}
 
@@ -33,8 +27,8 @@ def corpus(tmp_path: Path, topic_sentences: list[list[str]]) -> EncodedCorpus:
 
 @pytest.fixture
 def short_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(skipgram, "_CHUNK_TOKENS", 1000)
-    monkeypatch.setattr(skipgram, "_CHUNKS_PER_ROUND", 4)
+    monkeypatch.setattr(training, "_CHUNK_TOKENS", 1000)
+    monkeypatch.setattr(training, "_CHUNKS_PER_ROUND", 4)
 
 
 def _autograd_step(
@@ -175,7 +169,7 @@ def test_it_learns_and_threads_agree(corpus: EncodedCorpus) -> None:
 
 
 def test_held_out_text_is_not_trained_on_and_all_else_is(corpus: EncodedCorpus) -> None:
-    plan = skipgram._plan(corpus, SkipGramConfig(**SMALL))
+    plan = training._plan(corpus, SkipGramConfig(**SMALL))
     seen = np.zeros(corpus.num_tokens, int)
     for first, last in [*zip(plan.firsts, plan.lasts, strict=True), *plan.spans]:
         seen[first:last] += 1
@@ -183,7 +177,7 @@ def test_held_out_text_is_not_trained_on_and_all_else_is(corpus: EncodedCorpus) 
     assert sum(last - first for first, last in plan.spans) == pytest.approx(corpus.num_tokens * 0.01, rel=0.2)
     # No window reaches from trained text into a held-out span: its edges are edges of sentences.
     assert set(np.array(plan.spans).ravel().tolist()) <= set(plan.bounds.tolist())
-    without = skipgram._plan(corpus, SkipGramConfig(**SMALL | {"held_out": 0.0}))
+    without = training._plan(corpus, SkipGramConfig(**SMALL | {"held_out": 0.0}))
     assert without.spans == []
     assert without.tokens_per_epoch == corpus.num_tokens
 
@@ -196,15 +190,15 @@ def test_an_interrupted_run_goes_on_to_the_same_vectors(
     whole = train_skipgram(corpus, config, threads=1)
     state = tmp_path / "state"
     rounds = []
-    advance = skipgram._Run.advance
+    advance = training._Run.advance
 
-    def press_ctrl_c(run: skipgram._Run, task: object) -> None:
+    def press_ctrl_c(run: training._Run, task: object) -> None:
         rounds.append(run.chunk)
         if len(rounds) in (3, 11):
             os.kill(os.getpid(), signal.SIGINT)
         advance(run, task)
 
-    monkeypatch.setattr(skipgram._Run, "advance", press_ctrl_c)
+    monkeypatch.setattr(training._Run, "advance", press_ctrl_c)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             train_skipgram(corpus, config, threads=1, state=state)
@@ -219,7 +213,7 @@ def test_an_interrupted_run_goes_on_to_the_same_vectors(
 @pytest.mark.usefixtures("short_chunks")
 def test_a_state_of_another_run_is_refused(corpus: EncodedCorpus, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    run = skipgram._Run(corpus, SkipGramConfig(**SMALL), skipgram._plan(corpus, SkipGramConfig(**SMALL)), 1, state)
+    run = training._Run(corpus, SkipGramConfig(**SMALL), training._plan(corpus, SkipGramConfig(**SMALL)), 1, state)
     run.save()
     with pytest.raises(NlprepError, match=r"state: was saved with window = 3, not 4: train with the settings"):
         train_skipgram(corpus, SkipGramConfig(**SMALL | {"window": 4}), state=state)

@@ -8,21 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-import nlprep.embeddings.skipgram_torch as engine_module
+import nlprep.embeddings.skipgram.torch_engine as engine_module
 from nlprep.core.errors import OptionError
 from nlprep.corpus import EncodedCorpus, encode_corpus, read_sentences
-from nlprep.embeddings import skipgram
-from nlprep.embeddings.sampling import HELD_OUT_EPOCH
-from nlprep.embeddings.skipgram import (
-    Chunk,
-    Parameters,
-    SkipGramConfig,
-    example_loss,
-    initial_parameters,
-    train_skipgram,
-)
-from nlprep.embeddings.skipgram_compiled import CompiledEngine
-from nlprep.embeddings.skipgram_torch import (
+from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram, training
+from nlprep.embeddings.skipgram.compiled_engine import CompiledEngine
+from nlprep.embeddings.skipgram.model import Chunk, Parameters, example_loss, initial_parameters
+from nlprep.embeddings.skipgram.sampling import HELD_OUT_EPOCH
+from nlprep.embeddings.skipgram.torch_engine import (
     Sampler,
     TorchEngine,
     default_num_centres,
@@ -243,7 +236,7 @@ def train_with(monkeypatch: pytest.MonkeyPatch, corpus: EncodedCorpus, config: S
         return TorchEngine(corpus, config, bounds, start, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(skipgram, "_build_engine", build)
+        patch.setattr(training, "_build_engine", build)
         return train_skipgram(corpus, config, threads=1)
 
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nlprep.embeddings import word2vec_text
-from nlprep.embeddings.text_format_kernel import BYTES_PER_NUMBER, format_rows
-from nlprep.embeddings.text_format_kernel import POWERS as FORMAT_POWERS
-from nlprep.embeddings.text_parse_kernel import POWERS, parse_lines
+from nlprep.embeddings.vector_files import word2vec_text
+from nlprep.embeddings.vector_files.text_format_kernel import BYTES_PER_NUMBER, format_rows
+from nlprep.embeddings.vector_files.text_format_kernel import POWERS as FORMAT_POWERS
+from nlprep.embeddings.vector_files.text_parse_kernel import POWERS, parse_lines
 
 
 def parse(line: bytes, dimension: int):

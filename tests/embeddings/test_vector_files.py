@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
-from nlprep.embeddings import word2vec_text
-from nlprep.embeddings.vector_files import VectorFileWarning, read_vectors, write_vectors
+from nlprep.embeddings.vector_files import VectorFileWarning, read_vectors, word2vec_text, write_vectors
 from nlprep.embeddings.word_vectors import WordVectors
 
 FORMATS = ["word2vec", "word2vec-binary", "artifact"]

@@ -1,13 +1,6 @@
-"""Skip-gram with negative sampling: word2vec (Mikolov et al. 2013), trained on an encoded corpus.
+"""A run of skip-gram training: what is trained when, held-out loss, progress, saved state.
 
-For a centre word o, a context word c within a window around it and K negatives n_k the loss is
-
-    -log sigmoid(v_c . u_o) - sum_k log sigmoid(-v_c . u_{n_k})
-
-with input vectors v (the result) and output vectors u. The window is drawn anew for every centre word, frequent
-words are sub-sampled away first, negatives come from the unigram distribution to the power 3/4, and the learning
-rate falls linearly. This module is the run around that: what is trained when, held-out loss, progress, saved state.
-The arithmetic is `skipgram_compiled` (processor threads) or `skipgram_torch` (a GPU).
+The arithmetic is an engine's: `compiled_engine` (processor threads) or `torch_engine` (a GPU).
 """
 
 from __future__ import annotations
@@ -18,16 +11,17 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nlprep.core.artifacts import read_artifact, write_artifact
-from nlprep.core.configuration import check, option, to_mapping
+from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError
 from nlprep.core.interrupts import deferred_interrupt
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import resolve_threads
+from nlprep.embeddings.skipgram.model import Chunk, Parameters, SkipGramConfig, example_loss, initial_parameters
 from nlprep.embeddings.word_vectors import WordVectors
 
 if TYPE_CHECKING:
@@ -37,6 +31,7 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress, Task
     from nlprep.corpus import EncodedCorpus
+    from nlprep.embeddings.skipgram.model import Engine
 
 STATE_KIND = "skipgram-state"
 
@@ -45,38 +40,6 @@ _CHUNKS_PER_ROUND = 16
 _HELD_OUT_SPAN = 256
 _MOST_HELD_OUT_SPANS = 40
 _LOSS_REPORTS = 10
-_LOSS_BLOCK = 4096
-
-
-@dataclass(frozen=True, kw_only=True)
-class SkipGramConfig:
-    """Settings of skip-gram training.
-
-    Raises:
-        OptionError: A value out of range.
-    """
-
-    dimension: int = option(300, "numbers in a word vector", minimum=1, maximum=10_000)
-    window: int = option(5, "greatest distance of a context word", minimum=1, maximum=1000)
-    negatives: int = option(5, "negative samples per centre word", minimum=1, maximum=1000)
-    epochs: int = option(5, "passes over the corpus", minimum=1)
-    subsample: float = option(1e-4, "sub-sampling threshold of frequent words; 0 turns it off", minimum=0, maximum=1)
-    learning_rate: float = option(0.025, "learning rate at the start", above=0, maximum=10)
-    min_learning_rate: float = option(1e-4, "learning rate at the end", minimum=0, maximum=10)
-    negative_exponent: float = option(0.75, "power of the word counts that negatives follow", minimum=0, maximum=2)
-    held_out: float = option(
-        0.001, "share of the text kept back to report the loss on; 0 for none", minimum=0, maximum=0.5
-    )
-    seed: int = option(1, "seed of every random choice", minimum=0, maximum=2**63 - 1)
-    device: str = option("cpu", "where to train: cpu, or a torch device such as cuda")
-
-    def __post_init__(self) -> None:
-        check(self)
-        if self.min_learning_rate > self.learning_rate:
-            raise NlprepError(
-                f"min_learning_rate = {self.min_learning_rate:g} is above learning_rate = {self.learning_rate:g}: "
-                "the rate falls from the one to the other"
-            )
 
 
 @dataclass(frozen=True)
@@ -112,37 +75,6 @@ class SkipGramResult:
     def words_per_second(self) -> float:
         """Tokens trained on each second."""
         return self.tokens / self.seconds if self.seconds else 0.0
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A range of tokens to train on at a learning rate that falls from ``rate_first`` to ``rate_last``."""
-
-    first: int
-    last: int
-    rate_first: float
-    rate_last: float
-
-
-@dataclass
-class Parameters:
-    """The two matrices being trained, (num_words, dimension) float32; engines may hold views of padded storage."""
-
-    inputs: NDArray[np.float32]
-    outputs: NDArray[np.float32]
-
-
-class Engine(Protocol):
-    """Whoever does the arithmetic."""
-
-    def train(self, chunks: list[Chunk], epoch: int) -> None:
-        """Train on chunks of the corpus; returns when all are done."""
-
-    def parameters(self) -> Parameters:
-        """The matrices as they are now, in host memory."""
-
-    def examples(self, first: int, last: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The examples of a held-out range: contexts (e,) and outputs (e, 1 + negatives), -1 where void."""
 
 
 @dataclass
@@ -394,45 +326,12 @@ def _build_engine(
         parameters = initial_parameters(len(corpus.vocabulary), config)
     # Each engine brings a compiler or torch along: only the one asked for is imported.
     if config.device == "cpu":
-        from nlprep.embeddings.skipgram_compiled import CompiledEngine
+        from nlprep.embeddings.skipgram.compiled_engine import CompiledEngine
 
         return CompiledEngine(corpus, config, bounds, threads, parameters)
-    from nlprep.embeddings.skipgram_torch import TorchEngine
+    from nlprep.embeddings.skipgram.torch_engine import TorchEngine
 
     return TorchEngine(corpus, config, bounds, parameters)
-
-
-def initial_parameters(num_words: int, config: SkipGramConfig) -> Parameters:
-    """Where word2vec starts: inputs uniform in [-0.5 / d, 0.5 / d), outputs zero."""
-    generator = np.random.default_rng(config.seed)
-    inputs = generator.random((num_words, config.dimension), dtype=np.float32)
-    inputs -= 0.5
-    inputs /= config.dimension
-    return Parameters(inputs, np.zeros((num_words, config.dimension), np.float32))
-
-
-def example_loss(parameters: Parameters, contexts: NDArray[np.int32], outputs: NDArray[np.int32]) -> float:
-    """Mean skip-gram loss of examples, in nats.
-
-    Args:
-        parameters: The matrices.
-        contexts: (e,) word ids.
-        outputs: (e, 1 + negatives) word ids, the centre word first; -1 counts for nothing.
-
-    Returns:
-        The mean over examples of ``-log sigmoid(v . u_0) - sum_k log sigmoid(-v . u_k)``.
-    """
-    total = 0.0
-    for start in range(0, len(contexts), _LOSS_BLOCK):
-        block = outputs[start : start + _LOSS_BLOCK]
-        inputs = parameters.inputs[contexts[start : start + _LOSS_BLOCK]]
-        scores = np.matmul(parameters.outputs[block], inputs[:, :, None])[:, :, 0].astype(np.float64)
-        scores[:, 0] *= -1
-        # Vectors that have run away give infinities here; the caller looks at the sum.
-        with np.errstate(invalid="ignore", over="ignore"):
-            losses = np.logaddexp(0.0, scores)
-        total += float(losses[block >= 0].sum())
-    return total / max(1, len(contexts))
 
 
 def _fingerprint(corpus: EncodedCorpus) -> str:

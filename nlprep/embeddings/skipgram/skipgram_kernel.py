@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nlprep.embeddings.compilation import compiled
-from nlprep.embeddings.simd_kernel import (
+from nlprep.embeddings.skipgram.simd_kernel import (
     LANES,
     load,
     multiply,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlprep.embeddings.sampling import (
+from nlprep.embeddings.skipgram.model import Parameters
+from nlprep.embeddings.skipgram.sampling import (
     HELD_OUT_EPOCH,
     AliasTable,
     as_thresholds,
@@ -15,21 +16,20 @@ from nlprep.embeddings.sampling import (
     keep_probabilities,
     noise_weights,
 )
-from nlprep.embeddings.simd_kernel import LANES
-from nlprep.embeddings.skipgram import Parameters
-from nlprep.embeddings.skipgram_kernel import list_examples, train_range
+from nlprep.embeddings.skipgram.simd_kernel import LANES
+from nlprep.embeddings.skipgram.skipgram_kernel import list_examples, train_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.corpus import EncodedCorpus
-    from nlprep.embeddings.skipgram import Chunk, SkipGramConfig
+    from nlprep.embeddings.skipgram.model import Chunk, SkipGramConfig
 
 _CACHE_LINE_FLOATS = 16
 
 
 class CompiledEngine:
-    """The `nlprep.embeddings.skipgram.Engine` of the CPU.
+    """The `nlprep.embeddings.skipgram.model.Engine` of the CPU.
 
     Rows are padded to whole vectors with zeros, which stay zero; one more row of zeros stands in where a block of
     contexts or outputs is not full.

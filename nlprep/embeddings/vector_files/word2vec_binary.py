@@ -14,8 +14,8 @@ import numpy as np
 from nlprep.core.errors import NlprepError
 from nlprep.core.files import atomic_file
 from nlprep.core.progress import SILENT, Progress
-from nlprep.embeddings.vector_rows import BadRowError, Reading, VectorRows
-from nlprep.embeddings.word2vec_text import check_header, parse_header
+from nlprep.embeddings.vector_files.rows import BadRowError, Reading, VectorRows
+from nlprep.embeddings.vector_files.word2vec_text import check_header, parse_header
 from nlprep.embeddings.word_vectors import first_non_finite_row
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read_binary(stream: BinaryIO, head: bytes, reading: Reading) -> WordVectors:
         reading: What was asked.
 
     Raises:
-        FileError: As `nlprep.embeddings.vector_files.read_vectors` says.
+        FileError: As `nlprep.embeddings.vector_files.formats.read_vectors` says.
     """
     first, _, data = head.partition(b"\n")
     counts = parse_header(first)

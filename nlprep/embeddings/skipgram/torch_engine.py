@@ -1,6 +1,6 @@
 """Skip-gram with negative sampling on a torch device: many centre words at a time.
 
-The random choices are those of `nlprep.embeddings.skipgram_kernel`, bit for bit: each is a function of (seed,
+The random choices are those of `nlprep.embeddings.skipgram.skipgram_kernel`, bit for bit: each is a function of (seed,
 epoch, position), computed here for a whole stretch of text at once, so that both engines meet the same windows
 and the same negatives. What differs is when updates take effect. The compiled engine updates after every two
 contexts; here the gradients of a batch of centre words are taken at the same parameters, in closed form, and
@@ -25,7 +25,8 @@ import numpy as np
 import torch
 
 from nlprep.core.errors import OptionError
-from nlprep.embeddings.sampling import (
+from nlprep.embeddings.skipgram.model import Parameters
+from nlprep.embeddings.skipgram.sampling import (
     HELD_OUT_EPOCH,
     AliasTable,
     as_thresholds,
@@ -33,7 +34,6 @@ from nlprep.embeddings.sampling import (
     keep_probabilities,
     noise_weights,
 )
-from nlprep.embeddings.skipgram import Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nlprep.corpus import EncodedCorpus
-    from nlprep.embeddings.skipgram import Chunk, SkipGramConfig
+    from nlprep.embeddings.skipgram.model import Chunk, SkipGramConfig
 
 _FEWEST_CENTRES, _MOST_CENTRES = 256, 4096
 """Centre words in a batch. Fewer would leave a device idle, more would not fill it better."""
@@ -237,7 +237,7 @@ def step_factors(rows: Tensor, curvature: Tensor, num_rows: int) -> Tensor:
 
 
 class TorchEngine:
-    """The `nlprep.embeddings.skipgram.Engine` of torch devices.
+    """The `nlprep.embeddings.skipgram.model.Engine` of torch devices.
 
     Args:
         corpus: The encoded corpus.

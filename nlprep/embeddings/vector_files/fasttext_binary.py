@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from nlprep.embeddings.vector_rows import LARGEST_DIMENSION, BadRowError, Reading, VectorRows
+from nlprep.embeddings.vector_files.rows import LARGEST_DIMENSION, BadRowError, Reading, VectorRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

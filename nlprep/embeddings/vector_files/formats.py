@@ -18,7 +18,7 @@ from nlprep.core.files import (
 )
 from nlprep.core.progress import SILENT, Progress
 from nlprep.core.threads import resolve_threads
-from nlprep.embeddings.vector_rows import Reading, VectorFileWarning
+from nlprep.embeddings.vector_files.rows import Reading, VectorFileWarning
 from nlprep.embeddings.word_vectors import WordVectors
 
 if TYPE_CHECKING:
@@ -121,9 +121,9 @@ def _read_directory(path: str | os.PathLike[str], format: ReadFormat, limit: int
 
 
 def _read_stream(stream: BinaryIO, format: ReadFormat, reading: Reading) -> WordVectors:  # noqa: A002
-    from nlprep.embeddings.fasttext_binary import read_fasttext
-    from nlprep.embeddings.word2vec_binary import read_binary
-    from nlprep.embeddings.word2vec_text import read_text
+    from nlprep.embeddings.vector_files.fasttext_binary import read_fasttext
+    from nlprep.embeddings.vector_files.word2vec_binary import read_binary
+    from nlprep.embeddings.vector_files.word2vec_text import read_text
 
     head = b""
     while len(head) < _HEAD and (more := stream.read(_HEAD - len(head))):
@@ -140,8 +140,8 @@ def _read_stream(stream: BinaryIO, format: ReadFormat, reading: Reading) -> Word
 
 def _detect(head: bytes, reading: Reading) -> ReadFormat:
     """The format of a file from its beginning."""
-    from nlprep.embeddings.fasttext_binary import MAGIC
-    from nlprep.embeddings.word2vec_text import guess_dimension, parse_header
+    from nlprep.embeddings.vector_files.fasttext_binary import MAGIC
+    from nlprep.embeddings.vector_files.word2vec_text import guess_dimension, parse_header
 
     if head.startswith(MAGIC):
         return "fasttext"
@@ -163,8 +163,8 @@ def _detect(head: bytes, reading: Reading) -> ReadFormat:
 
 def _looks_binary(data: bytes, num_words: int, dimension: int) -> bool:
     """Whether rows behind a header are binary: float32 numbers are full of bytes that text never holds."""
-    from nlprep.embeddings.word2vec_binary import split_rows
-    from nlprep.embeddings.word2vec_text import guess_dimension
+    from nlprep.embeddings.vector_files.word2vec_binary import split_rows
+    from nlprep.embeddings.vector_files.word2vec_text import guess_dimension
 
     line = data[: data.find(b"\n") + 1] or data
     if dimension == 0 or guess_dimension(line) >= dimension:
@@ -208,8 +208,8 @@ def write_vectors(
         FileError: The place cannot be written, or the disk is full.
         OptionError: Another format.
     """
-    from nlprep.embeddings.word2vec_binary import write_binary
-    from nlprep.embeddings.word2vec_text import write_text
+    from nlprep.embeddings.vector_files.word2vec_binary import write_binary
+    from nlprep.embeddings.vector_files.word2vec_text import write_text
 
     if format == "artifact":
         vectors.save(path)

@@ -4,7 +4,7 @@
     the 0.1 -0.2 3e-05        word, then the numbers, between spaces or tabs
     of 0.4 0.5 0.6
 
-The reader is a compiled kernel over blocks of whole lines (`nlprep.embeddings.text_parse_kernel`), several
+The reader is a compiled kernel over blocks of whole lines (`nlprep.embeddings.vector_files.text_parse_kernel`), several
 blocks at once; a line in which it finds anything unusual is read again here, with care and in plain Python.
 """
 
@@ -22,7 +22,7 @@ from nlprep.core.errors import NlprepError
 from nlprep.core.files import atomic_file
 from nlprep.core.progress import SILENT, Progress
 from nlprep.core.threads import resolve_threads
-from nlprep.embeddings.vector_rows import LARGEST_DIMENSION, BadRowError, Reading, VectorRows
+from nlprep.embeddings.vector_files.rows import LARGEST_DIMENSION, BadRowError, Reading, VectorRows
 
 if TYPE_CHECKING:
     import os
@@ -89,7 +89,7 @@ def read_text(stream: BinaryIO, head: bytes, reading: Reading, *, header: bool) 
         header: Whether the first line is word2vec's header.
 
     Raises:
-        FileError: As `nlprep.embeddings.vector_files.read_vectors` says.
+        FileError: As `nlprep.embeddings.vector_files.formats.read_vectors` says.
     """
     head = head.removeprefix(_BYTE_ORDER_MARK)
     while b"\n" not in head and len(head) <= _LONGEST_LINE and (more := stream.read(_FIRST_BLOCK)):
@@ -139,7 +139,7 @@ class _Block:
 
 
 def _parse_block(buffer: NDArray[np.uint8], stop: int, dimension: int) -> _Block:
-    from nlprep.embeddings.text_parse_kernel import POWERS, count_lines, parse_lines
+    from nlprep.embeddings.vector_files.text_parse_kernel import POWERS, count_lines, parse_lines
 
     num_lines = count_lines(buffer, stop)
     starts = np.empty(num_lines + 1, dtype=np.int64)
@@ -372,7 +372,7 @@ def write_text(
 
 
 def _format_rows(words: list[bytes], matrix: NDArray[np.float32]) -> memoryview:
-    from nlprep.embeddings.text_format_kernel import BYTES_PER_NUMBER, POWERS, format_rows
+    from nlprep.embeddings.vector_files.text_format_kernel import BYTES_PER_NUMBER, POWERS, format_rows
 
     ends = np.cumsum([len(word) for word in words], dtype=np.int64)
     joined = np.frombuffer(bytearray(b"".join(words)), dtype=np.uint8)
