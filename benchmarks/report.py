@@ -53,7 +53,9 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def print_claim(claim: str, *, peer: str, ratio: float, quality: Mapping[str, Any], **more: object) -> None:
+def print_claim(
+    claim: str, *, peer: str, ratio: float, quality: Mapping[str, Any], summary: str = "", **more: Any
+) -> None:
     """Print the one JSON line of a claim; call it last.
 
     Args:
@@ -61,9 +63,17 @@ def print_claim(claim: str, *, peer: str, ratio: float, quality: Mapping[str, An
         peer: Who we are compared with, and its version.
         ratio: How many times better we are than the peer.
         quality: Numbers that show that the answer is as good.
+        summary: The quality in a few words, for the table of the README.
         more: Anything else worth keeping: seconds, sizes, settings.
     """
-    line = {"claim": claim, "peer": peer, "ratio": round(ratio, 2), "quality": dict(quality), **more}
+    line = {
+        "claim": claim,
+        "peer": peer,
+        "ratio": round(ratio, 2),
+        "quality": dict(quality),
+        "summary": summary,
+        **more,
+    }
     print(json.dumps(line, ensure_ascii=False), flush=True)
 
 

@@ -65,7 +65,20 @@ def measure_both(arguments: argparse.Namespace, texts: dict[str, Path], cache: P
     if real and not arguments.speed:
         quality = measure_quality(arguments, texts, cache)
     ratio, more = measure_speed(arguments, texts["en"], cache)
-    print_claim("skipgram words/s", peer=gensim_name(), ratio=ratio, quality=quality, **more)
+    print_claim(
+        "skip-gram, words/s", peer=gensim_name(), ratio=ratio, quality=quality, summary=summarize(quality), **more
+    )
+
+
+def summarize(quality: dict[str, dict[str, float]]) -> str:
+    """Both engines' mean scores in a few words."""
+    if not quality:
+        return "speed alone was measured"
+    ours, theirs = quality.values()
+    similarity = [np.mean([scores[name] for name in SIMILARITY_SETS]) for scores in (ours, theirs)]
+    parts = [f"word similarity {similarity[0]:.1f} against {similarity[1]:.1f}"]
+    parts += [f"{name} {ours[name]:.1f} against {theirs[name]:.1f}" for name in ours if name not in SIMILARITY_SETS]
+    return ", ".join(parts)
 
 
 def gensim_name() -> str:
