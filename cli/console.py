@@ -1,0 +1,140 @@
+"""What every command says and how: results on stdout, remarks and bars on stderr, one line for an error.
+
+At a terminal, tables are drawn; piped, they are tab-separated lines; with ``--json``, stdout holds one JSON
+document and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+from nlprep.core.errors import NlprepError
+from nlprep.core.progress import SILENT, terminal_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from nlprep.core.progress import Progress
+
+USER_ERROR_STATUS = 2
+INTERRUPTED_STATUS = 130
+BROKEN_PIPE_STATUS = 141
+
+
+class Console:
+    """Where a command's words go.
+
+    Args:
+        json_output: Whether stdout is for one JSON document.
+        quiet: Whether to leave out remarks and progress.
+    """
+
+    def __init__(self, *, json_output: bool = False, quiet: bool = False) -> None:
+        self.json_output = json_output
+        self.quiet = quiet
+
+    @property
+    def progress(self) -> Progress:
+        """Bars on stderr, unless quiet or stderr is no terminal."""
+        return SILENT if self.quiet else terminal_progress()
+
+    def note(self, text: str) -> None:
+        """Say something that is not the result, on stderr, unless quiet."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def result(self, value: object) -> None:
+        """Write the result as JSON, which is what ``--json`` asked for."""
+        print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
+        """Write a table on stdout.
+
+        Args:
+            columns: Their headings.
+            rows: Cells, written by `cell`; a column whose first cell is a number is set flush right.
+            title: A line above it, at a terminal only.
+        """
+        listed = [list(row) for row in rows]
+        cells = [[cell(value) for value in row] for row in listed]
+        if not sys.stdout.isatty():
+            for line in ([*columns], *cells):
+                print("\t".join(line))
+            return
+        # rich takes 50 ms to import: piped output does without.
+        from rich import box
+        from rich.console import Console as RichConsole
+        from rich.table import Table
+        from rich.text import Text
+
+        drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        for position, heading in enumerate(columns):
+            numeric = bool(listed) and isinstance(listed[0][position], int | float)
+            drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        for line in cells:
+            # Text, because words are data: rich would take [brackets] for its markup.
+            drawn.add_row(*map(Text, line))
+        RichConsole().print(drawn)
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it: floats with two to four digits after the point, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.1f}" if abs(value) >= 10 else f"{value:.4f}"
+    if isinstance(value, int):
+        return f"{value:,}" if sys.stdout.isatty() else str(value)
+    return str(value)
+
+
+def run(program: str, command: Callable[[], int]) -> int:
+    """Run a command and turn how it ends into an exit status.
+
+    An `NlprepError` is one line on stderr and status 2, Ctrl-C one line and 130; a reader that went away
+    (``| head``) is no error worth a word. Anything else is a bug and keeps its traceback.
+
+    Args:
+        program: The name in front of errors.
+        command: What to do.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("always", category=UserWarning)
+            warnings.showwarning = lambda message, *_, **__: _warn(program, message)
+            status = command()
+        sys.stdout.flush()
+    except NlprepError as error:
+        return _fail(program, str(error), USER_ERROR_STATUS)
+    except KeyboardInterrupt as interrupt:
+        # A second Ctrl-C while leaving must not bring a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        detail = f": {interrupt}" if str(interrupt) else ""
+        return _fail(program, f"interrupted{detail}", INTERRUPTED_STATUS, kind="")
+    except BrokenPipeError:
+        # What is still buffered has nowhere to go; the interpreter would complain when it flushes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE_STATUS
+    except MemoryError as error:
+        return _fail(program, f"out of memory ({error}): give less data or a smaller model", USER_ERROR_STATUS)
+    return status
+
+
+def _warn(program: str, message: Warning | str) -> None:
+    print(f"{program}: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+
+
+def _fail(program: str, text: str, status: int, *, kind: str = "error: ") -> int:
+    line = " ".join(text.split())
+    try:
+        sys.stdout.flush()
+        print(f"{program}: {kind}{line}", file=sys.stderr, flush=True)
+    except OSError:
+        # Nobody listens; the status still tells.
+        pass
+    return status

@@ -1,0 +1,221 @@
+"""Command-line options made from configurations; a TOML file goes before their defaults."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from nlprep.core.configuration import bounds_of, from_mapping, read_toml, value_types
+from nlprep.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+T = TypeVar("T")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, like every other error here."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        settings.setdefault("allow_abbrev", False)
+        super().__init__(*args, **settings)
+        self._intermixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parse, letting options stand among the words of a command.
+
+        Left alone, argparse reads ``MODEL --top 3 WORD`` as no words at all and one too many.
+        """
+        if self._intermixing or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._intermixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._intermixing = False
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with status 2 and one line on stderr."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+    def options(self) -> dict[str, argparse.Action]:
+        """The options that a file may set, by their long names with underscores."""
+        return {
+            next(flag for flag in action.option_strings if flag.startswith("--"))[2:].replace("-", "_"): action
+            for action in self._actions
+            if action.option_strings and action.dest not in ("help", "config")
+        }
+
+
+def complete(action: argparse.Action, kind: str = "file") -> argparse.Action:
+    """Tell shell completion that an argument is a file (``file``) or a directory (``directory``).
+
+    The hint is shtab's, written without importing shtab.
+    """
+    hints = {
+        "file": {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"},
+        "directory": {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"},
+    }
+    action.complete = hints[kind]  # type: ignore[attr-defined]
+    return action
+
+
+def add_common_options(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
+    """Add ``--json``, ``--quiet``, ``--config`` and, for commands that compute, ``--threads``."""
+    group = parser.add_argument_group("general options")
+    if threads:
+        group.add_argument("--threads", type=positive_integer, metavar="N", help="processor threads (default: all)")
+    group.add_argument("--json", action="store_true", help="write one JSON document to stdout")
+    group.add_argument("--quiet", action="store_true", help="no remarks and no progress bars")
+    complete(
+        group.add_argument(
+            "--config", metavar="FILE.toml", help="read options from a file; those of the command line win"
+        )
+    )
+
+
+def positive_integer(text: str) -> int:
+    """Parse a whole number of at least 1.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    try:
+        value = int(text.replace("_", ""))
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def add_configuration(
+    parser: argparse.ArgumentParser, configuration: type, *, title: str, omit: Collection[str] = ()
+) -> None:
+    """Add an option for every field of a configuration; `resolve_configuration` collects them.
+
+    Args:
+        parser: The command's parser.
+        configuration: A dataclass whose fields `nlprep.core.configuration.option` made.
+        title: The heading in ``--help``.
+        omit: Fields to leave out.
+    """
+    group = parser.add_argument_group(title)
+    for field in dataclasses.fields(configuration):
+        if field.name in omit:
+            continue
+        kind, optional = value_types(configuration, field.name)
+        bounds = bounds_of(field)
+        shown = "none" if field.default is None else _shown(field.default)
+        settings: dict[str, Any] = {
+            "dest": field.name,
+            "default": argparse.SUPPRESS,
+            "help": f"{bounds.help} (default: {shown})".replace("%", "%%"),
+        }
+        flag = f"--{field.name.replace('_', '-')}"
+        if kind is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, **settings)
+        elif bounds.choices is not None:
+            group.add_argument(flag, choices=bounds.choices, **settings)
+        else:
+            metavar = {int: "N", float: "X"}.get(kind, "TEXT")
+            group.add_argument(flag, type=_parser_of(kind, optional), metavar=metavar, **settings)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _parser_of(kind: type, optional: bool) -> Any:
+    def parse(text: str) -> Any:
+        if optional and text.lower() == "none":
+            return None
+        return kind(text.replace("_", "") if kind is int else text)
+
+    # argparse names the function in its error.
+    parse.__name__ = {int: "whole number", float: "number"}.get(kind, "text")
+    return parse
+
+
+def resolve_configuration(configuration: type[T], arguments: argparse.Namespace, **fixed: object) -> T:
+    """Build a configuration from defaults, then the file given with ``--config``, then the command line.
+
+    Args:
+        configuration: The dataclass that `add_configuration` added.
+        arguments: What was parsed, its file applied by `apply_file`.
+        fixed: Values that no option sets.
+
+    Raises:
+        OptionError: A value out of range.
+    """
+    fields = {field.name for field in dataclasses.fields(configuration)}  # type: ignore[arg-type]
+    given = {name: value for name, value in vars(arguments).items() if name in fields} | fixed
+    from_file = {name: value for name, value in getattr(arguments, "from_file", {}).items() if name in fields}
+    if from_file:
+        # First alone, so that an error in the file is blamed on the file.
+        from_mapping(configuration, from_file, where=str(arguments.config))
+    return from_mapping(configuration, from_file | given, where="command line")
+
+
+def apply_file(path: str, name: str, commands: Mapping[str, Parser]) -> None:
+    """Make the values in a TOML file the defaults of a command.
+
+    The file's keys are long option names. A table named after a command holds for that command alone, so that
+    one file can serve a whole project.
+
+    Args:
+        path: The file.
+        name: The command.
+        commands: Every command's parser, this one's included.
+
+    Raises:
+        FileError: The file cannot be read.
+        OptionError: It sets something that the command does not know, or to a value of another kind.
+    """
+    values = read_toml(path)
+    tables = {key: table for key, table in values.items() if isinstance(table, dict)}
+    for table in tables:
+        if table not in commands:
+            raise OptionError(f"{path}: unknown table [{table}]: the commands are {', '.join(commands)}")
+    own = {key.replace("-", "_"): value for key, value in tables.get(name, {}).items()}
+    shared = {key: value for key, value in values.items() if key not in tables}
+    known = commands[name].options()
+    known_somewhere = {option for command in commands.values() for option in command.options()} if tables else set()
+    settings = {}
+    for key, value in (shared | own).items():
+        if key in known:
+            settings[key] = _checked(path, key, value, known[key])
+        elif key in own or key not in known_somewhere:
+            raise OptionError(f"{path}: unknown setting {key!r}: known ones are {', '.join(sorted(known))}")
+    # What belongs to a configuration has no default here: resolve_configuration asks for it.
+    configured = {key: value for key, value in settings.items() if known[key].default is argparse.SUPPRESS}
+    plain = {key: value for key, value in settings.items() if key not in configured}
+    for key in plain:
+        known[key].required = False
+    defaults = {known[key].dest: value for key, value in plain.items()}
+    commands[name].set_defaults(from_file=configured, **defaults)
+
+
+def _checked(path: str, name: str, value: object, action: argparse.Action) -> object:
+    if action.default is argparse.SUPPRESS:
+        # Fields of a configuration are checked by it.
+        return value
+    if action.nargs == 0:
+        if not isinstance(value, bool):
+            raise OptionError(f"{path}: {name} = {value!r}: expected true or false")
+        return value
+    if isinstance(value, list | bool):
+        raise OptionError(f"{path}: {name} = {value!r}: expected a single value")
+    convert = action.type if callable(action.type) else str
+    try:
+        converted = convert(str(value))
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise OptionError(f"{path}: {name} = {value!r}: {error}") from None
+    if action.choices is not None and converted not in action.choices:
+        raise OptionError(f"{path}: {name} = {value!r}: choose from {', '.join(map(str, action.choices))}")
+    return converted

@@ -1,0 +1,1 @@
+"""The commands of ``rep-translate``, one module each: ``add_arguments`` and ``run``."""

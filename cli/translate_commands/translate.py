@@ -1,0 +1,186 @@
+"""``rep-translate translate``: words from arguments, from standard input, or from a prompt."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from cli.options import add_common_options, complete, positive_integer
+from nlprep.core.errors import NlprepError, OptionError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from cli.console import Console
+    from cli.options import Parser
+    from nlprep.translation.retrieval import Candidate, TranslationIndex
+
+EPILOG = """\
+examples:
+  rep-translate translate en-fr cat dog
+  rep-translate translate en-fr chat --from fr --top 3 --json
+  rep-translate translate en-fr < words.txt > translations.tsv
+  rep-translate translate en-fr                    # a prompt; Ctrl-D leaves
+
+A word without a vector is named on stderr and makes the status 2; the others are translated all the same.
+"""
+
+_BATCH = 512
+_MOST_NAMED = 10
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the arguments of this command."""
+    parser.epilog = EPILOG
+    complete(
+        parser.add_argument("model", metavar="MODEL", help="a translator made by rep-translate align"),
+        "directory",
+    )
+    parser.add_argument("words", nargs="*", metavar="WORD", help="words; without any, one a line from stdin")
+    add_direction(parser)
+    parser.add_argument("--top", type=positive_integer, default=5, metavar="N", help="candidates (default: 5)")
+    parser.add_argument(
+        "--method",
+        choices=("csls", "cosine"),
+        default="csls",
+        help="csls corrects for words that are near to everything (default: csls)",
+    )
+    add_common_options(parser)
+
+
+def add_direction(parser: Parser) -> None:
+    """Add ``--from``, ``--to`` and ``--reverse``; `chosen_direction` reads them."""
+    group = parser.add_argument_group("direction (default: as aligned, source to target)")
+    group.add_argument("--from", dest="from_language", metavar="NAME", help="language of the words")
+    group.add_argument("--to", dest="to_language", metavar="NAME", help="language of the translations")
+    group.add_argument("--reverse", action="store_true", help="from the target language to the source language")
+
+
+def chosen_direction(arguments: argparse.Namespace, index: TranslationIndex) -> str:
+    """``forward`` or ``backward``, from what was asked for.
+
+    Raises:
+        OptionError: A language that the model does not have, or requests that contradict each other.
+    """
+    wanted = {"--reverse": "backward"} if arguments.reverse else {}
+    languages = {index.source_language: "forward", index.target_language: "backward"}
+    opposite = {"forward": "backward", "backward": "forward"}
+    for flag, name in (("--from", arguments.from_language), ("--to", arguments.to_language)):
+        if name is None:
+            continue
+        if name not in languages:
+            raise OptionError(
+                f"{flag} {name}: this model translates between {index.source_language} and {index.target_language}"
+            )
+        wanted[flag] = languages[name] if flag == "--from" else opposite[languages[name]]
+    if len(set(wanted.values())) > 1:
+        raise OptionError(f"{' and '.join(wanted)} contradict each other: give one of them")
+    return next(iter(wanted.values()), "forward")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Translate."""
+    from nlprep.translation.retrieval import TranslationIndex
+
+    index = TranslationIndex.load(arguments.model)
+    direction = chosen_direction(arguments, index)
+    if not arguments.words and sys.stdin.isatty() and not console.json_output:
+        return _prompt(arguments, index, direction)
+    unknown: list[str] = []
+    listed: list[dict[str, Any]] = []
+    waiting = iter(arguments.words or _standard_input())
+    while words := list(islice(waiting, _BATCH)):
+        answers = _ask(arguments, index, direction, words)
+        unknown += [word for word, candidates in zip(words, answers, strict=True) if not candidates]
+        if console.json_output:
+            listed += [_plain(word, candidates) for word, candidates in zip(words, answers, strict=True)]
+        else:
+            rows = [
+                (word, candidate.word, candidate.score)
+                for word, candidates in zip(words, answers, strict=True)
+                for candidate in candidates
+            ]
+            if rows:
+                console.table(("word", "translation", arguments.method), rows)
+    if console.json_output:
+        console.result(listed)
+    if unknown:
+        raise NlprepError(_explain_unknown(index, direction, list(dict.fromkeys(unknown))))
+    return 0
+
+
+def _ask(
+    arguments: argparse.Namespace, index: TranslationIndex, direction: str, words: Sequence[str]
+) -> list[list[Candidate]]:
+    return index.translate(
+        words, arguments.top, method=arguments.method, direction=direction, threads=arguments.threads
+    )
+
+
+def _plain(word: str, candidates: Sequence[Candidate]) -> dict[str, Any]:
+    return {
+        "word": word,
+        "known": bool(candidates),
+        "candidates": [{"word": candidate.word, "score": candidate.score} for candidate in candidates],
+    }
+
+
+def _standard_input() -> Iterator[str]:
+    from nlprep.core.files import STANDARD_INPUT, read_lines
+
+    for _, line in read_lines(STANDARD_INPUT):
+        if word := line.strip():
+            yield word
+
+
+def _explain_unknown(index: TranslationIndex, direction: str, words: list[str]) -> str:
+    """One line about words without a vector."""
+    from nlprep.embeddings.word_vectors import UnknownWordError
+
+    asked, answers = index.sides(direction)
+    if len(words) > 1:
+        named = ", ".join(map(repr, words[:_MOST_NAMED])) + (", ..." if len(words) > _MOST_NAMED else "")
+        return (
+            f"no {asked.language} vectors for {len(words):,} words ({named}): check their spelling, and that "
+            "they are lower-cased as in the training text"
+        )
+    word = words[0]
+    if word in answers:
+        return (
+            f"{word!r} is not one of the {asked.language} words but of the {answers.language} ones: "
+            f"add --from {answers.language}"
+        )
+    try:
+        asked.vectors()[word]
+    except UnknownWordError as error:
+        return str(error)
+    return f"{word!r} has no translation"
+
+
+def _prompt(arguments: argparse.Namespace, index: TranslationIndex, direction: str) -> int:
+    """Ask for words until Ctrl-D."""
+    import contextlib
+
+    with contextlib.suppress(ImportError):
+        # Importing it gives input() its line editing and history.
+        import readline  # noqa: F401
+
+    asked, answers = index.sides(direction)
+    print(f"{asked.language} to {answers.language}, {len(asked):,} words; Ctrl-D leaves", file=sys.stderr)
+    while True:
+        try:
+            words = input(f"{asked.language}> ").split()
+        except EOFError:
+            print()
+            return 0
+        except KeyboardInterrupt:
+            print()
+            raise
+        for word, candidates in zip(words, _ask(arguments, index, direction, words), strict=True):
+            if candidates:
+                shown = ", ".join(f"{candidate.word} {candidate.score:.2f}" for candidate in candidates)
+                print(f"  {shown}" if len(words) == 1 else f"  {word}: {shown}")
+            else:
+                print(f"  {_explain_unknown(index, direction, [word])}")

@@ -1,0 +1,173 @@
+"""Ctrl-C at any moment: status 130, one line, no half-written file, and training goes on where it stopped."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tests_cli_support import one_line, snapshot
+
+from cli.translate import main
+from nlprep.core.errors import os_errors_named
+from nlprep.embeddings.skipgram import train_skipgram
+from nlprep.embeddings.vector_files import read_vectors
+from nlprep.embeddings.word_vectors import WordVectors
+
+# Long enough to be interrupted at any of the moments below; stopped long before its end.
+TRAIN = ["--dimension", "60", "--epochs", "400", "--threads", "1", "--quiet"]
+
+
+# What the installed command does, telling when it has begun: while Python itself starts, Ctrl-C is not ours.
+START = """
+import sys
+from cli import translate
+
+begin = translate._dispatch
+
+def tell_and_begin(argv):
+    print("ready", file=sys.stderr, flush=True)
+    return begin(argv)
+
+translate._dispatch = tell_and_begin
+sys.exit(translate.main())
+"""
+
+
+def interrupt(words, *, cwd, environment, when) -> subprocess.CompletedProcess[str]:
+    """Run a command, send SIGINT after ``when`` seconds or once ``when()`` holds, and wait for the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=environment,
+        cwd=cwd,
+        start_new_session=True,
+    )
+    assert process.stderr.readline() == "ready\n"
+    when = when if callable(when) else after(when)
+    limit = time.monotonic() + 60
+    while not when() and process.poll() is None:
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def after(seconds: float):
+    moment = time.monotonic() + seconds
+    return lambda: time.monotonic() > moment
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.03, 0.1, 0.2, 0.5, 1.0, 2.0])
+def test_train_at_some_moment(made, tmp_path, environment, seconds):
+    (tmp_path / "out.vec").write_text("1 2\nold 1 2\n")
+    before = snapshot(tmp_path)
+    words = ["train", made.text.english, "-o", "out.vec", *TRAIN]
+    done = interrupt(words, cwd=tmp_path, environment=environment, when=seconds)
+    assert done.returncode == 130, done
+    assert done.stdout == ""
+    assert one_line(done.stderr).startswith("rep-translate: interrupted")
+    left = snapshot(tmp_path)
+    state = {name for name in left if name.startswith("out.vec.state")}
+    assert {name: left[name] for name in left if name not in state} == before
+    assert not [name for name in state if ".tmp" in name]
+    if state:
+        assert "--resume" in done.stderr
+        assert "out.vec.state/run.json" in state
+
+
+def test_train_resumes_to_the_very_same_vectors(made, tmp_path, environment, run_command):
+    words = ["train", made.text.english, "--dimension", "30", "--epochs", "12", "--threads", "1", "--quiet"]
+    assert run_command(*words, "-o", "whole").returncode == 0
+    slow = [*words, "-o", "parts"]
+    started = lambda: (tmp_path / "parts.state" / "corpus").exists()  # noqa: E731
+    done = interrupt(slow, cwd=tmp_path, environment=environment, when=started)
+    assert done.returncode == 130
+    assert not (tmp_path / "parts").exists()
+    refused = run_command(*slow)
+    assert refused.returncode == 2
+    assert "--resume" in one_line(refused.stderr)
+    changed = run_command(*slow, "--resume", "--min-count", "6")
+    assert changed.returncode == 2
+    assert "min_count was 5, is 6" in one_line(changed.stderr)
+    assert run_command(*slow, "--resume").returncode == 0
+    one, other = read_vectors(tmp_path / "whole"), read_vectors(tmp_path / "parts")
+    assert one.words == other.words
+    np.testing.assert_array_equal(one.matrix, other.matrix)
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "parts"}
+
+
+def test_a_full_disk_at_the_end_costs_no_training(made, tmp_path, monkeypatch, capsys):
+    words = [
+        "train",
+        str(made.text.english),
+        "-o",
+        str(tmp_path / "out"),
+        "--dimension",
+        "8",
+        "--epochs",
+        "2",
+        "--quiet",
+    ]
+    saving_often = functools.partial(train_skipgram, save_every=0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr("nlprep.embeddings.skipgram.train_skipgram", saving_often)
+        patched.setattr(WordVectors, "save", lambda *_, **__: refuse(tmp_path / "out"))
+        assert main(words) == 2
+    assert "no space left" in one_line(capsys.readouterr().err)
+    kept = snapshot(tmp_path)
+    assert "out.state/training/config.json" in kept
+    assert main(words) == 2
+    assert "--resume" in one_line(capsys.readouterr().err)
+    assert snapshot(tmp_path) == kept
+    assert main([*words, "--resume"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+def refuse(path):
+    with os_errors_named(path):
+        raise OSError(errno.ENOSPC, "full")
+
+
+def test_fresh_starts_over(made, tmp_path, environment, run_command):
+    words = ["train", made.text.english, "-o", "out", "--dimension", "5", "--quiet"]
+    started = lambda: (tmp_path / "out.state" / "corpus").exists()  # noqa: E731
+    interrupt([*words, "--epochs", "2000"], cwd=tmp_path, environment=environment, when=started)
+    assert (tmp_path / "out.state").exists()
+    assert run_command(*words, "--epochs", "1", "--fresh").returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+def test_resume_without_a_state_says_so(made, tmp_path, run_command):
+    done = run_command("train", made.text.english, "-o", "out", "--dimension", 4, "--epochs", 1, "--resume")
+    assert done.returncode == 0
+    assert "no unfinished run" in done.stderr
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.2, 0.5, 1.0])
+def test_align_at_some_moment(made, tmp_path, environment, seconds):
+    words = ["align", made.english, made.french, "-d", made.text.seed_dictionary, "-o", "out", "--quiet"]
+    words += ["--refine", "100000", "--tolerance", "0"]
+    done = interrupt(words, cwd=tmp_path, environment=environment, when=seconds)
+    # Refinement may have converged before the signal came.
+    if done.returncode == 0:
+        assert {path.name for path in tmp_path.iterdir()} == {"out"}
+        return
+    assert done.returncode == 130, done
+    assert one_line(done.stderr) == "rep-translate: interrupted"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_waiting_for_standard_input(made, tmp_path, environment):
+    done = interrupt(["translate", made.model], cwd=tmp_path, environment=environment, when=1.0)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert one_line(done.stderr) == "rep-translate: interrupted"

@@ -1,0 +1,40 @@
+"""Every example runs as it stands, in an empty directory, and says what it promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXPECTED = {
+    "train_vectors.py": ["held-out loss", "cow: ", "italy is to italian as japan is to "],
+    "translate_words.py": ["dictionary: ", "elephant -> ", "cheval -> "],
+    "compare_methods.py": ["least squares", "whitened, refined", "words.png"],
+    "use_with_gensim.py": ["gensim says:", "WordVectors(500 words x 40)"],
+}
+
+
+def test_every_example_is_here():
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_example(name, tmp_path):
+    script = ROOT / "examples" / name
+    assert len(script.read_text(encoding="utf-8").splitlines()) <= 65, "an example fits on one screen"
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for words in EXPECTED[name]:
+        assert words in done.stdout

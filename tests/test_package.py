@@ -1,0 +1,87 @@
+"""The package as it is shipped: what is in the wheel, what importing costs, what the names lead to."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import nlprep
+from benchmarks.results import with_table
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ["nlprep", "vision", "multimodal", "cli"]
+HEAVY = ["torch", "transformers", "gensim", "faiss", "numba", "scipy", "matplotlib", "datasets", "rich", "pandas"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    # Built from a copy: setuptools leaves a build folder behind, and an old one would leak into the wheel.
+    source = tmp_path_factory.mktemp("source")
+    for name in ["pyproject.toml", "README.md", "LICENSE", *PACKAGES]:
+        (source / name).symlink_to(ROOT / name)
+    output = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(output), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = output.iterdir()
+    return zipfile.ZipFile(built)
+
+
+def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    names = wheel.namelist()
+    tops = {name.split("/")[0] for name in names}
+    (metadata,) = (top for top in tops if top.endswith(".dist-info"))
+    assert tops == {*PACKAGES, metadata}
+    modules = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    shipped = {name for name in names if not name.startswith(metadata)}
+    assert shipped == modules | {f"{package}/py.typed" for package in PACKAGES}
+    assert f"{metadata}/licenses/LICENSE" in names
+
+
+def test_constraints_pin_every_direct_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    named = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    pinned = {
+        line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().split("\n")
+    }
+    assert {requirement.split(">=")[0] for requirement in named} - pinned == set()
+
+
+def test_importing_is_light() -> None:
+    program = "import sys, nlprep, cli.translate; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(HEAVY) & set(done.stdout.split()) == set()
+
+
+def test_every_public_name_leads_somewhere() -> None:
+    assert sorted(nlprep._HOMES) == sorted(nlprep.__all__)
+    for name in nlprep.__all__:
+        found = getattr(nlprep, name)
+        assert found.__module__ == nlprep._HOMES[name], name
+        assert found.__doc__
+        assert name in dir(nlprep)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        nlprep.nothing  # noqa: B018
+
+
+def test_versions_agree() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["version"] == nlprep.__version__
+
+
+def test_the_results_table_is_what_the_benchmarks_printed() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_table(readme) == readme
+
+
+def test_the_readme_names_commands_that_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    readme = (ROOT / "README.md").read_text()
+    for target in ("demo", "test", "check"):
+        assert f"make {target}" in readme
+        assert f"\n{target}: " in makefile
