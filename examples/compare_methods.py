@@ -14,10 +14,10 @@ from nlprep.translation.lexicon import read_lexicon
 from nlprep.translation.retrieval import TranslationIndex
 
 METHODS = {
-    "least squares": AlignmentConfig(method="least-squares", refine=0),
-    "Procrustes": AlignmentConfig(method="procrustes", refine=0),
-    "Procrustes, refined": AlignmentConfig(method="procrustes"),
-    "whitened, refined": AlignmentConfig(method="whitened"),
+    "least squares": AlignmentConfig(method="least-squares", refine=0, spelling=False),
+    "Procrustes": AlignmentConfig(method="procrustes", refine=0, spelling=False),
+    "Procrustes, refined": AlignmentConfig(method="procrustes", spelling=False),
+    "whitened, refined": AlignmentConfig(method="whitened", spelling=False),
 }
 
 

@@ -71,6 +71,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.note(f"dictionary: {coverage}")
     began = time.perf_counter()
     alignment = align(source, target, lexicon, config, threads=arguments.threads, progress=console.progress)
+    if config.spelling:
+        alike = alignment.provenance["lexicon"]["pairs_spelled_alike"]
+        console.note(f"{alike:,} more pairs are spelled alike on both sides")
     index = TranslationIndex.build(
         source,
         target,

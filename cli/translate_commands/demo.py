@@ -62,7 +62,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Generate, train, align, measure, translate, draw."""
     from nlprep.demonstration import held_out_pairs, seed_pairs, write_demonstration
-    from nlprep.translation.alignment import align
+    from nlprep.translation.alignment import AlignmentConfig, align
     from nlprep.translation.evaluation import evaluate_translation
     from nlprep.translation.figures import draw_translations
     from nlprep.translation.lexicon import Lexicon
@@ -77,7 +77,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     english = _train(files.english, folder / "vectors.en", arguments, console)
     french = _train(files.french, folder / "vectors.fr", arguments, console)
     seed, held_out = Lexicon(seed_pairs()), Lexicon(held_out_pairs())
-    alignment = align(english, french, seed, threads=arguments.threads, progress=console.progress)
+    # Words spelled alike are many among those held out: they must not be known from their spelling.
+    config = AlignmentConfig(spelling=False)
+    alignment = align(english, french, seed, config, threads=arguments.threads, progress=console.progress)
     index = TranslationIndex.build(
         english,
         french,

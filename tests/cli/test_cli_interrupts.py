@@ -20,7 +20,7 @@ from nlprep.embeddings.vector_files import read_vectors
 from nlprep.embeddings.word_vectors import WordVectors
 
 # Long enough to be interrupted at any of the moments below; stopped long before its end.
-TRAIN = ["--dimension", "60", "--epochs", "400", "--threads", "1", "--quiet"]
+TRAIN = ["--dimension", "60", "--epochs", "100000", "--threads", "1", "--quiet"]
 
 
 # What the installed command does, telling when it has begun: while Python itself starts, Ctrl-C is not ours.

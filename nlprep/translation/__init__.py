@@ -1,0 +1,1 @@
+"""Aligning the word vectors of two languages, and translating with the result."""

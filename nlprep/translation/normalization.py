@@ -1,0 +1,112 @@
+"""Normalisation of word vectors before they are aligned, as a fitted value that is applied and saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nlprep.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+ITERATIONS = 5
+"""Rounds of iterative normalisation, as in Zhang et al. 2019, who find them enough to converge."""
+
+_BLOCK_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Steps fitted to one language's vectors.
+
+    Attributes:
+        steps: ``unit`` scales every row to length one (zero rows stay zero); ``center`` takes away a mean.
+        means: (number of ``center`` steps, d) float32, the means in order.
+    """
+
+    steps: tuple[str, ...]
+    means: NDArray[np.float32]
+
+    def apply(self, matrix: NDArray[np.floating]) -> NDArray[np.float32]:
+        """The normalised copy of a matrix (n, d), float32, with the means of the vectors it was fitted to."""
+        result = np.array(matrix, dtype=np.float32, order="C")
+        for rows in _blocks(len(result)):
+            block = result[rows]
+            means = iter(self.means)
+            for step in self.steps:
+                if step == "unit":
+                    _scale_to_unit(block)
+                else:
+                    block -= next(means)
+        return result
+
+
+def parse_steps(text: str) -> tuple[str, ...]:
+    """Turn ``unit,center,unit`` into its steps.
+
+    ``iterative`` stands for five rounds of ``unit,center``, closed by ``unit`` (Zhang et al. 2019, "Are Girls
+    Neko or Shōjo?", section 3, which stops on either); ``none`` for no step.
+
+    Raises:
+        OptionError: A step of another name.
+    """
+    steps: list[str] = []
+    for name in (part.strip() for part in text.split(",")):
+        if name == "iterative":
+            steps += ["unit", "center"] * ITERATIONS + ["unit"]
+        elif name in ("unit", "center"):
+            steps.append(name)
+        elif name != "none":
+            raise OptionError(f"normalization step {name!r}: choose from unit, center, iterative, none")
+    return tuple(steps)
+
+
+def fit_normalization(matrix: NDArray[np.floating], steps: str = "unit,center,unit") -> Normalization:
+    """Fit the means of a sequence of steps to vectors (n, d).
+
+    Args:
+        matrix: The vectors of one language.
+        steps: As for `parse_steps`.
+
+    Raises:
+        OptionError: A step of another name.
+    """
+    parsed = parse_steps(steps)
+    working = np.array(matrix, dtype=np.float32, order="C") if "center" in parsed else None
+    means = []
+    # Steps after the last mean have nothing to fit.
+    last = len(parsed) - parsed[::-1].index("center") if "center" in parsed else 0
+    for step in parsed[:last]:
+        assert working is not None  # noqa: S101 - implied by last > 0
+        if step == "unit":
+            for rows in _blocks(len(working)):
+                _scale_to_unit(working[rows])
+        else:
+            mean = working.mean(axis=0, dtype=np.float64).astype(np.float32)
+            working -= mean
+            means.append(mean)
+    stacked = np.stack(means) if means else np.empty((0, matrix.shape[1]), np.float32)
+    return Normalization(parsed, stacked)
+
+
+def scaled_to_unit(matrix: NDArray[np.floating]) -> NDArray[np.float32]:
+    """A float32 copy with rows of length one; zero rows stay zero."""
+    result = np.array(matrix, dtype=np.float32, order="C")
+    for rows in _blocks(len(result)):
+        _scale_to_unit(result[rows])
+    return result
+
+
+def _scale_to_unit(block: NDArray[np.float32]) -> None:
+    lengths = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))
+    lengths[lengths == 0] = 1
+    block /= lengths[:, None].astype(np.float32)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK_ROWS) for start in range(0, count, _BLOCK_ROWS))

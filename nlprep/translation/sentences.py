@@ -1,0 +1,113 @@
+"""Sentences as weighted averages of aligned word vectors, and finding their translations."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlprep.core.errors import NlprepError
+from nlprep.core.progress import SILENT
+from nlprep.embeddings.nearest import mutual_neighborhood_means, ranks
+from nlprep.translation.evaluation import summarize_ranks
+from nlprep.translation.normalization import scaled_to_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from nlprep.core.progress import Progress
+    from nlprep.translation.retrieval import Side, TranslationIndex
+
+
+def inverse_document_frequencies(sentences: Iterable[Sequence[str]]) -> dict[str, float]:
+    """The logarithm of the number of sentences over the number that hold a word, for each word."""
+    counts: Counter[str] = Counter()
+    total = 0
+    for sentence in sentences:
+        counts.update(set(sentence))
+        total += 1
+    return {word: math.log(total / count) for word, count in counts.items()}
+
+
+def embed_sentences(
+    sentences: Sequence[Sequence[str]], side: Side, frequencies: Mapping[str, float]
+) -> NDArray[np.float32]:
+    """Sentences in the shared space, (n, r) float32 rows of length one.
+
+    A sentence is the sum of its known words' vectors, each as often as it occurs, times its inverse
+    document frequency. A word without one is taken to be as rare as the rarest; a sentence without known
+    words is zero.
+
+    Args:
+        sentences: Tokenised as the vectors' training text was.
+        side: The language of the sentences in a `TranslationIndex`.
+        frequencies: From `inverse_document_frequencies`.
+    """
+    rarest = max(frequencies.values(), default=1.0)
+    result = np.zeros((len(sentences), side.matrix.shape[1]), np.float32)
+    for place, sentence in enumerate(sentences):
+        rows = side.indices(sentence)
+        weights = np.array([frequencies.get(word, rarest) for word in sentence], np.float32)
+        result[place] = weights[rows >= 0] @ side.matrix[rows[rows >= 0]]
+    return scaled_to_unit(result)
+
+
+def evaluate_sentence_retrieval(
+    index: TranslationIndex,
+    source: Sequence[Sequence[str]],
+    target: Sequence[Sequence[str]],
+    *,
+    source_frequencies: Mapping[str, float] | None = None,
+    target_frequencies: Mapping[str, float] | None = None,
+    threads: int | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, Any]:
+    """Find each sentence's translation among all sentences of the other language.
+
+    Args:
+        index: The model.
+        source: Tokenised sentences of the index's source language.
+        target: Their translations, in the same order.
+        source_frequencies: Inverse document frequencies; from ``source`` itself by default.
+        target_frequencies: Likewise from ``target``.
+        threads: Processors to use; all by default.
+        progress: Where to report.
+
+    Returns:
+        Plain values for JSON: ``sentences``, and under ``forward`` and ``backward``, for ``cosine`` and
+        ``csls``, ``precision@1``, ``precision@5``, ``precision@10``, ``mrr`` in per cent.
+
+    Raises:
+        NlprepError: The two sides differ in number, or are empty.
+    """
+    if len(source) != len(target) or not len(source):
+        raise NlprepError(
+            f"{len(source):,} source and {len(target):,} target sentences: give translations line by line"
+        )
+    vectors = [
+        embed_sentences(
+            sentences,
+            side,
+            frequencies if frequencies is not None else inverse_document_frequencies(sentences),
+        )
+        for sentences, side, frequencies in (
+            (source, index.source, source_frequencies),
+            (target, index.target, target_frequencies),
+        )
+    ]
+    means = mutual_neighborhood_means(vectors[0], vectors[1], index.neighborhood, threads=threads, progress=progress)
+    own = np.arange(len(source))
+    pairs = np.stack([own, own], axis=1)
+    result: dict[str, Any] = {"sentences": len(source)}
+    for direction, asked, answers in (("forward", 0, 1), ("backward", 1, 0)):
+        result[direction] = {
+            method: summarize_ranks(
+                ranks(vectors[asked], vectors[answers], pairs, offsets=offsets, threads=threads), len(source)
+            )
+            for method, offsets in (("cosine", None), ("csls", -means[answers] / 2))
+        }
+    return result

@@ -1,0 +1,126 @@
+"""Whitening, orthogonal mapping, re-weighting, de-whitening (Artetxe, Labaka & Agirre, AAAI 2018).
+
+The paper writes every linear method as these steps, in this order, on the vectors X and Z of the pairs:
+
+1. whiten each side, so that its directions are uncorrelated and of equal variance: X (X^T X / p)^(-1/2);
+2. turn both orthogonally into one space: U S V^T = SVD of the sides' cross-covariance, X U and Z V;
+3. re-weight each direction by its correlation S to some power;
+4. de-whiten, giving directions back the variance they had on one side or the other: in the paper all of it, here
+   the variance to a power. Short of one, the few directions of great variance count for less, and so do the hubs
+   that lie along them.
+
+Exponents of zero and no whitening leave orthogonal Procrustes; the two sides then meet in a rotated space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nlprep.core.configuration import check, option
+from nlprep.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIDES = ("none", "source", "target")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhiteningConfig:
+    """The steps of the family; the defaults are the member of VecMap's supervised mode."""
+
+    whiten: bool = option(True, "give the directions of each side equal variance first")
+    source_power: float = option(0.5, "power of the correlations that re-weights the source", minimum=0)
+    target_power: float = option(0.5, "power of the correlations that re-weights the target", minimum=0)
+    source_dewhiten: str = option("source", "whose variances the source gets back", choices=SIDES)
+    target_dewhiten: str = option("target", "whose variances the target gets back", choices=SIDES)
+    dewhitening: float = option(1.0, "share of the variances given back, as a power", minimum=0)
+    ridge: float = option(0.0, "added to the variances, in units of their mean", minimum=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.whiten and (self.source_dewhiten, self.target_dewhiten) != ("none", "none"):
+            raise OptionError("de-whitening without whitening: set source_dewhiten and target_dewhiten to none")
+
+
+PRESETS = {
+    "orthogonal": WhiteningConfig(
+        whiten=False, source_power=0, target_power=0, source_dewhiten="none", target_dewhiten="none"
+    ),
+    "canonical-correlation": WhiteningConfig(
+        source_power=0, target_power=0, source_dewhiten="none", target_dewhiten="none"
+    ),
+    "reweighted": WhiteningConfig(),
+    "least-squares": WhiteningConfig(
+        source_power=1, target_power=0, source_dewhiten="target", target_dewhiten="target"
+    ),
+}
+"""Published members: Procrustes; Faruqui & Dyer 2014 (all dimensions); VecMap; Mikolov et al. 2013."""
+
+
+def fit_whitened(
+    source: NDArray[np.floating],
+    target: NDArray[np.floating],
+    *,
+    weights: NDArray[np.floating] | None = None,
+    config: WhiteningConfig | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit the maps of both sides into their shared space.
+
+    Args:
+        source: (p, d) vectors of the source words of p pairs.
+        target: (p, e) vectors of their translations; e may differ from d.
+        weights: (p,) weights of the pairs; all one by default.
+        config: The steps; `WhiteningConfig` by default.
+
+    Returns:
+        A (d, r) and B (e, r), r = min(d, e): rows x and z meet as ``x @ A`` and ``z @ B``. As in the paper
+        the variances are those of the pairs, about zero; vectors are centred beforehand.
+
+    Raises:
+        OptionError: Sides of different lengths, or fewer independent pairs than dimensions where whitening
+            needs them.
+    """
+    steps = config or WhiteningConfig()
+    if len(source) != len(target) or not len(source):
+        raise OptionError(f"{len(source)} source and {len(target)} target vectors: give the two sides of pairs")
+    x = source.astype(np.float64)
+    z = target.astype(np.float64)
+    shares = np.full(len(x), 1.0 / len(x)) if weights is None else weights / weights.sum(dtype=np.float64)
+    weighted = x * shares[:, None]
+    x_whitener = x_dewhitener = np.eye(x.shape[1])
+    z_whitener = z_dewhitener = np.eye(z.shape[1])
+    if steps.whiten:
+        x_whitener, x_dewhitener = _whitener(weighted.T @ x, steps, len(x))
+        z_whitener, z_dewhitener = _whitener((z * shares[:, None]).T @ z, steps, len(z))
+    left, correlations, right_transposed = np.linalg.svd(
+        x_whitener @ (weighted.T @ z) @ z_whitener, full_matrices=False
+    )
+    right = right_transposed.T
+    back = {
+        "none": np.eye(len(correlations)),
+        # The variances of a side, written in the basis that the orthogonal map has turned it to.
+        "source": left.T @ x_dewhitener @ left,
+        "target": right.T @ z_dewhitener @ right,
+    }
+    mapped_x = x_whitener @ left * correlations**steps.source_power @ back[steps.source_dewhiten]
+    mapped_z = z_whitener @ right * correlations**steps.target_power @ back[steps.target_dewhiten]
+    return mapped_x, mapped_z
+
+
+def _whitener(
+    covariance: NDArray[np.float64], steps: WhiteningConfig, num_pairs: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The symmetric inverse square root of a covariance, and what gives the variances back."""
+    variances, directions = np.linalg.eigh(covariance)
+    variances = np.maximum(variances, 0) + steps.ridge * variances.mean()
+    if variances[0] <= 1e-10 * variances[-1]:
+        raise OptionError(
+            f"{num_pairs} pairs leave some of the {len(variances)} dimensions without variance, so they "
+            "cannot be whitened: give more pairs, or choose the procrustes method"
+        )
+    whitener = (directions * variances**-0.5) @ directions.T
+    return whitener, (directions * variances ** (steps.dewhitening / 2)) @ directions.T

@@ -1,0 +1,132 @@
+"""TranslationIndex against a slow CSLS, across directions, saved and loaded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.translation.alignment import AlignmentConfig, align
+from nlprep.translation.retrieval import TranslationIndex
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
+from planted import plant
+
+
+@pytest.fixture(scope="module")
+def index():
+    planted = plant(noise=0.6)
+    alignment = align(planted.source, planted.target, planted.train, AlignmentConfig(refine=0))
+    return TranslationIndex.build(planted.source, planted.target, alignment, source_language="en", target_language="fr")
+
+
+def slow_scores(index, method, direction):
+    cosines = index.source.matrix.astype(np.float64) @ index.target.matrix.T.astype(np.float64)
+    cosines = cosines if direction == "forward" else cosines.T
+    if method == "cosine":
+        return cosines
+    of_rows = np.sort(cosines, axis=1)[:, -10:].mean(axis=1)
+    of_columns = np.sort(cosines, axis=0)[-10:].mean(axis=0)
+    return 2 * cosines - of_rows[:, None] - of_columns
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("method", ["csls", "cosine"])
+def test_translations_equal_a_slow_reference(method, direction, index):
+    asked, answers = index.sides(direction)
+    words = asked.words[:200:7]
+    scores = slow_scores(index, method, direction)
+    for word, candidates in zip(words, index.translate(words, 5, method=method, direction=direction), strict=True):
+        row = scores[asked.words.index(word)]
+        order = np.argsort(-row)[:5]
+        assert [candidate.word for candidate in candidates] == [answers.words[place] for place in order]
+        np.testing.assert_allclose([candidate.score for candidate in candidates], row[order], atol=1e-5)
+
+
+def test_csls_and_cosine_differ_so_that_the_above_means_something(index):
+    by_csls = index.translate(index.source.words, 1)
+    by_cosine = index.translate(index.source.words, 1, method="cosine")
+    assert sum(one[0].word != other[0].word for one, other in zip(by_csls, by_cosine, strict=True)) > 10
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("method", ["csls", "cosine"])
+def test_ranks_equal_a_slow_reference(method, direction, index):
+    scores = slow_scores(index, method, direction)
+    pairs = np.random.default_rng(0).integers(0, 600, size=(80, 2))
+    want = [1 + (scores[row] > scores[row, key]).sum() for row, key in pairs]
+    np.testing.assert_array_equal(index.ranks(pairs, method=method, direction=direction), want)
+
+
+def test_unknown_words_give_nothing_and_are_listed(index):
+    assert index.translate(["s1", "nonsense"], 1)[1] == []
+    assert index.translate(["nonsense"]) == [[]]
+    assert index.translate([]) == []
+    assert index.unknown(["s1", "nonsense", "t1"]) == ["nonsense", "t1"]
+    assert index.unknown(["s1", "t1"], "backward") == ["s1"]
+
+
+def test_more_candidates_than_words_are_all_words(index):
+    assert len(index.translate(["s1"], 10_000)[0]) == 600
+
+
+def test_saved_and_loaded_it_answers_the_same(index, tmp_path):
+    index.save(tmp_path / "model")
+    loaded = TranslationIndex.load(tmp_path / "model")
+    assert (loaded.source_language, loaded.target_language) == ("en", "fr")
+    assert loaded.config == index.config
+    for direction in ("forward", "backward"):
+        words = index.sides(direction)[0].words[:20]
+        assert loaded.translate(words, direction=direction) == index.translate(words, direction=direction)
+    with pytest.raises(ValueError, match="read-only"):
+        loaded.source.matrix[0] = 0
+    vectors = loaded.source.vectors()
+    assert vectors.words == index.source.words
+    np.testing.assert_array_equal(vectors.matrix, index.source.matrix)
+
+
+def test_damage_is_told(index, tmp_path):
+    path = tmp_path / "model"
+    index.save(path)
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, "alignment": 3}))
+    with pytest.raises(FileError, match="lacks the settings of its alignment"):
+        TranslationIndex.load(path)
+    (path / "config.json").write_text(json.dumps({**config, "format_version": 99}))
+    with pytest.raises(FileError, match="upgrade"):
+        TranslationIndex.load(path)
+    (path / "config.json").write_text(json.dumps(config))
+    tensors = path / "tensors.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-5])
+    with pytest.raises(FileError, match="cut short"):
+        TranslationIndex.load(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"method": "magic"}, OptionError),
+        ({"direction": "sideways"}, OptionError),
+        ({"top": 0}, OptionError),
+        ({"words": "chat"}, NlprepError),
+    ],
+)
+def test_misuse_is_named(arguments, error, index):
+    with pytest.raises(error, match=r"magic|sideways|top = 0|single string"):
+        index.translate(**{"words": ["s1"], **arguments})
+
+
+def test_a_question_loads_nothing_heavy(index, tmp_path):
+    index.save(tmp_path / "model")
+    program = (
+        "import sys; from nlprep.translation.retrieval import TranslationIndex;"
+        f"print(TranslationIndex.load({str(tmp_path / 'model')!r}).translate(['s1'], 1)[0][0].word);"
+        "print(sorted({'torch', 'numba', 'gensim', 'scipy', 'faiss', 'rich'} & set(sys.modules)))"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert finished.stdout.splitlines()[1] == "[]"
