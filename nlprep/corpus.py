@@ -61,15 +61,16 @@ def _mark_class() -> str:
 _find_marked: Callable[[str], list[str]] | None = None
 
 
-def tokenize(text: str) -> list[str]:
-    r"""Lower-case words of a text: runs of letters, digits and underscores (``\w+``) of any script.
+def tokenize(text: str, *, lowercase: bool = True) -> list[str]:
+    r"""Words of a text, lower-cased unless told otherwise: runs of letters, digits and underscores (``\w+``) of any script.
 
     Combining marks and the zero-width joiners stay inside their word, where ``\w`` alone would break Hindi or
     vocalised Arabic apart, and text that has them is composed first (NFC), so that both spellings of an é are
     one. Scripts that write no spaces between words (Chinese, Japanese, Thai) need a tokenizer of their own.
     """
     global _find_marked
-    text = text.lower()
+    if lowercase:
+        text = text.lower()
     if text.isascii() or not _needs_care(text):
         return _find_words(text)
     if _find_marked is None:

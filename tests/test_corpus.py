@@ -436,3 +436,9 @@ def test_damaged_corpora_are_refused(tmp_path: Path) -> None:
         EncodedCorpus.load(tmp_path / "good")
     with pytest.raises(FileError, match="no such file"):
         EncodedCorpus.load(tmp_path / "absent")
+
+
+def test_tokenize_keeps_capitals_when_asked() -> None:
+    assert tokenize("Le Été de Ravel", lowercase=False) == ["Le", "Été", "de", "Ravel"]
+    # Combining marks stay with their letter all the same.
+    assert tokenize("E\u0301te\u0301 हिन्दी", lowercase=False) == ["Été", "हिन्दी"]

@@ -274,10 +274,10 @@ def _encode(arguments: argparse.Namespace, state: Path, console: Console) -> Enc
 
 def tokenizer_of(name: str, *, lowercase: bool) -> Tokenizer:
     """The tokenizer of a name, ``words`` or ``whitespace``, with or without lower-casing."""
-    import re
+    from functools import partial
 
     from nlprep.corpus import tokenize
 
     if name == "whitespace":
         return (lambda text: text.lower().split()) if lowercase else str.split
-    return tokenize if lowercase else re.compile(r"\w+").findall
+    return partial(tokenize, lowercase=lowercase)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from nlprep.embeddings.compilation import compiled
 
 CHUNK = 32
 """Similarities compared against their thresholds at once: two or four vector registers."""
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _insert(scores, indices, score, index):  # type: ignore[no-untyped-def]  # pragma: no cover
+@compiled
+def _insert(scores, indices, score, index):
     """Put an entry into a falling list, behind its equals, dropping the last one."""
     place = len(scores) - 1
     while place > 0 and scores[place - 1] < score:
@@ -21,8 +22,8 @@ def _insert(scores, indices, score, index):  # type: ignore[no-untyped-def]  # p
     indices[place] = index
 
 
-@numba.njit(cache=True, nogil=True)
-def scan_rows(block, offsets, first, scores, indices):  # type: ignore[no-untyped-def]  # pragma: no cover
+@compiled
+def scan_rows(block, offsets, first, scores, indices):
     """Merge a block into the lists of its rows.
 
     Args:
@@ -51,8 +52,8 @@ def scan_rows(block, offsets, first, scores, indices):  # type: ignore[no-untype
                         threshold = scores[i, last]
 
 
-@numba.njit(cache=True, nogil=True)
-def scan_both(  # type: ignore[no-untyped-def]  # pragma: no cover
+@compiled
+def scan_both(
     block,
     row_offsets,
     column_offsets,
@@ -102,8 +103,8 @@ def scan_both(  # type: ignore[no-untyped-def]  # pragma: no cover
                         thresholds[j] = column_scores[j, last_column]
 
 
-@numba.njit(cache=True, nogil=True)
-def merge_lists(scores, indices, other_scores, other_indices):  # type: ignore[no-untyped-def]  # pragma: no cover
+@compiled
+def merge_lists(scores, indices, other_scores, other_indices):
     """Merge falling lists with others of the same rows; of equal scores the lower index comes first."""
     rows, k = scores.shape
     merged = np.empty(k, np.float32)
