@@ -62,7 +62,7 @@ _find_marked: Callable[[str], list[str]] | None = None
 
 
 def tokenize(text: str, *, lowercase: bool = True) -> list[str]:
-    r"""Words of a text, lower-cased unless told otherwise: runs of letters, digits and underscores (``\w+``) of any script.
+    r"""Words of a text: runs of letters, digits and underscores (``\w+``) of any script, lower-cased or as they are.
 
     Combining marks and the zero-width joiners stay inside their word, where ``\w`` alone would break Hindi or
     vocalised Arabic apart, and text that has them is composed first (NFC), so that both spellings of an é are

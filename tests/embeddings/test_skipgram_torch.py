@@ -174,18 +174,23 @@ def test_the_parabola_touches_the_loss_and_lies_above_it(scale: float) -> None:
 
 def test_example_loss_of_the_engine_is_the_loss_of_its_batches(corpus: EncodedCorpus) -> None:
     config = SkipGramConfig(dimension=6, subsample=1e-2)
-    engine = torch_engine(corpus, config)
     rng = np.random.default_rng(4)
     shape = (len(corpus.vocabulary), 6)
     parameters = Parameters(*(rng.normal(size=shape).astype(np.float32) for _ in range(2)))
+    bounds = np.asarray(corpus.offsets)
+    engines = [TorchEngine(corpus, config, bounds, parameters), CompiledEngine(corpus, config, bounds, 1, parameters)]
     windows = Sampler(corpus, config, np.asarray(corpus.offsets), CPU).windows(0, corpus.num_tokens, HELD_OUT_EPOCH)
     weights = (windows.context_mask[:, :, None] & windows.output_mask[:, None, :]).double()
     x = torch.from_numpy(parameters.inputs).double()[windows.contexts]
     w = torch.from_numpy(parameters.outputs).double()[windows.outputs]
     loss, _, _ = loss_and_gradients(x, w, weights)
-    contexts, outputs = engine.examples(0, corpus.num_tokens)
-    assert len(contexts) == int(windows.context_mask.sum())
-    assert example_loss(parameters, contexts, outputs) == pytest.approx(float(loss) / len(contexts), rel=1e-4)
+    for engine in engines:
+        contexts, outputs = engine.examples(0, corpus.num_tokens)
+        assert len(contexts) == int(windows.context_mask.sum())
+        scores = engine.scores(contexts, outputs)
+        exact = np.einsum("ed,ekd->ek", parameters.inputs[contexts], parameters.outputs[outputs]) * (outputs >= 0)
+        np.testing.assert_allclose(scores, exact, atol=1e-5)
+        assert example_loss(scores, outputs) == pytest.approx(float(loss) / len(contexts), rel=1e-4)
 
 
 def test_one_centre_at_a_time_is_plain_gradient_descent(tmp_path: Path) -> None:

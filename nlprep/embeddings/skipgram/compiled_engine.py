@@ -17,7 +17,7 @@ from nlprep.embeddings.skipgram.sampling import (
     noise_weights,
 )
 from nlprep.embeddings.skipgram.simd_kernel import LANES
-from nlprep.embeddings.skipgram.skipgram_kernel import list_examples, train_range
+from nlprep.embeddings.skipgram.skipgram_kernel import list_examples, score_examples, train_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,6 +128,19 @@ class CompiledEngine:
                 outputs[count:],
             )
         return contexts[:count], outputs[:count]
+
+    def scores(self, contexts: NDArray[np.int32], outputs: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Inner products of contexts (e,) with their outputs (e, k); 0 for outputs of -1."""
+        found = np.empty(outputs.shape, np.float32)
+        score_examples(
+            np.ascontiguousarray(contexts),
+            np.ascontiguousarray(outputs),
+            self._inputs,
+            self._outputs,
+            self._stride,
+            found,
+        )
+        return found
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:

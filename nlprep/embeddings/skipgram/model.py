@@ -22,8 +22,6 @@ from nlprep.core.errors import OptionError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LOSS_BLOCK = 4096
-
 
 @dataclass(frozen=True, kw_only=True)
 class SkipGramConfig:
@@ -86,6 +84,9 @@ class Engine(Protocol):
     def examples(self, first: int, last: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The examples of a held-out range: contexts (e,) and outputs (e, 1 + negatives), -1 where void."""
 
+    def scores(self, contexts: NDArray[np.int32], outputs: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Inner products of contexts (e,) with their outputs (e, k) as the matrices are now; 0 for outputs of -1."""
+
 
 def initial_parameters(num_words: int, config: SkipGramConfig) -> Parameters:
     """Where word2vec starts: inputs uniform in [-0.5 / d, 0.5 / d), outputs zero."""
@@ -96,25 +97,19 @@ def initial_parameters(num_words: int, config: SkipGramConfig) -> Parameters:
     return Parameters(inputs, np.zeros((num_words, config.dimension), np.float32))
 
 
-def example_loss(parameters: Parameters, contexts: NDArray[np.int32], outputs: NDArray[np.int32]) -> float:
+def example_loss(scores: NDArray[np.float32], outputs: NDArray[np.int32]) -> float:
     """Mean skip-gram loss of examples, in nats.
 
     Args:
-        parameters: The matrices.
-        contexts: (e,) word ids.
+        scores: (e, 1 + negatives) inner products of each example's context with its outputs.
         outputs: (e, 1 + negatives) word ids, the centre word first; -1 counts for nothing.
 
     Returns:
-        The mean over examples of ``-log sigmoid(v . u_0) - sum_k log sigmoid(-v . u_k)``.
+        The mean over examples of ``-log sigmoid(s_0) - sum_k log sigmoid(-s_k)``.
     """
-    total = 0.0
-    for start in range(0, len(contexts), _LOSS_BLOCK):
-        block = outputs[start : start + _LOSS_BLOCK]
-        inputs = parameters.inputs[contexts[start : start + _LOSS_BLOCK]]
-        scores = np.matmul(parameters.outputs[block], inputs[:, :, None])[:, :, 0].astype(np.float64)
-        scores[:, 0] *= -1
-        # Vectors that have run away give infinities here; the caller looks at the sum.
-        with np.errstate(invalid="ignore", over="ignore"):
-            losses = np.logaddexp(0.0, scores)
-        total += float(losses[block >= 0].sum())
-    return total / max(1, len(contexts))
+    signed = scores.astype(np.float64)
+    signed[:, 0] *= -1
+    # Vectors that have run away give infinities here; the caller looks at the sum.
+    with np.errstate(invalid="ignore", over="ignore"):
+        losses = np.logaddexp(0.0, signed)
+    return float(losses[outputs >= 0].sum()) / max(1, len(scores))

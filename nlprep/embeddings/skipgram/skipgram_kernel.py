@@ -333,3 +333,27 @@ def list_examples(
                 outputs[num_examples] = drawn
                 num_examples += 1
     return num_examples
+
+
+@compiled
+def score_examples(
+    contexts: NDArray[np.int32],
+    outputs: NDArray[np.int32],
+    input_vectors: NDArray[np.float32],
+    output_vectors: NDArray[np.float32],
+    stride: int,
+    scores: NDArray[np.float32],
+) -> None:
+    """Write the inner product of every context (e,) with each of its outputs (e, k), 0 for an output of -1."""
+    total = np.empty(LANES, np.float32)
+    for e in range(len(contexts)):
+        context = np.int64(contexts[e]) * stride
+        for k in range(outputs.shape[1]):
+            scores[e, k] = 0.0
+            if outputs[e, k] >= 0:
+                output = np.int64(outputs[e, k]) * stride
+                lanes = zero()
+                for j in range(0, stride, LANES):
+                    lanes = multiply_add(load(input_vectors, context + j), load(output_vectors, output + j), lanes)
+                store(total, 0, sums(lanes, zero(), zero(), zero(), zero(), zero()))
+                scores[e, k] = total[0]

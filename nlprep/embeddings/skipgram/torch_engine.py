@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _FEWEST_CENTRES, _MOST_CENTRES = 256, 4096
 """Centre words in a batch. Fewer would leave a device idle, more would not fill it better."""
 _STRETCH_TOKENS = 1 << 20
+_SCORED_AT_ONCE = 4096
 """Tokens of which windows are made at once: 100 to 200 MB of indices."""
 _LOW = 0xFFFFFFFF
 
@@ -322,6 +323,17 @@ class TorchEngine:
     def examples(self, first: int, last: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The examples that training on ``first:last`` would see in an epoch of its own."""
         return self._sampler.examples(first, last)
+
+    def scores(self, contexts: NDArray[np.int32], outputs: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Inner products of contexts (e,) with their outputs (e, k); 0 for outputs of -1."""
+        found = np.empty(outputs.shape, np.float32)
+        for start in range(0, len(contexts), _SCORED_AT_ONCE):
+            rows = slice(start, start + _SCORED_AT_ONCE)
+            chosen = torch.from_numpy(outputs[rows]).to(self._inputs.device, torch.int64)
+            inputs = self._inputs[torch.from_numpy(contexts[rows]).to(self._inputs.device, torch.int64)]
+            scores = torch.einsum("ed,ekd->ek", inputs, self._outputs[chosen.clamp_min(0)])
+            found[rows] = scores.masked_fill(chosen < 0, 0.0).cpu().numpy()
+        return found
 
 
 @contextmanager

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 STATE_KIND = "skipgram-state"
 
-_CHUNK_TOKENS = 1 << 14
-_CHUNKS_PER_ROUND = 16
+_CHUNK_TOKENS = 1 << 13
+_CHUNKS_PER_ROUND = 64
 _HELD_OUT_SPAN = 256
 _MOST_HELD_OUT_SPANS = 40
 _LOSS_REPORTS = 10
@@ -253,7 +253,7 @@ class _Run:
     def _report_loss(self) -> None:
         contexts, outputs = self._examples
         if len(contexts):
-            loss = example_loss(self._engine.parameters(), contexts, outputs)
+            loss = example_loss(self._engine.scores(contexts, outputs), outputs)
             if not math.isfinite(loss):
                 raise NlprepError(
                     f"the loss is no longer finite after {self.tokens:,} words: lower the learning rate "
