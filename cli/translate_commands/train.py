@@ -97,6 +97,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     output = Path(arguments.output)
     kind = output_format(output)
     _check_output(output, kind)
+    if config.device != "cpu":
+        # Reading the text can take minutes; whether there is such a device shows at once.
+        from nlprep.embeddings.skipgram.torch_engine import find_device
+
+        find_device(config.device)
     state = output.with_name(f"{output.name}.state")
     settings = _text_settings(arguments)
     created = _open_state(state, settings, resume=arguments.resume, fresh=arguments.fresh, console=console)

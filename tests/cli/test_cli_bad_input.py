@@ -353,3 +353,9 @@ def test_words_that_are_no_text(made, run_command, environment):
     done = subprocess.run(words, capture_output=True, env=ascii_only, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert b"\\xe9" in done.stdout
+
+
+def test_a_device_that_is_not_there_is_named_before_the_text_is_read(tmp_path, capsys):
+    assert main(["train", str(tmp_path / "not-read.txt"), "-o", str(tmp_path / "out"), "--device", "abacus"]) == 2
+    assert "device = 'abacus': torch cannot use it" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

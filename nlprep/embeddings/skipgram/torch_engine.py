@@ -260,7 +260,7 @@ class TorchEngine:
         *,
         num_centres: int | None = None,
     ) -> None:
-        device = _find_device(config.device)
+        device = find_device(config.device)
         self._sampler = Sampler(corpus, config, bounds, device)
         self._num_centres = num_centres or default_num_centres(corpus.vocabulary.counts, config.subsample)
         self._device = device
@@ -371,7 +371,7 @@ def _rates(chunks: list[Chunk]) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
-def _find_device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
     """The torch device of that name, tried out.
 
     Raises:
