@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,8 +32,8 @@ _CACHE_LINE_FLOATS = 16
 class CompiledEngine:
     """The `nlprep.embeddings.skipgram.model.Engine` of the CPU.
 
-    Rows are padded to whole vectors with zeros, which stay zero; one more row of zeros stands in where a block of
-    contexts or outputs is not full.
+    Rows are padded to whole vectors with zeros, which stay zero; each thread has one more row of zeros, which stands
+    in where a block of contexts or outputs is not full.
     """
 
     def __init__(
@@ -50,41 +51,48 @@ class CompiledEngine:
         self._keep = as_thresholds(keep_probabilities(counts, config.subsample))
         self._negatives = AliasTable.build(noise_weights(counts, config.negative_exponent))
         self._stride = -(-config.dimension // LANES) * LANES
-        self._inputs = self._padded(parameters.inputs)
-        self._outputs = self._padded(parameters.outputs)
-        self._threads = threads
+        self._inputs = self._padded(parameters.inputs, threads)
+        self._outputs = self._padded(parameters.outputs, threads)
+        self._blanks: SimpleQueue[int] = SimpleQueue()
+        for thread in range(threads):
+            self._blanks.put((len(counts) + thread) * self._stride)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         # Compile, or load what was compiled, before any clock starts.
         self._train_chunk(0, 0, 0, 0.0, 0.0)
 
-    def _padded(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _padded(self, matrix: NDArray[np.float32], num_blanks: int) -> NDArray[np.float32]:
         rows, dimension = matrix.shape
-        size = (rows + 1) * self._stride
+        size = (rows + num_blanks) * self._stride
         storage = np.zeros(size + _CACHE_LINE_FLOATS, np.float32)
         aligned = -storage.ctypes.data // storage.itemsize % _CACHE_LINE_FLOATS
         flat = storage[aligned : aligned + size]
-        flat.reshape(rows + 1, self._stride)[:rows, :dimension] = matrix
+        flat.reshape(-1, self._stride)[:rows, :dimension] = matrix
         return flat
 
     def _train_chunk(self, first: int, last: int, epoch: int, rate_first: float, rate_last: float) -> None:
-        train_range(
-            self._ids,
-            self._bounds,
-            int(np.searchsorted(self._bounds, first, side="right")) - 1,
-            first,
-            last,
-            self._config.window,
-            self._config.negatives,
-            epoch_key(self._config.seed, epoch),
-            rate_first,
-            rate_last,
-            self._keep,
-            self._negatives.thresholds,
-            self._negatives.aliases,
-            self._inputs,
-            self._outputs,
-            self._stride,
-        )
+        blank = self._blanks.get()
+        try:
+            train_range(
+                self._ids,
+                self._bounds,
+                int(np.searchsorted(self._bounds, first, side="right")) - 1,
+                first,
+                last,
+                self._config.window,
+                self._config.negatives,
+                epoch_key(self._config.seed, epoch),
+                rate_first,
+                rate_last,
+                self._keep,
+                self._negatives.thresholds,
+                self._negatives.aliases,
+                self._inputs,
+                self._outputs,
+                self._stride,
+                blank,
+            )
+        finally:
+            self._blanks.put(blank)
 
     def train(self, chunks: list[Chunk], epoch: int) -> None:
         """Train on chunks, in order with one thread and as threads come free with more."""

@@ -231,6 +231,7 @@ def train_range(
     inputs: NDArray[np.float32],
     outputs: NDArray[np.float32],
     stride: int,
+    blank: int,
 ) -> None:
     """Train on every centre word among tokens ``first:last``, in order.
 
@@ -248,11 +249,12 @@ def train_range(
         keep: Per word, the probability that it survives sub-sampling, times 2^32.
         alias_threshold: Alias table of the negative distribution, thresholds times 2^32.
         alias_word: Alias table, the other word of each column.
-        inputs: Input vectors, rows of ``stride`` floats, flat; the row past the last word is zero and stays so.
+        inputs: Input vectors, rows of ``stride`` floats, flat.
         outputs: Output vectors, likewise.
         stride: Floats in a row, a multiple of `LANES`.
+        blank: Where a row of zeros begins in both, that stands in where a block of contexts or outputs is not full;
+            it is written to, though it stays zero, so threads that shared one would wait for each other.
     """
-    blank = np.int64(len(keep)) * stride
     num_rows = -(-(negatives + 1) // OUTPUTS_AT_ONCE) * OUTPUTS_AT_ONCE
     rows = np.full(num_rows, blank, np.int64)
     labels = np.zeros(num_rows + LANES, np.float32)
