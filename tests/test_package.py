@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -85,3 +87,15 @@ def test_the_readme_names_commands_that_exist() -> None:
     for target in ("demo", "test", "check"):
         assert f"make {target}" in readme
         assert f"\n{target}: " in makefile
+
+
+def test_what_the_documentation_imports_is_there() -> None:
+    found = 0
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for home, names in re.findall(
+            r"^from (nlprep[\w.]*) import (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            for name in names.split("#")[0].split(","):
+                assert hasattr(importlib.import_module(home), name.strip()), f"{page.name}: {home}.{name.strip()}"
+                found += 1
+    assert found > 5
