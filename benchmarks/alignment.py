@@ -265,6 +265,10 @@ def report(outcomes: Mapping[str, dict[str, Any]], peak: float, options: argpars
     print_table(f"Speed, {threads} threads, peak {peak / 1e9:.0f} Gflop/s", header, rows)
     print_table("Precision", PRECISION_HEADER, [precision_row(*item) for item in outcomes.items()])
     best, vecmap, five = outcomes.values()
+    asked, unseen_asked = (
+        best["results"][test]["lexicon"]["num_source_words"] for test in ("backward", "backward, unseen")
+    )
+    print(f"{asked - unseen_asked:,} of the {asked:,} words asked backward are in the training pairs.\n")
     common = {"data": data, "quick": options.quick}
     share = five["operations"] / five["seconds"] / peak
     # The published tools were measured on whole vocabularies of real vectors.

@@ -60,12 +60,14 @@ class Console:
             rows: Cells, written by `cell`; a column whose first cell is a number is set flush right.
             title: A line above it, at a terminal only.
         """
+        if not sys.stdout.isatty():
+            # As they come: the rows may be a stream.
+            print("\t".join(columns))
+            for row in rows:
+                print("\t".join(map(cell, row)))
+            return
         listed = [list(row) for row in rows]
         cells = [[cell(value) for value in row] for row in listed]
-        if not sys.stdout.isatty():
-            for line in ([*columns], *cells):
-                print("\t".join(line))
-            return
         # rich takes 50 ms to import: piped output does without.
         from rich import box
         from rich.console import Console as RichConsole

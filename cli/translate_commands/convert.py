@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         threads=arguments.threads,
         progress=console.progress,
     )
-    write_vectors(vectors, arguments.output, format=kind)
+    write_vectors(vectors, arguments.output, format=kind, threads=arguments.threads, progress=console.progress)
     if console.json_output:
         console.result(
             {

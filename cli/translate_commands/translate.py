@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from cli.options import add_common_options, complete, positive_integer
@@ -88,27 +88,30 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     direction = chosen_direction(arguments, index)
     if not arguments.words and sys.stdin.isatty() and not console.json_output:
         return _prompt(arguments, index, direction)
-    unknown: list[str] = []
-    listed: list[dict[str, Any]] = []
+    unknown: dict[str, None] = {}
+    answers = _answers(arguments, index, direction, unknown)
+    if console.json_output:
+        console.result([_plain(word, candidates) for word, candidates in answers])
+    else:
+        rows = ((word, candidate.word, candidate.score) for word, candidates in answers for candidate in candidates)
+        first = next(rows, None)
+        if first is not None:
+            console.table(("word", "translation", arguments.method), chain([first], rows))
+    if unknown:
+        raise NlprepError(_explain_unknown(index, direction, list(unknown)))
+    return 0
+
+
+def _answers(
+    arguments: argparse.Namespace, index: TranslationIndex, direction: str, unknown: dict[str, None]
+) -> Iterator[tuple[str, list[Candidate]]]:
+    """Every word with its candidates, asked a batch at a time; words without any are put into ``unknown``."""
     waiting = iter(arguments.words or _standard_input())
     while words := list(islice(waiting, _BATCH)):
-        answers = _ask(arguments, index, direction, words)
-        unknown += [word for word, candidates in zip(words, answers, strict=True) if not candidates]
-        if console.json_output:
-            listed += [_plain(word, candidates) for word, candidates in zip(words, answers, strict=True)]
-        else:
-            rows = [
-                (word, candidate.word, candidate.score)
-                for word, candidates in zip(words, answers, strict=True)
-                for candidate in candidates
-            ]
-            if rows:
-                console.table(("word", "translation", arguments.method), rows)
-    if console.json_output:
-        console.result(listed)
-    if unknown:
-        raise NlprepError(_explain_unknown(index, direction, list(dict.fromkeys(unknown))))
-    return 0
+        for word, candidates in zip(words, _ask(arguments, index, direction, words), strict=True):
+            if not candidates:
+                unknown[word] = None
+            yield word, candidates
 
 
 def _ask(

@@ -324,3 +324,11 @@ def test_a_reader_that_leaves_is_no_error(made, environment):
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait(timeout=60) == 141
+
+
+def test_many_words_from_standard_input_are_one_table(made, run_command):
+    done = run_command("translate", made.model, "--top", 1, text="horse\nbread\n" * 700)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1 + 1400
+    assert lines.count("word\ttranslation\tcsls") == 1

@@ -91,7 +91,7 @@ class Engine(Protocol):
 def initial_parameters(num_words: int, config: SkipGramConfig) -> Parameters:
     """Where training starts: inputs uniform in [-1 / d, 1 / d), outputs zero.
 
-    The range is gensim's, twice that of word2vec: measured, it is worth half a point of word similarity.
+    The range is gensim's, twice that of word2vec, whose own made word similarity a little worse.
     """
     generator = np.random.default_rng(config.seed)
     inputs = generator.random((num_words, config.dimension), dtype=np.float32)
