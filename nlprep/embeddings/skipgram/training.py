@@ -156,9 +156,11 @@ def train_skipgram(
             "give more text or lower the minimum count"
         )
     plan = _plan(corpus, config)
-    run = _Run(corpus, config, plan, resolve_threads(threads), None if state is None else Path(state))
     total = plan.tokens_per_epoch * config.epochs
     with deferred_interrupt() as interrupt, progress.task("training", total) as task:
+        # In here too: raised inside a callback of the compiler, an interrupt would be swallowed and lost.
+        run = _Run(corpus, config, plan, resolve_threads(threads), None if state is None else Path(state))
+        interrupt.raise_if_requested()
         task.advance(run.tokens)
         run.start(task)
         saved = time.monotonic()
