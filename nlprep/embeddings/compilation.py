@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from nlprep.core.interrupts import uninterrupted
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,8 +19,17 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     from numba import njit
 
     try:
-        return cast("Callable[..., Any]", njit(cache=True, nogil=True)(function))
+        dispatcher: Any = njit(cache=True, nogil=True)(function)
     except RuntimeError as error:
         if "cache" not in str(error):
             raise
-        return cast("Callable[..., Any]", njit(nogil=True)(function))
+        dispatcher = njit(nogil=True)(function)
+    compile_or_load = dispatcher.compile
+
+    def compile_undisturbed(signature: Any) -> Any:
+        # The compiler calls back into Python: a KeyboardInterrupt raised there would be swallowed.
+        with uninterrupted():
+            return compile_or_load(signature)
+
+    dispatcher.compile = compile_undisturbed
+    return cast("Callable[..., Any]", dispatcher)
