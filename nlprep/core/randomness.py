@@ -1,0 +1,65 @@
+"""Random numbers that are functions of where they are used, not of what was drawn before.
+
+A generator's state depends on every draw since it was seeded: a run that stops and resumes, or fetches its data in
+other processes, would need that state restored everywhere at once. Here a number is a hash of a key and a counter,
+so that anybody can compute it at any time. The hash is the finaliser of SplitMix64 (Steele, Lea and Flood 2014,
+"Fast splittable pseudorandom number generators"), whose outputs pass the usual batteries when fed a counter.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Seeds = NDArray[np.uint64]
+"""Keys, one for each example: ``uint64`` of any shape."""
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+
+
+def mix(values: Seeds) -> Seeds:
+    """Scramble 64-bit values: a bijection of which every output bit depends on every input bit."""
+    with np.errstate(over="ignore"):
+        values = values + _GOLDEN
+        values = (values ^ (values >> np.uint64(30))) * _FIRST
+        values = (values ^ (values >> np.uint64(27))) * _SECOND
+    return values ^ (values >> np.uint64(31))
+
+
+def combine(*parts: int | NDArray[np.integer]) -> Seeds:
+    """One key from several numbers, whose order matters; arrays broadcast.
+
+    Args:
+        parts: Whole numbers; negative ones count modulo 2^64.
+
+    Returns:
+        Keys of the broadcast shape (shape () for plain numbers).
+    """
+    key = np.zeros((), np.uint64)
+    for part in parts:
+        values = np.asarray(part & 0xFFFFFFFFFFFFFFFF if isinstance(part, int) else part).astype(np.uint64)
+        key = mix(key ^ values)
+    return np.asarray(key)
+
+
+def uniforms(seeds: Seeds, count: int, *, purpose: int) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1) for each seed.
+
+    Args:
+        seeds: (...,) keys.
+        count: How many for each.
+        purpose: Tells apart draws that one example makes for different ends.
+
+    Returns:
+        (..., count) float64 with 53 random bits.
+    """
+    bits = integers(seeds, count, purpose=purpose) >> np.uint64(11)
+    return bits.astype(np.float64) * 2.0**-53
+
+
+def integers(seeds: Seeds, count: int, *, purpose: int) -> Seeds:
+    """As `uniforms`, but (..., count) of 64 random bits each."""
+    keys = combine(seeds, purpose)[..., None]
+    return combine(keys, np.arange(count, dtype=np.uint64))

@@ -1,0 +1,272 @@
+"""Checkpoints that a kill, a full disk or a cut cable cannot cost.
+
+Each is a directory ``step-000001200`` with ``state.safetensors`` (every tensor) and ``state.json`` (everything else
+and a checksum of the tensors). It is written beside its place, synced and renamed; only then are older ones
+removed. One that was damaged later is recognised by its checksum, and the one before it is used. Nothing is pickled.
+
+They are private to the training loop that wrote them: what is published is written by whoever trains.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import warnings
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from nlprep.core.artifacts import read_tensors, write_tensors
+from nlprep.core.errors import FileError, os_errors_named
+from nlprep.core.files import atomic_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+STATE_FORMAT = 1
+_STATE, _TENSORS = "state.json", "state.safetensors"
+_NAME = re.compile(r"step-(\d{9})")
+_UNFINISHED = re.compile(r"\.(step-\d{9}|best)\..*\.(tmp|old)")
+_CHUNK = 1 << 24
+# NumPy knows no bfloat16: it travels as bytes.
+_DISGUISED = {"bfloat16": torch.bfloat16}
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be used, or not be written."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that resuming needs.
+
+    Attributes:
+        step: Optimiser steps done.
+        tensors: By name, on the CPU.
+        values: Plain values, fit for JSON.
+    """
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        directory: Where they are; made when the first is written.
+        keep: The latest ones to keep.
+    """
+
+    def __init__(self, directory: Path, *, keep: int) -> None:
+        self.directory = directory
+        self.keep = keep
+
+    def steps(self) -> list[int]:
+        """The steps of which there are checkpoints, whole or not, in order."""
+        if not self.directory.is_dir():
+            return []
+        found = (_NAME.fullmatch(path.name) for path in self.directory.iterdir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, then remove those that are too many.
+
+        Raises:
+            FileError: It cannot be written (a full disk); the earlier ones are untouched.
+        """
+        with os_errors_named(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+        _write(self._path(checkpoint.step), checkpoint)
+        kept = [step for step in self.steps() if step <= checkpoint.step][-self.keep :]
+        for step in self.steps():
+            if step not in kept:
+                shutil.rmtree(self._path(step), ignore_errors=True)
+        for path in self.directory.iterdir():
+            # What a killed process was writing.
+            if _UNFINISHED.fullmatch(path.name):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def load_latest(self) -> Checkpoint | None:
+        """The newest whole checkpoint, or None where there is none at all.
+
+        Warns:
+            CheckpointWarning: A newer one is damaged.
+
+        Raises:
+            FileError: There are checkpoints, and every one is damaged.
+        """
+        problems = []
+        for step in reversed(self.steps()):
+            try:
+                checkpoint = _read(self._path(step))
+            except FileError as error:
+                problems.append(error)
+                continue
+            for problem in problems:
+                warnings.warn(f"{problem}; using the one of step {step} instead", CheckpointWarning, stacklevel=2)
+            return checkpoint
+        if problems:
+            raise FileError(
+                self.directory, f"no checkpoint is whole ({problems[0].problem}): remove the directory to start anew"
+            )
+        return None
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Write the weights of the best evaluation so far, in place of the last ones."""
+        with os_errors_named(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+        _write(self.directory / "best", checkpoint)
+
+    def load_best(self) -> Checkpoint:
+        """What `save_best` wrote.
+
+        Raises:
+            FileError: It is missing or damaged.
+        """
+        return _read(self.directory / "best")
+
+    def _path(self, step: int) -> Path:
+        return self.directory / f"step-{step:09d}"
+
+
+def _write(path: Path, checkpoint: Checkpoint) -> None:
+    dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in checkpoint.tensors.items()}
+    arrays = {}
+    for name, tensor in checkpoint.tensors.items():
+        plain = tensor.detach().contiguous()
+        arrays[name] = (plain.reshape(-1).view(torch.uint8) if dtypes[name] in _DISGUISED else plain).numpy()
+    shapes = {name: list(tensor.shape) for name, tensor in checkpoint.tensors.items() if dtypes[name] in _DISGUISED}
+    with atomic_directory(path, replaces=_STATE) as assembly:
+        write_tensors(assembly / _TENSORS, arrays)
+        state = {
+            "format_version": STATE_FORMAT,
+            "step": checkpoint.step,
+            "checksum": _checksum(assembly / _TENSORS),
+            "dtypes": {name: dtypes[name] for name in shapes},
+            "shapes": shapes,
+            "values": checkpoint.values,
+        }
+        (assembly / _STATE).write_text(json.dumps(state), encoding="utf-8")
+
+
+def _read(path: Path) -> Checkpoint:
+    with os_errors_named(path / _STATE):
+        raw = (path / _STATE).read_bytes()
+    try:
+        state = json.loads(raw)
+        version, checksum = state["format_version"], state["checksum"]
+        step, values, dtypes, shapes = state["step"], state["values"], state["dtypes"], state["shapes"]
+    except (ValueError, KeyError, TypeError):
+        raise FileError(path, "the checkpoint is damaged") from None
+    if version != STATE_FORMAT:
+        raise FileError(path, f"has checkpoint format {version!r}, this nlprep reads {STATE_FORMAT}")
+    with os_errors_named(path / _TENSORS):
+        if _checksum(path / _TENSORS) != checksum:
+            raise FileError(path, "the checkpoint is damaged or cut short")
+    tensors = {}
+    for name, array in read_tensors(path / _TENSORS).items():
+        # A copy: the mapped pages are read-only and would outlive the file.
+        tensor = torch.from_numpy(array.copy())
+        if name in dtypes:
+            tensor = tensor.view(_DISGUISED[dtypes[name]]).reshape(shapes[name])
+        tensors[name] = tensor
+    return Checkpoint(step, tensors, values)
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as stream:
+        while block := stream.read(_CHUNK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def module_tensors(modules: Mapping[str, nn.Module]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The parameters and buffers of modules, each storage once.
+
+    Returns:
+        Tensors on the CPU by ``player.name``, and for each tied name the one that holds its values.
+    """
+    tensors: dict[str, Tensor] = {}
+    tied: dict[str, str] = {}
+    seen: dict[tuple[object, ...], str] = {}
+    for player, module in modules.items():
+        for name, tensor in module.state_dict().items():
+            full = f"module.{player}.{name}"
+            place = (tensor.device, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+            if tensor.numel() and place in seen:
+                tied[full] = seen[place]
+                continue
+            seen[place] = full
+            tensors[full] = tensor.detach().cpu()
+    return tensors, tied
+
+
+def restore_modules(modules: Mapping[str, nn.Module], checkpoint: Checkpoint, *, where: Path | str) -> None:
+    """Load into modules what `module_tensors` took from them.
+
+    Raises:
+        FileError: The modules have other parameters, or parameters of other shapes.
+    """
+    tied = checkpoint.values["tied"]
+    for player, module in modules.items():
+        prefix = f"module.{player}."
+        held = {name: checkpoint.tensors[tied.get(name, name)] for name in _names(checkpoint, prefix, tied)}
+        wanted = {prefix + name: tensor for name, tensor in module.state_dict().items()}
+        for name in sorted(held.keys() ^ wanted.keys()):
+            side = "has" if name in held else "lacks"
+            raise FileError(
+                where, f"the checkpoint {side} {name.removeprefix(prefix)!r}, so it is of another model: {_ANEW}"
+            )
+        for name, tensor in wanted.items():
+            if held[name].shape != tensor.shape:
+                raise FileError(
+                    where,
+                    f"{name.removeprefix(prefix)!r} has shape {list(held[name].shape)} in the checkpoint and "
+                    f"{list(tensor.shape)} in the model: {_ANEW}",
+                )
+        module.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in held.items()})
+
+
+_ANEW = "give the settings that it was made with, or start in a new directory"
+
+
+def _names(checkpoint: Checkpoint, prefix: str, tied: Iterable[str]) -> set[str]:
+    return {name for name in (*checkpoint.tensors, *tied) if name.startswith(prefix)}
+
+
+def optimizer_tensors(
+    optimizers: Mapping[str, torch.optim.Optimizer],
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The state of optimisers: tensors on the CPU by name, and what is no tensor."""
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    for player, optimizer in optimizers.items():
+        for index, state in optimizer.state_dict()["state"].items():
+            for key, value in state.items():
+                name = f"optimizer.{player}.{index}.{key}"
+                if isinstance(value, torch.Tensor):
+                    tensors[name] = value.detach().cpu()
+                else:
+                    values[name] = value
+    return tensors, values
+
+
+def restore_optimizers(optimizers: Mapping[str, torch.optim.Optimizer], checkpoint: Checkpoint) -> None:
+    """Load into optimisers what `optimizer_tensors` took from them."""
+    held: dict[str, Any] = {**checkpoint.tensors, **checkpoint.values["optimizers"]}
+    for player, optimizer in optimizers.items():
+        state: dict[int, dict[str, Any]] = {}
+        for name, value in held.items():
+            if name.startswith(f"optimizer.{player}."):
+                index, key = name.removeprefix(f"optimizer.{player}.").split(".", 1)
+                state.setdefault(int(index), {})[key] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,469 @@
+"""The one training loop.
+
+`fit` counts steps, moves batches, averages losses and gradients over parts of a batch and over processes, applies
+the schedule, evaluates, keeps the best weights, writes ``metrics.jsonl`` and checkpoints, and stops before an update
+that is not finite. What is trained is a `nlprep.core.training.step.Step`.
+
+Resuming is exact because nothing random has a history: data order, masks and dropout are functions of (seed, epoch,
+step, example, process), and the learning rate of the step. A checkpoint holds weights, optimiser state and counts.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from nlprep.core.configuration import to_mapping
+from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.interrupts import deferred_interrupt
+from nlprep.core.progress import SILENT
+from nlprep.core.training.checkpoints import (
+    Checkpoint,
+    Checkpoints,
+    CheckpointWarning,
+    module_tensors,
+    optimizer_tensors,
+    restore_modules,
+    restore_optimizers,
+)
+from nlprep.core.training.examples import MicroBatches, ValidationBatches
+from nlprep.core.training.journal import Journal, Record
+from nlprep.core.training.throughput import Meter, abbreviate, peak_flops
+from nlprep.core.training.updates import OutOfMemoryError, Updates
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping
+
+    from accelerate import Accelerator
+
+    from nlprep.core.interrupts import Interrupt
+    from nlprep.core.progress import Progress, Task
+    from nlprep.core.training.configuration import TrainingConfig
+    from nlprep.core.training.examples import Examples
+    from nlprep.core.training.step import Batch, Step
+
+RESUME_CHOICES = ("auto", "never", "must")
+_EVALUATIONS = 10
+# What may differ between a run and the one that resumes it; the rest would silently make it neither of the two.
+_FREE_SETTINGS = frozenset(
+    {
+        "steps", "epochs", "workers", "log_every", "evaluate_every", "keep_best", "patience", "checkpoint_every",
+        "checkpoint_minutes", "keep_checkpoints", "halve_on_out_of_memory", "micro_batch_size", "tracker",
+    }
+)  # fmt: skip
+
+
+@dataclass
+class History:
+    """What happened in a run, the part before it was resumed included.
+
+    Attributes:
+        steps: Optimiser steps done.
+        records: The lines of ``metrics.jsonl``.
+        best_step: The step of the lowest validation loss, if there was an evaluation.
+        best_loss: That loss.
+        resumed_from: The step of the checkpoint that this call started from, if it did.
+        seconds: Wall time of this call.
+    """
+
+    steps: int = 0
+    records: list[Record] = field(default_factory=list)
+    best_step: int | None = None
+    best_loss: float | None = None
+    resumed_from: int | None = None
+    seconds: float = 0.0
+
+    def last(self, name: str) -> float | None:
+        """The last recorded value of a quantity, such as ``loss`` or ``validation_loss``."""
+        return next((record[name] for record in reversed(self.records) if name in record), None)
+
+
+def fit(
+    step: Step,
+    examples: Examples,
+    *,
+    config: TrainingConfig,
+    directory: str | os.PathLike[str] | None = None,
+    validation: Examples | None = None,
+    evaluate: Callable[[], Mapping[str, float]] | None = None,
+    resume: str = "auto",
+    accelerator: Accelerator | None = None,
+    progress: Progress = SILENT,
+) -> History:
+    """Train the modules of a step.
+
+    Alone, it uses the device that Accelerate finds. Under ``torchrun`` or ``accelerate launch`` every process calls
+    it alike, and they share each batch; gradients are those of the whole batch.
+
+    Args:
+        step: Modules, losses and optimisers; the modules end with the best weights (or the last, by ``config``).
+        examples: What to train on.
+        config: Settings.
+        directory: Where ``checkpoints`` and ``metrics.jsonl`` go; None keeps nothing and cannot resume.
+        validation: Examples on which the losses are measured now and then, as ``validation_loss``.
+        evaluate: Called at each evaluation, on every process, for more quantities to record; modules are in
+            evaluation mode.
+        resume: ``auto`` goes on from the latest checkpoint in ``directory`` or starts anew where there is none;
+            ``never`` starts anew and refuses a directory with checkpoints; ``must`` refuses one without.
+        accelerator: One made by the caller; its mixed precision is used where ``config.precision`` is ``auto``.
+        progress: Gets optimiser steps, with loss, learning rate and speed.
+
+    Returns:
+        What happened.
+
+    Raises:
+        OptionError: Settings that do not fit each other, the processes or the checkpoint.
+        FileError: A checkpoint cannot be read or written, or is of another model.
+        NlprepError: A loss or gradient that is not finite, or memory that ran out.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
+    """
+    if len(examples) == 0:
+        raise NlprepError("there are no examples to train on: give more data")
+    if resume not in RESUME_CHOICES:
+        raise OptionError(f"resume = {resume!r}: choose from {', '.join(RESUME_CHOICES)}")
+    if directory is None and resume == "must":
+        raise OptionError("resume = 'must' needs a directory: say where the checkpoints are")
+    run = _Run(step, examples, config, directory, validation, evaluate, accelerator)
+    devices = [run.device] if run.device.type == "cuda" else []
+    # The caller's generators are left as they were.
+    with torch.random.fork_rng(devices=devices), deferred_interrupt(terminations=True) as interrupt:
+        try:
+            run.start(resume)
+            run.go(interrupt, progress if run.accelerator.is_main_process else SILENT)
+            return run.finish()
+        finally:
+            run.updates.release()
+
+
+def _leave_signals_to_the_main_process(_worker: int) -> None:
+    """A terminal sends Ctrl-C to loader processes too; they must outlive the step that is being finished."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class _Run:
+    """A run under way: what `fit` would otherwise keep in thirty local variables."""
+
+    def __init__(
+        self,
+        step: Step,
+        examples: Examples,
+        config: TrainingConfig,
+        directory: str | os.PathLike[str] | None,
+        validation: Examples | None,
+        evaluate: Callable[[], Mapping[str, float]] | None,
+        accelerator: Accelerator | None,
+    ) -> None:
+        from accelerate import Accelerator
+
+        self.started = time.perf_counter()
+        self.step, self.examples, self.config = step, examples, config
+        self.validation, self.evaluate = validation, evaluate
+        self.directory = None if directory is None else Path(directory)
+        if accelerator is None:
+            accelerator = Accelerator(log_with=config.tracker, project_dir=directory)
+        self.accelerator = accelerator
+        self.device = accelerator.device
+        self.steps = config.num_steps(len(examples))
+        self.updates = Updates(step, config, accelerator, self.steps)
+        self.checkpoints = (
+            None
+            if self.directory is None
+            else Checkpoints(self.directory / "checkpoints", keep=config.keep_checkpoints)
+        )
+        main = accelerator.is_main_process
+        self.journal = Journal(self.directory / "metrics.jsonl" if self.directory and main else None)
+        self.peak = peak_flops(self.device, self.updates.precision)
+        self.meter = Meter()
+        self.done = 0
+        self.resumed_from: int | None = None
+        self.sums: dict[str, float] = {}
+        self.best: tuple[int, float] | None = None
+        self.best_in_memory: Checkpoint | None = None
+        self.evaluations_without_improvement = 0
+        self.saved_at = time.perf_counter()
+        self.opened_tracker = False
+
+    # Starting and ending
+
+    def start(self, resume: str) -> None:
+        """Restore the latest checkpoint if there is one to restore."""
+        found = self.checkpoints.steps() if self.checkpoints else []
+        if resume == "never" and found:
+            raise OptionError(
+                f"{self.directory} holds checkpoints up to step {found[-1]:,}: resume from them, "
+                "or name a new directory"
+            )
+        if resume == "must" and not found:
+            raise OptionError(f"{self.directory} holds no checkpoint to resume from: check the path, or start anew")
+        checkpoint = self.checkpoints.load_latest() if self.checkpoints and found else None
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        elif self.directory is not None and self.accelerator.is_main_process:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        if self.accelerator.is_main_process:
+            self.journal.rewind(self.done)
+        if self.config.tracker is not None and not self.accelerator.trackers:
+            self.accelerator.init_trackers("nlprep", config=to_mapping(self.config))
+            self.opened_tracker = True
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        values = checkpoint.values
+        where = self.checkpoints.directory if self.checkpoints else ""
+        saved, given = values["settings"], to_mapping(self.config)
+        for name in sorted(saved.keys() & given.keys() - _FREE_SETTINGS):
+            if saved[name] != given[name]:
+                raise OptionError(
+                    f"{where}: made with {name} = {saved[name]!r}, now {given[name]!r}: give the same settings to "
+                    "resume, or start in a new directory"
+                )
+        if values["examples"] != len(self.examples):
+            raise OptionError(
+                f"{where}: made with {values['examples']:,} examples, now {len(self.examples):,}: give the same "
+                "data to resume, or start in a new directory"
+            )
+        if checkpoint.step > self.steps:
+            raise OptionError(
+                f"{where}: the checkpoint is of step {checkpoint.step:,}, beyond the {self.steps:,} asked for: "
+                "ask for more, or start in a new directory"
+            )
+        restore_modules(self.step.players, checkpoint, where=where)
+        restore_optimizers(self.updates.optimizers, checkpoint)
+        share = self.config.batch_size // self.accelerator.num_processes
+        if share % int(values["parts"]) == 0:
+            # More parts than the settings ask for: memory ran out once.
+            self.updates.parts = max(self.updates.parts, int(values["parts"]))
+        self.done = self.resumed_from = checkpoint.step
+        self.sums = dict(values["sums"])
+        self.best = tuple(values["best"]) if values["best"] else None
+        self.evaluations_without_improvement = values["evaluations_without_improvement"]
+
+    def finish(self) -> History:
+        """Put the best weights in place and say what happened."""
+        if self.best is not None and self.config.keep_best and self.best[0] != self.done:
+            self._restore_best()
+        if self.opened_tracker:
+            self.accelerator.end_training()
+        return History(
+            steps=self.done,
+            records=self.journal.records,
+            best_step=self.best[0] if self.best else None,
+            best_loss=self.best[1] if self.best else None,
+            resumed_from=self.resumed_from,
+            seconds=time.perf_counter() - self.started,
+        )
+
+    def _restore_best(self) -> None:
+        best = self.best_in_memory
+        if best is None and self.checkpoints is not None:
+            try:
+                best = self.checkpoints.load_best()
+            except FileError as error:
+                warnings.warn(f"{error}; the last weights are kept instead", CheckpointWarning, stacklevel=4)
+        if best is not None:
+            restore_modules(self.step.players, best, where=self.directory or "")
+
+    # Going
+
+    def go(self, interrupt: Interrupt, progress: Progress) -> None:
+        """Make the steps that are left."""
+        if self.done >= self.steps:
+            return
+        with progress.task("training", self.steps) as task:
+            task.advance(self.done)
+            if self.config.compile:
+                task.describe("compiling")
+            while self.done < self.steps and not self._out_of_patience():
+                try:
+                    self._go_with_parts(interrupt, task)
+                except OutOfMemoryError as error:
+                    self._halve(error)
+        # Whatever was pressed during the last step: all is saved, and a finished run is not an interrupted one.
+
+    def _go_with_parts(self, interrupt: Interrupt, task: Task) -> None:
+        """Go on until the end, or until memory runs out for micro-batches of this size."""
+        for parts in self._batches():
+            totals = self.updates.update(self.done, parts, stop=interrupt.requested)
+            self.done += 1
+            self._count(totals.losses, totals.weight)
+            self.meter.count(totals.units)
+            if self.done % self.config.log_every == 0 or self.done == self.steps:
+                task.describe(self._log())
+            task.advance()
+            began = time.perf_counter()
+            if self._due_for_evaluation():
+                self._evaluate()
+            last = self.done == self.steps or self._out_of_patience()
+            if last or totals.stop or self._due_for_checkpoint():
+                self._save()
+            self.meter.leave_out(time.perf_counter() - began)
+            if totals.stop and not last:
+                where = f", saved in {self.directory}; the same call goes on from there" if self.directory else ""
+                raise KeyboardInterrupt(f"stopped at step {self.done:,} of {self.steps:,}{where}")
+            if last:
+                return
+
+    def _batches(self) -> Iterator[list[Batch]]:
+        """The parts of each step's batch, from the present step on."""
+        number = self.updates.parts
+        batches = MicroBatches(
+            self.examples,
+            seed=self.config.seed,
+            batch_size=self.config.batch_size,
+            rank=self.accelerator.process_index,
+            world_size=self.accelerator.num_processes,
+            parts=number,
+        )
+        wanted = range(self.done * number, self.steps * number)
+        loader: DataLoader[Batch] = DataLoader(
+            batches,  # type: ignore[arg-type]
+            sampler=wanted,
+            batch_size=None,
+            num_workers=self.config.workers,
+            worker_init_fn=_leave_signals_to_the_main_process,
+            pin_memory=self.device.type == "cuda",
+        )
+        parts: list[Batch] = []
+        for batch in loader:
+            parts.append(batch)
+            if len(parts) == number:
+                yield parts
+                parts = []
+
+    def _halve(self, error: OutOfMemoryError) -> None:
+        share = self.config.batch_size // self.accelerator.num_processes
+        size = share // self.updates.parts
+        if not self.config.halve_on_out_of_memory or size == 1 or self.accelerator.num_processes > 1:
+            raise NlprepError(
+                f"memory ran out in step {self.done + 1:,} with {size} examples at once: lower micro_batch_size (the "
+                "result is the same), the length of the examples or the size of the model"
+            ) from error
+        larger = self.updates.parts * 2
+        self.updates.parts = next(parts for parts in range(larger, share + 1) if share % parts == 0)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    # Measuring
+
+    def _count(self, losses: Mapping[str, float], weight: float) -> None:
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * weight
+        self.sums["weight"] = self.sums.get("weight", 0.0) + weight
+
+    def _log(self) -> str:
+        """Record the means since the last record; return a line for the bar."""
+        weight = self.sums.pop("weight") or 1.0
+        means = {name: value / weight for name, value in self.sums.items()}
+        self.sums = {}
+        rate = self.meter.read()
+        record: Record = {
+            "step": self.done,
+            "epoch": round(self.done * self.config.batch_size / len(self.examples), 6),
+            **means,
+            "learning_rate": self.updates.learning_rate,
+            f"{self.step.unit}_per_second": round(rate, 1),
+        }
+        shown = [f"loss {means[name]:.4f}" for name in means if name == "loss"]
+        shown += [f"{name.replace('_', ' ')} {means[name]:.3f}" for name in means if name.endswith("_loss")]
+        shown += [f"lr {self.updates.learning_rate:.2g}", f"{abbreviate(rate)} {self.step.unit}/s"]
+        if self.peak and self.step.flops_per_unit:
+            record["mfu"] = round(rate * self.step.flops_per_unit / (self.peak * self.accelerator.num_processes), 4)
+            shown.append(f"MFU {record['mfu']:.0%}")
+        self._record(record)
+        return " · ".join([f"step {self.done:,}", *shown])
+
+    def _record(self, record: Record) -> None:
+        if self.accelerator.is_main_process:
+            self.journal.append(record)
+        if self.accelerator.trackers:
+            self.accelerator.log({k: v for k, v in record.items() if k != "step"}, step=record["step"])
+
+    def _due_for_evaluation(self) -> bool:
+        if self.validation is None and self.evaluate is None:
+            return False
+        every = self.config.evaluate_every or max(1, -(-self.steps // _EVALUATIONS))
+        return self.done % every == 0 or self.done == self.steps
+
+    def _evaluate(self) -> None:
+        """Measure losses on the validation examples, and remember the weights if they are the best."""
+        record: Record = {"step": self.done}
+        with self.updates.evaluating():
+            if self.validation is not None:
+                share = self.config.batch_size // self.accelerator.num_processes
+                batches = ValidationBatches(
+                    self.validation,
+                    seed=self.config.seed,
+                    size=max(1, share // self.updates.parts),
+                    rank=self.accelerator.process_index,
+                    world_size=self.accelerator.num_processes,
+                )
+                losses = self.updates.measure(batches)
+                record |= {f"validation_{name}": value for name, value in losses.items()}
+            if self.evaluate is not None:
+                record |= self.evaluate()
+        self._record(record)
+        loss = record.get("validation_loss")
+        if loss is None:
+            return
+        if self.best is None or loss < self.best[1]:
+            self.best = (self.done, float(loss))
+            self.evaluations_without_improvement = 0
+            self._keep_best()
+        else:
+            self.evaluations_without_improvement += 1
+
+    def _out_of_patience(self) -> bool:
+        return self.config.patience is not None and self.evaluations_without_improvement >= self.config.patience
+
+    # Keeping
+
+    def _keep_best(self) -> None:
+        if not self.config.keep_best:
+            return
+        tensors, tied = module_tensors(self.step.players)
+        if self.checkpoints is None:
+            self.best_in_memory = Checkpoint(
+                self.done, {name: tensor.clone() for name, tensor in tensors.items()}, {"tied": tied}
+            )
+        elif self.accelerator.is_main_process:
+            self.checkpoints.save_best(Checkpoint(self.done, tensors, {"tied": tied}))
+        self.accelerator.wait_for_everyone()
+
+    def _due_for_checkpoint(self) -> bool:
+        if self.checkpoints is None:
+            return False
+        if self.config.checkpoint_every is not None:
+            return self.done % self.config.checkpoint_every == 0
+        # Clocks differ: the main process decides for all of them, and not at every step.
+        if self.accelerator.num_processes > 1 and self.done % self.config.log_every:
+            return False
+        elapsed = time.perf_counter() - self.saved_at
+        return bool(self.updates.agree(elapsed >= 60 * self.config.checkpoint_minutes))
+
+    def _save(self) -> None:
+        if self.checkpoints is None:
+            return
+        if self.accelerator.is_main_process:
+            tensors, tied = module_tensors(self.step.players)
+            optimizer_values, others = optimizer_tensors(self.updates.optimizers)
+            values: dict[str, Any] = {
+                "tied": tied,
+                "optimizers": others,
+                "settings": to_mapping(self.config),
+                "examples": len(self.examples),
+                "parts": self.updates.parts,
+                "sums": self.sums,
+                "best": self.best,
+                "evaluations_without_improvement": self.evaluations_without_improvement,
+            }
+            self.checkpoints.save(Checkpoint(self.done, tensors | optimizer_values, values))
+        self.accelerator.wait_for_everyone()
+        self.saved_at = time.perf_counter()
