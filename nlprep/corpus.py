@@ -98,6 +98,20 @@ def read_sentences(
             ``strict``, bytes that are not UTF-8 (file and line are named).
         OptionError: No files.
     """
+    lines = read_text(paths, encoding_errors=encoding_errors, progress=progress)
+    return (words for _, text in lines if (words := tokenizer(text)))
+
+
+def read_text(
+    paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+    *,
+    encoding_errors: EncodingErrors = "strict",
+    progress: Progress = SILENT,
+) -> Iterator[tuple[int, str]]:
+    """Stream the lines of text files, each with the number of its file, from 0.
+
+    Arguments and errors are those of `read_sentences`.
+    """
     names = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not names:
         raise OptionError("no text files were given: name at least one, or - for standard input")
@@ -105,7 +119,7 @@ def read_sentences(
     for name in names:
         size = _plain_size(name)
         total = None if size is None or total is None else total + size
-    return _stream_sentences(names, tokenizer, encoding_errors, progress, total)
+    return _stream_lines(names, encoding_errors, progress, total)
 
 
 def _plain_size(path: str | os.PathLike[str]) -> int | None:
@@ -126,24 +140,18 @@ def _plain_size(path: str | os.PathLike[str]) -> int | None:
         return status.st_size if stat.S_ISREG(status.st_mode) and not is_compressed(path) else None
 
 
-def _stream_sentences(
-    paths: list[str | os.PathLike[str]],
-    tokenizer: Tokenizer,
-    encoding_errors: EncodingErrors,
-    progress: Progress,
-    total: int | None,
-) -> Iterator[list[str]]:
+def _stream_lines(
+    paths: list[str | os.PathLike[str]], encoding_errors: EncodingErrors, progress: Progress, total: int | None
+) -> Iterator[tuple[int, str]]:
     with progress.task("reading text", total) as task:
-        for path in paths:
+        for index, path in enumerate(paths):
             pending = 0
             for _, text in read_lines(path, encoding_errors=encoding_errors):
                 pending += 1 + (len(text) if text.isascii() else len(text.encode("utf-8", "replace")))
                 if pending >= _REPORT_BYTES:
                     task.advance(pending)
                     pending = 0
-                words = tokenizer(text)
-                if words:
-                    yield words
+                yield index, text
             task.advance(pending)
 
 

@@ -39,6 +39,8 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
     "U8": np.dtype("u1"),
+    "U16": np.dtype("<u2"),
+    "U32": np.dtype("<u4"),
     "U64": np.dtype("<u8"),
     "BOOL": np.dtype("?"),
 }
