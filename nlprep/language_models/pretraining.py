@@ -123,7 +123,7 @@ def pretrain_masked(
         config: Model and text.
         training: The loop's settings.
         masking: What is masked.
-        tokenizer: One that is there, or how to train one on this text; default: WordPiece.
+        tokenizer: One that is there, or how to train one on this text; default: byte-level BPE.
         resume: As for `nlprep.core.training.loop.fit`.
         encoding_errors: What to do with bytes that are not UTF-8.
         accelerator: As for `fit`.
@@ -143,7 +143,7 @@ def pretrain_masked(
     config = config or MaskedPretrainingConfig()
     masking = masking or MaskingConfig()
     training = training or TrainingConfig()
-    tokenizer = TokenizerConfig(algorithm="wordpiece") if tokenizer is None else tokenizer
+    tokenizer = TokenizerConfig() if tokenizer is None else tokenizer
     run = _Run(
         paths, directory, config, training, {"masking": to_mapping(masking)}, encoding_errors, accelerator, progress
     )
@@ -177,7 +177,7 @@ def pretrain_causal(
 ) -> Pretraining:
     """Pretrain a decoder as a causal language model; the same call again goes on where it was stopped.
 
-    Arguments and errors are those of `pretrain_masked`; the default tokenizer is byte-level BPE.
+    Arguments and errors are those of `pretrain_masked`.
 
     Returns:
         The run; its summary has the validation text's ``bits_per_byte``, which compares across tokenizers.

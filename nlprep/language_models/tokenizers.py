@@ -61,6 +61,9 @@ def train_tokenizer(
     kept) work on characters, and those that the text lacks become [UNK]; ``character`` makes a token of each
     character.
 
+    The same text gives the same tokenizer, but for ``wordpiece``, whose trainer settles ties between equally
+    frequent pieces by chance, and ``unigram``, whose scores differ in the last digits: keep the one you trained.
+
     Args:
         texts: Documents; read once.
         config: Algorithm and size.
