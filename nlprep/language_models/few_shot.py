@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SHOTS = (0, 1, 2, 4, 8)
 _LONGEST_ANSWER = 32
-_CONFIDENCE = 1.959964  # two-sided 95%
+_CONFIDENCE = 1.959963984540054  # two-sided 95%
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nlprep.language_models.packing import TokenBlocks
 
 _CHOICE, _FATE, _REPLACEMENT = 1, 2, 3
+_SPACES, _LINE_ENDS = "Ġ▁", "Ċĉč"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,11 +155,18 @@ def _word_pieces(tokenizer: PreTrainedTokenizerFast) -> tuple[NDArray[np.bool_],
     for index, token in enumerate(tokens):
         if token in special or not token:
             continue
-        # Ġ and Ċ stand for a space and a line end in byte-level vocabularies; they are letters to Python.
-        first, last = (character.isalnum() and character not in "ĠĊĉ" for character in (token[0], token[-1]))
-        continues[index] = token.startswith("##") if marked else first
-        follows[index] = True if marked else last
+        if marked:
+            continues[index], follows[index] = token.startswith("##"), True
+        else:
+            continues[index] = _is_of_a_word(token[0])
+            # A space by itself opens the word that follows it.
+            follows[index] = _is_of_a_word(token[-1]) or token[-1] in _SPACES
     return continues, follows
+
+
+def _is_of_a_word(character: str) -> bool:
+    # Byte-level vocabularies write spaces and line ends as characters that are letters to Python.
+    return character.isalnum() and character not in _SPACES + _LINE_ENDS
 
 
 class MaskedBlocks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,9 @@ def save_language_model(
             model.save_pretrained(assembly)
         if _is_causal(model):
             tokenizer = causal_form(tokenizer)
-        elif getattr(model.config, "type_vocab_size", 1) > 1:
+        elif getattr(model.config, "type_vocab_size", 1) > 1 and model.config.model_type != "roberta":
             # Pairs of texts are told apart by their token types, where the model has them.
+            tokenizer = deepcopy(tokenizer)
             tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
         fill_tokenizer(tokenizer, assembly)
 

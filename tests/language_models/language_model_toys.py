@@ -1,0 +1,34 @@
+"""What the tests of language models share: a tokenizer and models that are as small as can be."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from nlprep.demonstration import generate_sentences
+from nlprep.language_models.architectures import build_causal_model, build_masked_model
+from nlprep.language_models.tokenizers import TokenizerConfig, train_tokenizer
+
+MASKED_FAMILIES = ("bert", "roberta", "modernbert", "distilbert")
+CAUSAL_FAMILIES = ("gpt2", "llama")
+
+
+@cache
+def sentences(number: int = 400) -> list[str]:
+    return list(generate_sentences("en", number, seed=5))
+
+
+@cache
+def toy_tokenizer(algorithm: str = "byte-bpe"):
+    return train_tokenizer(sentences(), TokenizerConfig(algorithm=algorithm, vocabulary_size=300))
+
+
+def toy_masked(family: str = "bert", *, dropout: float = 0.0, seed: int = 1, context: int = 32):
+    return build_masked_model(
+        toy_tokenizer(), family=family, layers=2, width=16, heads=2, context=context, dropout=dropout, seed=seed
+    )
+
+
+def toy_causal(family: str = "gpt2", *, dropout: float = 0.0, seed: int = 1, context: int = 32):
+    return build_causal_model(
+        toy_tokenizer(), family=family, layers=2, width=16, heads=2, context=context, dropout=dropout, seed=seed
+    )
