@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from language_model_toys import sentences
+from pretraining_run import SHAPE, STEPS, pretrain
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+
+from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.training.configuration import TrainingConfig
+from nlprep.language_models.perplexity import measure_perplexity
+from nlprep.language_models.pretraining import (
+    CausalPretrainingConfig,
+    MaskedPretrainingConfig,
+    pretrain_causal,
+    pretrain_masked,
+)
+from nlprep.language_models.tokenizers import TokenizerConfig
+
+RUN = Path(__file__).with_name("pretraining_run.py")
+
+
+@pytest.fixture
+def text(tmp_path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(sentences()) + "\n")
+    return path
+
+
+def weights(directory: Path) -> bytes:
+    return (directory / "model" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "workers", "precision", "kill_at"),
+    [("masked", 0, "bf16", 7), ("masked", 2, "fp32", 11), ("causal", 0, "fp32", 2), ("causal", 2, "bf16", 9)],
+)
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
+    kind, workers, precision, kill_at, text, tmp_path
+) -> None:
+    whole = pretrain(kind, text, tmp_path / "whole", workers=workers, precision=precision)
+    words = [kind, text, tmp_path / "killed", workers, precision, kill_at]
+    environment = {**os.environ, "PYTHONPATH": str(RUN.parents[2])}
+    threads = str(torch.get_num_threads())
+    done = subprocess.run(
+        [sys.executable, RUN, *map(str, words)],
+        env=environment | {"OMP_NUM_THREADS": threads},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (tmp_path / "killed" / "model").exists()
+    resumed = pretrain(kind, text, tmp_path / "killed", workers=workers, precision=precision)
+    # The last checkpoint before the step at which it died; before the first one, from the beginning.
+    assert resumed.history.resumed_from == ((kill_at - 1) // 4 * 4 or None)
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    plain = [
+        [{k: v for k, v in record.items() if k != "tokens_per_second"} for record in run.history.records]
+        for run in (whole, resumed)
+    ]
+    assert plain[0] == plain[1]
+
+
+def test_a_masked_run_is_a_model_that_transformers_opens(text, tmp_path) -> None:
+    run = pretrain("masked", text, tmp_path / "run")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "model")
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / "model")
+    inputs = tokenizer("the [MASK] is long", return_tensors="pt")
+    torch.testing.assert_close(model(**inputs).logits, run.model.eval()(**inputs).logits)
+    assert run.summary["steps"] == STEPS
+    assert run.summary["train_tokens"] + run.summary["validation_tokens"] > 1000
+    assert run.summary["perplexity"] == pytest.approx(math.exp(run.summary["validation_loss"]))
+    assert 0 <= run.summary["validation_accuracy"] <= 1
+    # Again: nothing is left to do, and nothing changes.
+    before = weights(tmp_path / "run")
+    again = pretrain("masked", text, tmp_path / "run")
+    assert again.history.resumed_from == STEPS
+    assert weights(tmp_path / "run") == before
+
+
+def test_a_causal_runs_bits_per_byte_are_those_of_its_documents(text, tmp_path) -> None:
+    run = pretrain("causal", text, tmp_path / "run")
+    AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "model")
+    held = run.validation
+    documents = [
+        run.tokenizer.decode(held.ids[start : start + length].tolist())
+        for start, length in zip(held.starts, held.lengths, strict=True)
+    ]
+    # Packed blocks show a document the ones before it; alone, each begins with no context.
+    found = measure_perplexity(run.model.eval(), run.tokenizer, documents)
+    assert (found.tokens, found.bytes) == (held.num_tokens + held.num_documents, held.num_bytes + held.num_documents)
+    expected = run.summary["validation_loss"] * found.tokens / math.log(2) / found.bytes
+    assert run.summary["bits_per_byte"] == pytest.approx(expected)
+    assert found.bits_per_byte == pytest.approx(expected, rel=0.05)
+
+
+def test_training_learns(text, tmp_path) -> None:
+    config = CausalPretrainingConfig(layers=1, width=32, heads=2, block_length=32)
+    training = TrainingConfig(steps=60, batch_size=16, learning_rate=1e-2, precision="fp32", log_every=5)
+    run = pretrain_causal(
+        [text], tmp_path / "run", config=config, training=training, tokenizer=TokenizerConfig(vocabulary_size=300)
+    )
+    first = run.history.records[0]["loss"]
+    assert first == pytest.approx(math.log(300), abs=0.5)
+    assert run.summary["validation_loss"] < first - 2
+
+
+def test_another_text_or_model_is_not_resumed(text, tmp_path) -> None:
+    pretrain("masked", text, tmp_path / "run")
+    before = weights(tmp_path / "run")
+    with pytest.raises(OptionError, match=r"this run has width = 16, now 32"):
+        pretrain_masked([text], tmp_path / "run", config=MaskedPretrainingConfig(**SHAPE | {"width": 32}))
+    with pytest.raises(OptionError, match="learning_rate"):
+        _pretrain_with_another_rate(text, tmp_path / "run")
+    text.write_text("other " * 500)
+    with pytest.raises(OptionError, match="text or the tokenizer has changed"):
+        pretrain("masked", text, tmp_path / "run")
+    assert weights(tmp_path / "run") == before
+
+
+def _pretrain_with_another_rate(text, directory) -> None:
+    training = TrainingConfig(
+        steps=STEPS, batch_size=8, micro_batch_size=4, learning_rate=1e-3, precision="fp32", checkpoint_every=4,
+        evaluate_every=5, log_every=3, seed=3,
+    )  # fmt: skip
+    pretrain_masked([text], directory, config=MaskedPretrainingConfig(**SHAPE), training=training)
+
+
+def test_bad_input_is_one_line(tmp_path) -> None:
+    (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "short.txt").write_text("a few words\nand a few more\n")
+    (tmp_path / "latin.txt").write_bytes(b"one\ncaf\xe9\n")
+    cases = [
+        ("empty.txt", {}, NlprepError, "no text in there"),
+        ("short.txt", {}, NlprepError, "fewer than one block of 128"),
+        ("latin.txt", {}, FileError, r"latin.txt:2: byte 0xe9"),
+        ("short.txt", {"tokenizer": TokenizerConfig(vocabulary_size=5000)}, OptionError, "this text supports"),
+        ("missing.txt", {}, FileError, "no such file"),
+    ]
+    for name, settings, kind, message in cases:
+        with pytest.raises(kind, match=message) as caught:
+            pretrain_masked([tmp_path / name], tmp_path / f"run-{message[:5]}", **settings)
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / f"run-{message[:5]}" / "model").exists()
