@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nlprep.core.training.step import PlainStep
+from nlprep.language_models.losses import token_cross_entropy
 from nlprep.language_models.masked import flops_per_token
 from nlprep.language_models.packing import IGNORED
 
@@ -70,9 +70,7 @@ class CausalLanguageModelling(nn.Module):
         within = {} if segments is None else _within_documents(segments)
         logits = self.model(input_ids=input_ids, use_cache=False, **within).logits
         count = (labels != IGNORED).sum().clamp(min=1)
-        total = functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        total = token_cross_entropy(logits, labels)
         return {"loss": total / count}
 
 

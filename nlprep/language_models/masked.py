@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nlprep.core.training.step import PlainStep
+from nlprep.language_models.losses import token_cross_entropy
 from nlprep.language_models.packing import IGNORED
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ class MaskedLanguageModelling(nn.Module):
         logits = self.logits(input_ids, positions, attention_mask)
         counted = labels != IGNORED
         count = counted.sum().clamp(min=1)
-        total = functional.cross_entropy(
-            logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        total = token_cross_entropy(logits, labels)
         correct = ((logits.detach().argmax(-1) == labels) & counted).sum()
         return {"loss": total / count, "accuracy": correct / count}
 

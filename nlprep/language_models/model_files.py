@@ -32,19 +32,24 @@ def save_language_model(
         FileError: It cannot be written; what was there is untouched.
     """
     with atomic_directory(directory) as assembly:
-        with _without_bars():
+        with without_progress_bars():
             model.save_pretrained(assembly)
         if _is_causal(model):
             tokenizer = causal_form(tokenizer)
-        elif getattr(model.config, "type_vocab_size", 1) > 1 and model.config.model_type != "roberta":
-            # Pairs of texts are told apart by their token types, where the model has them.
-            tokenizer = deepcopy(tokenizer)
-            tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
-        fill_tokenizer(tokenizer, assembly)
+        fill_tokenizer(with_token_types(tokenizer, model), assembly)
+
+
+def with_token_types(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> PreTrainedTokenizerFast:
+    """A tokenizer that gives token types, which tell the texts of a pair apart, if the model has them."""
+    if getattr(model.config, "type_vocab_size", 1) < 2 or model.config.model_type == "roberta":
+        return tokenizer
+    tokenizer = deepcopy(tokenizer)
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    return tokenizer
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
     """Without transformers' progress bars, which come and go in an instant for models of this size."""
     from transformers.utils import logging
 
@@ -123,7 +128,7 @@ def load_language_model(path: str | os.PathLike[str], kind: str) -> tuple[PreTra
         "encoder": transformers.AutoModel,
     }[kind]
     try:
-        with _without_bars():
+        with without_progress_bars():
             model: PreTrainedModel = auto.from_pretrained(
                 directory, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype="float32"
             )

@@ -332,6 +332,7 @@ class _Run:
     ) -> Pretraining:
         """Fit, publish and summarise."""
         from nlprep.core.training.loop import fit
+        from nlprep.language_models.attention import fast_attention
         from nlprep.language_models.model_files import save_language_model
         from nlprep.language_models.token_files import TokenFile
         from nlprep.language_models.tokenizers import load_tokenizer
@@ -339,16 +340,17 @@ class _Run:
         tokens = TokenFile.load(self.directory / "tokens", "train")
         held = TokenFile.load(self.directory / "tokens", "validation")
         validation = held if held.num_tokens >= self.config.block_length else None
-        history = fit(
-            step,
-            make_examples(tokens),
-            config=self.training,
-            directory=self.directory,
-            validation=None if validation is None else make_examples(validation),
-            resume=resume,
-            accelerator=self.accelerator,
-            progress=self.progress,
-        )
+        with fast_attention(model):
+            history = fit(
+                step,
+                make_examples(tokens),
+                config=self.training,
+                directory=self.directory,
+                validation=None if validation is None else make_examples(validation),
+                resume=resume,
+                accelerator=self.accelerator,
+                progress=self.progress,
+            )
         directory = self.directory / "model"
         if self.accelerator.is_main_process:
             save_language_model(model, self.tokenizer, directory)
