@@ -46,7 +46,8 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Draw."""
-    from nlprep.translation.figures import draw_translations, figure_format, pick_pairs
+    from nlprep.core.figure_files import figure_format
+    from nlprep.translation.figures import draw_translations, pick_pairs
     from nlprep.translation.lexicon import read_lexicon
     from nlprep.translation.retrieval import TranslationIndex
 

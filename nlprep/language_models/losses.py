@@ -30,19 +30,19 @@ def token_cross_entropy(logits: Tensor, labels: Tensor, *, label_smoothing: floa
         float32, shape ().
     """
     logits, labels = logits.flatten(0, -2), labels.flatten()
-    if logits.device.type != "cpu" or label_smoothing or torch.compiler.is_compiling():
+    if logits.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.cross_entropy(
             logits.float(), labels, ignore_index=IGNORED, reduction="sum", label_smoothing=label_smoothing
         )
-    total: Tensor = _BlockwiseCrossEntropy.apply(logits, labels)  # type: ignore[no-untyped-call]
+    total: Tensor = _BlockwiseCrossEntropy.apply(logits, labels, label_smoothing)  # type: ignore[no-untyped-call]
     return total
 
 
 class _BlockwiseCrossEntropy(torch.autograd.Function):
-    """d loss / d logit = softmax - one-hot, written while the logits are in the cache."""
+    """d loss / d logit = softmax - wanted distribution, written while the logits are in the cache."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         total = torch.zeros((), dtype=torch.float32)
         rows = max(1, _BLOCK_NUMBERS // logits.shape[1])
@@ -52,22 +52,26 @@ class _BlockwiseCrossEntropy(torch.autograd.Function):
             counted = wanted != IGNORED
             places = wanted.clamp(min=0)[:, None]
             highest = block.amax(1, keepdim=True)
-            chosen = block.gather(1, places)
+            reached = (1 - smoothing) * block.gather(1, places)
+            if smoothing:
+                reached += smoothing * block.mean(1, keepdim=True)
             # A float32 input is a view of the logits themselves: not to be written on.
             exponentials = (block - highest).exp_() if block.data_ptr() == logits[start].data_ptr() else (
                 block.sub_(highest).exp_()
             )  # fmt: skip
             sums = exponentials.sum(1, keepdim=True)
-            total += ((sums.log() + highest - chosen)[:, 0] * counted).sum()
+            total += ((sums.log() + highest - reached)[:, 0] * counted).sum()
             if gradient is not None:
                 scale = counted[:, None] / sums
                 exponentials.mul_(scale)
-                exponentials.scatter_add_(1, places, -counted[:, None].to(exponentials.dtype))
+                if smoothing:
+                    exponentials.sub_(counted[:, None] * (smoothing / logits.shape[1]))
+                exponentials.scatter_add_(1, places, (smoothing - 1) * counted[:, None].to(exponentials.dtype))
                 gradient[start : start + rows] = exponentials
         ctx.save_for_backward(gradient)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * outputs[0].to(gradient.dtype), None
+        return gradient * outputs[0].to(gradient.dtype), None, None

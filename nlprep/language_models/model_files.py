@@ -62,6 +62,20 @@ def without_progress_bars() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Without transformers' bars and remarks, such as on a head that is left aside or new."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        with without_progress_bars():
+            yield
+    finally:
+        logging.set_verbosity(level)
+
+
 def _is_causal(model: PreTrainedModel) -> bool:
     from transformers import AutoModelForCausalLM
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlprep.core.configuration import check, option, to_mapping
-from nlprep.core.errors import FileError, OptionError, os_errors_named
+from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import STANDARD_INPUT, atomic_file
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
@@ -26,7 +28,7 @@ from nlprep.language_models.tokenizers import TokenizerConfig
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from accelerate import Accelerator
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -123,7 +125,7 @@ def pretrain_masked(
         config: Model and text.
         training: The loop's settings.
         masking: What is masked.
-        tokenizer: One that is there, or how to train one on this text; default: byte-level BPE.
+        tokenizer: One that is there, or how to train one on this text; default: WordPiece.
         resume: As for `nlprep.core.training.loop.fit`.
         encoding_errors: What to do with bytes that are not UTF-8.
         accelerator: As for `fit`.
@@ -143,24 +145,25 @@ def pretrain_masked(
     config = config or MaskedPretrainingConfig()
     masking = masking or MaskingConfig()
     training = training or TrainingConfig()
-    tokenizer = TokenizerConfig() if tokenizer is None else tokenizer
+    tokenizer = TokenizerConfig(algorithm="wordpiece") if tokenizer is None else tokenizer
     run = _Run(
         paths, directory, config, training, {"masking": to_mapping(masking)}, encoding_errors, accelerator, progress
     )
-    prepared = run.prepare(tokenizer, resume)
-    model = build_masked_model(prepared, **run.model_settings())
-    masker = Masking(prepared, masking)
+    with run.nothing_left_behind():
+        prepared = run.prepare(tokenizer, resume)
+        model = build_masked_model(prepared, **run.model_settings())
+        masker = Masking(prepared, masking)
 
-    def make_examples(tokens: TokenFile) -> MaskedBlocks:
-        opening, separator = _wrapping(prepared)
-        blocks = TokenBlocks(
-            tokens, config.block_length, causal=False, layout=config.layout,
-            opening=opening, separator=separator, padding=_padding(prepared),
-        )  # fmt: skip
-        return MaskedBlocks(blocks, masker)
+        def make_examples(tokens: TokenFile) -> MaskedBlocks:
+            opening, separator = _wrapping(prepared)
+            blocks = TokenBlocks(
+                tokens, config.block_length, causal=False, layout=config.layout,
+                opening=opening, separator=separator, padding=_padding(prepared),
+            )  # fmt: skip
+            return MaskedBlocks(blocks, masker)
 
-    step = masked_step(model, block_length=config.block_length, masking_rate=masking.masking_rate)
-    return run.train(model, step, make_examples, resume)
+        step = masked_step(model, block_length=config.block_length, masking_rate=masking.masking_rate)
+        return run.train(model, step, make_examples, resume)
 
 
 def pretrain_causal(
@@ -177,7 +180,7 @@ def pretrain_causal(
 ) -> Pretraining:
     """Pretrain a decoder as a causal language model; the same call again goes on where it was stopped.
 
-    Arguments and errors are those of `pretrain_masked`.
+    Arguments and errors are those of `pretrain_masked`; the default tokenizer is byte-level BPE.
 
     Returns:
         The run; its summary has the validation text's ``bits_per_byte``, which compares across tokenizers.
@@ -190,18 +193,19 @@ def pretrain_causal(
     training = training or TrainingConfig()
     tokenizer = TokenizerConfig() if tokenizer is None else tokenizer
     run = _Run(paths, directory, config, training, {}, encoding_errors, accelerator, progress)
-    prepared = run.prepare(tokenizer, resume)
-    model = build_causal_model(prepared, **run.model_settings())
+    with run.nothing_left_behind():
+        prepared = run.prepare(tokenizer, resume)
+        model = build_causal_model(prepared, **run.model_settings())
 
-    def make_examples(tokens: TokenFile) -> CausalBlocks:
-        blocks = TokenBlocks(
-            tokens, config.block_length, causal=True, layout=config.layout,
-            # What is padded is never seen; the padding's own id would have transformers warn of a missing mask.
-            separator=_wrapping(prepared)[1], padding=_wrapping(prepared)[1],
-        )  # fmt: skip
-        return CausalBlocks(blocks, separate_documents=config.separate_documents)
+        def make_examples(tokens: TokenFile) -> CausalBlocks:
+            blocks = TokenBlocks(
+                tokens, config.block_length, causal=True, layout=config.layout,
+                # What is padded is never seen; the padding's own id would have transformers warn of a missing mask.
+                separator=_wrapping(prepared)[1], padding=_wrapping(prepared)[1],
+            )  # fmt: skip
+            return CausalBlocks(blocks, separate_documents=config.separate_documents)
 
-    return run.train(model, causal_step(model, block_length=config.block_length), make_examples, resume)
+        return run.train(model, causal_step(model, block_length=config.block_length), make_examples, resume)
 
 
 def _wrapping(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
@@ -241,6 +245,21 @@ class _Run:
         self.accelerator = accelerator or Accelerator(log_with=training.tracker, project_dir=directory)
         if not self.accelerator.is_main_process:
             self.progress = SILENT
+        self.created = not self.directory.exists()
+        self.begun = False
+
+    @contextmanager
+    def nothing_left_behind(self) -> Iterator[None]:
+        """Take the directory away again if it is new and the text or the settings will not do.
+
+        Once training has begun, or after an interrupt, what was made is kept for the next call.
+        """
+        try:
+            yield
+        except NlprepError:
+            if self.created and not self.begun and self.accelerator.is_main_process:
+                shutil.rmtree(self.directory, ignore_errors=True)
+            raise
 
     def model_settings(self) -> dict[str, Any]:
         """What `nlprep.language_models.architectures` needs to build the model."""
@@ -265,7 +284,11 @@ class _Run:
         """Fail if the directory is of a run of another model; write the settings down if it is new."""
         path = self.directory / "run.json"
         settings = {"model": to_mapping(self.config), **self.more}
-        if path.exists() and resume != "never":
+        trained = (self.directory / "checkpoints").exists()
+        if resume == "must" and not trained:
+            raise OptionError(f"{self.directory} holds no checkpoint to resume from: check the path, or start anew")
+        # Before the first checkpoint, other settings cost nothing.
+        if path.exists() and trained and resume != "never":
             try:
                 before = json.loads(path.read_bytes())["settings"]
             except (ValueError, KeyError, TypeError):
@@ -338,15 +361,18 @@ class _Run:
         from nlprep.language_models.tokenizers import load_tokenizer
 
         tokens = TokenFile.load(self.directory / "tokens", "train")
+        examples = make_examples(tokens)
         held = TokenFile.load(self.directory / "tokens", "validation")
         validation = held if held.num_tokens >= self.config.block_length else None
+        validation_examples = None if validation is None else make_examples(validation)
+        self.begun = True
         with fast_attention(model):
             history = fit(
                 step,
-                make_examples(tokens),
+                examples,
                 config=self.training,
                 directory=self.directory,
-                validation=None if validation is None else make_examples(validation),
+                validation=validation_examples,
                 resume=resume,
                 accelerator=self.accelerator,
                 progress=self.progress,

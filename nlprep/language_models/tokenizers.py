@@ -89,7 +89,7 @@ def train_tokenizer(
             f"vocabulary_size = {wanted:,}: this text supports {size:,} tokens: give more text, a smaller vocabulary, "
             "or none to take what the text supports"
         )
-    return _wrap(tokenizer)
+    return _wrap(tokenizer, spaced=config.algorithm in ("byte-bpe", "bpe", "unigram"))
 
 
 class _Counted:
@@ -189,10 +189,13 @@ def _train_characters(texts: Iterable[str], config: TokenizerConfig) -> Tokenize
     return tokenizer
 
 
-def _wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    from tokenizers import processors
+def _wrap(tokenizer: Tokenizer, *, spaced: bool) -> PreTrainedTokenizerFast:
+    """Give a trained tokenizer its roles; ``spaced``: whether words carry the space before them."""
+    from tokenizers import AddedToken, processors
     from transformers import PreTrainedTokenizerFast
 
+    # A mask then stands for the space before it too, as the word would that it hides.
+    tokenizer.add_special_tokens([AddedToken("[MASK]", lstrip=spaced, normalized=False, special=True)])
     ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",

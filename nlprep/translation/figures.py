@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlprep.core.errors import NlprepError, OptionError
-from nlprep.core.files import atomic_file
+from nlprep.core.errors import NlprepError
+from nlprep.core.figure_files import figure_format, write_figure
 
 if TYPE_CHECKING:
     import os
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from nlprep.translation.lexicon import Lexicon
     from nlprep.translation.retrieval import TranslationIndex
 
-FORMATS = ("png", "svg", "pdf")
 # Okabe and Ito's blue and vermilion: apart for every kind of colour vision, and in grey.
 SOURCE_COLOUR = "#0072B2"
 TARGET_COLOUR = "#D55E00"
@@ -33,18 +31,6 @@ _SHORTEST = 3
 _FUNCTION_WORDS = 200
 _THEME = 5
 _SAME_THEME = 0.4
-
-
-def figure_format(path: str | os.PathLike[str]) -> str:
-    """The format a figure's name asks for: ``png``, ``svg`` or ``pdf``.
-
-    Raises:
-        OptionError: Another ending, or none.
-    """
-    suffix = Path(path).suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
-        raise OptionError(f"figure {str(path)!r}: end its name in .png, .svg or .pdf")
-    return suffix
 
 
 def principal_plane(vectors: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -99,7 +85,7 @@ def draw_word_pairs(
         NlprepError: No pairs, or shapes that do not agree.
         FileError: The place cannot be written.
     """
-    kind = figure_format(path)
+    figure_format(path)
     if not pairs:
         raise NlprepError("there is no pair of words to draw: name words that the model knows")
     if source_vectors.shape != target_vectors.shape or len(source_vectors) != len(pairs):
@@ -120,7 +106,7 @@ def draw_word_pairs(
     norms = np.linalg.norm(stacked, axis=1, keepdims=True)
     plane, shares = principal_plane(np.divide(stacked, norms, out=np.zeros_like(stacked), where=norms > 0))
     links = [(sources.index(source), len(sources) + targets.index(target)) for source, target in pairs]
-    _draw(plane, shares, (sources, targets), links, path, kind, languages, title)
+    _draw(plane, shares, (sources, targets), links, path, languages, title)
 
 
 def _draw(
@@ -129,7 +115,6 @@ def _draw(
     words: tuple[list[str], list[str]],
     links: list[tuple[int, int]],
     path: str | os.PathLike[str],
-    kind: str,
     languages: tuple[str, str],
     title: str | None,
 ) -> None:
@@ -172,13 +157,7 @@ def _draw(
     # From here on the layout must not move: labels are placed in pixels.
     figure.set_layout_engine("none")
     _place_labels(axes, canvas, plane, words, links)
-    with atomic_file(path) as stream:
-        # Text stays text; no creation dates, so that the same words give the same bytes.
-        from matplotlib import rc_context
-
-        metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-        with rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "nlprep"}):
-            figure.savefig(stream, format=kind, metadata=metadata)
+    write_figure(figure, path)
 
 
 def _place_labels(

@@ -225,8 +225,11 @@ def test_a_sentence_transformer_keeps_its_own_modules(masked, tmp_path):
     assert np.abs(random.encode(TEXTS) - encoder.encode(TEXTS)).max() > 0.01
     with pytest.raises(OptionError, match="pooling of its own"):
         TextEncoder.from_directory(tmp_path / "st", EncoderConfig(pooling="mean"))
-    unit = TextEncoder.from_directory(tmp_path / "st", EncoderConfig(normalize=True)).encode(TEXTS)
-    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, atol=1e-6)
+    unit = TextEncoder.from_directory(tmp_path / "st", EncoderConfig(normalize=True))
+    np.testing.assert_allclose(np.linalg.norm(unit.encode(TEXTS), axis=1), 1, atol=1e-6)
+    unit.to_sentence_transformer(tmp_path / "unit")
+    opened = SentenceTransformer(str(tmp_path / "unit"), device="cpu")
+    np.testing.assert_allclose(opened.encode(TEXTS), unit.encode(TEXTS), atol=1e-6)
 
 
 def test_foreign_code_and_pickled_weights_are_refused(masked, tmp_path):

@@ -106,6 +106,17 @@ def test_what_is_lossless_and_what_case_does(trained) -> None:
     assert tokenizer("été")["input_ids"] != tokenizer("ete")["input_ids"]
 
 
+def test_a_mask_stands_for_the_space_before_it_where_words_carry_theirs(tmp_path) -> None:
+    for algorithm in ALGORITHMS:
+        tokenizer = train_tokenizer(TEXTS, TokenizerConfig(algorithm=algorithm))
+        save_tokenizer(tokenizer, tmp_path / algorithm)
+        for version in (tokenizer, AutoTokenizer.from_pretrained(tmp_path / algorithm)):
+            tokens = version.convert_ids_to_tokens(version("a1 [MASK] a1")["input_ids"])
+            before = tokens[tokens.index("[MASK]") - 1]
+            assert before == (" " if algorithm == "character" else "1" if algorithm == "byte-bpe" else before)
+            assert before not in ("Ġ", "▁")
+
+
 def test_bytes_lose_nothing_of_any_text() -> None:
     tokenizer = train_tokenizer(["abc"] * 3, TokenizerConfig())
     for text in AWKWARD:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.figure_files import figure_format
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import AlignmentConfig, align
 from nlprep.translation.figures import (
     draw_translations,
     draw_word_pairs,
-    figure_format,
     pick_pairs,
     principal_plane,
 )
