@@ -77,7 +77,7 @@ class Plan:
 
 FULL = Plan(
     layers=3, width=256, heads=4, vocabulary=8000, sentences=500_000, masked_steps=1000, causal_steps=1100,
-    auto_steps=450, pairs=((1000, 400), (29_000, 800)), test=1000,
+    auto_steps=300, pairs=((1000, 300), (29_000, 450)), test=1000,
 )  # fmt: skip
 QUICK = Plan(
     layers=1, width=64, heads=2, vocabulary=1000, sentences=5000, masked_steps=60, causal_steps=60,
