@@ -10,7 +10,10 @@ import json
 import os
 import signal
 import sys
+import time
 import warnings
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlprep.core.errors import NlprepError
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 USER_ERROR_STATUS = 2
 INTERRUPTED_STATUS = 130
 BROKEN_PIPE_STATUS = 141
+_OUR_PACKAGES = frozenset({"nlprep", "vision", "multimodal", "cli"})
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_SECONDS_OF_PRECEDENCE = 3.0
 
 
 class Console:
@@ -32,11 +38,13 @@ class Console:
     Args:
         json_output: Whether stdout is for one JSON document.
         quiet: Whether to leave out remarks and progress.
+        silent: Whether to leave out results too: of several processes, the main one speaks for all.
     """
 
-    def __init__(self, *, json_output: bool = False, quiet: bool = False) -> None:
+    def __init__(self, *, json_output: bool = False, quiet: bool = False, silent: bool = False) -> None:
         self.json_output = json_output
-        self.quiet = quiet
+        self.quiet = quiet or silent
+        self.silent = silent
 
     @property
     def progress(self) -> Progress:
@@ -50,6 +58,8 @@ class Console:
 
     def result(self, value: object) -> None:
         """Write the result as JSON, which is what ``--json`` asked for."""
+        if self.silent:
+            return
         print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
@@ -60,6 +70,8 @@ class Console:
             rows: Cells, written by `cell`; a column whose first cell is a number is set flush right.
             title: A line above it, at a terminal only.
         """
+        if self.silent:
+            return
         if not sys.stdout.isatty():
             # As they come: the rows may be a stream.
             print("\t".join(columns))
@@ -108,7 +120,9 @@ def run(program: str, command: Callable[[], int]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("always", category=UserWarning)
-            warnings.showwarning = lambda message, *_, **__: _warn(program, message)
+            # PyTorch's, laid at the door of whoever uses a sparse tensor.
+            warnings.filterwarnings("ignore", message="Sparse invariant checks")
+            warnings.showwarning = lambda message, category, filename, *_: _warn(program, message, category, filename)
             status = command()
         sys.stdout.flush()
     except NlprepError as error:
@@ -127,12 +141,32 @@ def run(program: str, command: Callable[[], int]) -> int:
     return status
 
 
-def _warn(program: str, message: Warning | str) -> None:
-    print(f"{program}: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+def is_main_process() -> bool:
+    """Whether this is the process that speaks, of those that ``torchrun`` or ``accelerate launch`` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _warn(program: str, message: Warning | str, category: type[Warning], filename: str) -> None:
+    if is_main_process() and not _is_foreign(category, filename):
+        print(f"{program}: warning: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+
+
+def _is_foreign(category: type[Warning], filename: str) -> bool:
+    """Whether a warning is between libraries: nothing that whoever runs a command could mend."""
+    if category.__module__.partition(".")[0] in _OUR_PACKAGES:
+        return False
+    packages = [inner for outer, inner in pairwise(Path(filename).parts) if outer in _INSTALLED]
+    return bool(packages) and packages[-1] not in _OUR_PACKAGES
 
 
 def _fail(program: str, text: str, status: int, *, kind: str = "error: ") -> int:
     line = " ".join(text.split())
+    if not is_main_process():
+        if status == INTERRUPTED_STATUS:
+            return status
+        # What stops every process is said by the main one, at whose end the others are ended too.
+        time.sleep(_SECONDS_OF_PRECEDENCE)
+        program = f"{program}[{os.environ['RANK']}]"
     try:
         sys.stdout.flush()
         print(f"{program}: {kind}{line}", file=sys.stderr, flush=True)

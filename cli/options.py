@@ -93,8 +93,14 @@ def positive_integer(text: str) -> int:
 
 
 def add_configuration(
-    parser: argparse.ArgumentParser, configuration: type, *, title: str, omit: Collection[str] = ()
-) -> None:
+    parser: argparse.ArgumentParser,
+    configuration: type,
+    *,
+    title: str,
+    omit: Collection[str] = (),
+    only: Collection[str] | None = None,
+    defaults: Mapping[str, object] | None = None,
+) -> argparse._ArgumentGroup:
     """Add an option for every field of a configuration; `resolve_configuration` collects them.
 
     Args:
@@ -102,14 +108,19 @@ def add_configuration(
         configuration: A dataclass whose fields `nlprep.core.configuration.option` made.
         title: The heading in ``--help``.
         omit: Fields to leave out.
+        only: The fields to add, in this order; None for all.
+        defaults: Defaults of this command that are not the configuration's; give them to `resolve_configuration` too.
+
+    Returns:
+        The group of options that was added.
     """
     group = parser.add_argument_group(title)
-    for field in dataclasses.fields(configuration):
-        if field.name in omit:
-            continue
+    fields = {field.name: field for field in dataclasses.fields(configuration) if field.name not in omit}
+    for field in fields.values() if only is None else [fields[name] for name in only]:
         kind, optional = value_types(configuration, field.name)
         bounds = bounds_of(field)
-        shown = "none" if field.default is None else _shown(field.default)
+        default = (defaults or {}).get(field.name, field.default)
+        shown = "none" if default is None else _shown(default)
         settings: dict[str, Any] = {
             "dest": field.name,
             "default": argparse.SUPPRESS,
@@ -123,6 +134,7 @@ def add_configuration(
         else:
             metavar = {int: "N", float: "X"}.get(kind, "TEXT")
             group.add_argument(flag, type=_parser_of(kind, optional), metavar=metavar, **settings)
+    return group
 
 
 def _shown(value: object) -> str:
@@ -142,12 +154,18 @@ def _parser_of(kind: type, optional: bool) -> Any:
     return parse
 
 
-def resolve_configuration(configuration: type[T], arguments: argparse.Namespace, **fixed: object) -> T:
+def resolve_configuration(
+    configuration: type[T],
+    arguments: argparse.Namespace,
+    defaults: Mapping[str, object] | None = None,
+    **fixed: object,
+) -> T:
     """Build a configuration from defaults, then the file given with ``--config``, then the command line.
 
     Args:
         configuration: The dataclass that `add_configuration` added.
         arguments: What was parsed, its file applied by `apply_file`.
+        defaults: As given to `add_configuration`.
         fixed: Values that no option sets.
 
     Raises:
@@ -159,7 +177,13 @@ def resolve_configuration(configuration: type[T], arguments: argparse.Namespace,
     if from_file:
         # First alone, so that an error in the file is blamed on the file.
         from_mapping(configuration, from_file, where=str(arguments.config))
-    return from_mapping(configuration, from_file | given, where="command line")
+    return from_mapping(configuration, {**(defaults or {}), **from_file, **given}, where="command line")
+
+
+def given_options(configuration: type, arguments: argparse.Namespace) -> list[str]:
+    """The options of a configuration that the command line or the file set, as flags."""
+    given = vars(arguments).keys() | getattr(arguments, "from_file", {}).keys()
+    return [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(configuration) if field.name in given]
 
 
 def apply_file(path: str, name: str, commands: Mapping[str, Parser]) -> None:

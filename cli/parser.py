@@ -66,7 +66,7 @@ def build_parser(
     added = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
     parsers: dict[str, Parser] = {}
     for name, summary in commands.items():
-        parsers[name] = added.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        parsers[name] = added.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name in wanted:
             import_module(f"{package}.{name}").add_arguments(parsers[name])
     return parser, parsers

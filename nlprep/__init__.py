@@ -1,7 +1,7 @@
 """nlprep: learn representations of text from your own data, on your own machine, and use them.
 
 The names below are loaded when first used, so that importing nlprep costs nothing. Everything else is found by its
-module: `nlprep.corpus`, `nlprep.embeddings`, `nlprep.translation`.
+module: `nlprep.corpus`, `nlprep.embeddings`, `nlprep.translation`, `nlprep.language_models`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nlprep.core.errors import NlprepError
+    from nlprep.core.training.configuration import TrainingConfig
     from nlprep.corpus import EncodedCorpus, encode_corpus, read_sentences, tokenize
     from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
     from nlprep.embeddings.vector_files import read_vectors, write_vectors
     from nlprep.embeddings.word_vectors import WordVectors
+    from nlprep.language_models.encoder import TextEncoder
+    from nlprep.language_models.filling import fill
+    from nlprep.language_models.generation import GenerationConfig, generate
+    from nlprep.language_models.model_files import load_language_model
+    from nlprep.language_models.pretraining import pretrain_causal, pretrain_masked
+    from nlprep.language_models.tokenizers import TokenizerConfig, train_tokenizer
     from nlprep.translation.alignment import Alignment, AlignmentConfig, align
     from nlprep.translation.evaluation import evaluate_translation
     from nlprep.translation.lexicon import Lexicon, read_lexicon
@@ -26,19 +33,29 @@ _HOMES = {
     "Alignment": "nlprep.translation.alignment",
     "AlignmentConfig": "nlprep.translation.alignment",
     "EncodedCorpus": "nlprep.corpus",
+    "GenerationConfig": "nlprep.language_models.generation",
     "Lexicon": "nlprep.translation.lexicon",
     "NlprepError": "nlprep.core.errors",
     "SkipGramConfig": "nlprep.embeddings.skipgram.model",
+    "TextEncoder": "nlprep.language_models.encoder",
+    "TokenizerConfig": "nlprep.language_models.tokenizers",
+    "TrainingConfig": "nlprep.core.training.configuration",
     "TranslationIndex": "nlprep.translation.retrieval",
     "WordVectors": "nlprep.embeddings.word_vectors",
     "align": "nlprep.translation.alignment",
     "encode_corpus": "nlprep.corpus",
     "evaluate_translation": "nlprep.translation.evaluation",
+    "fill": "nlprep.language_models.filling",
+    "generate": "nlprep.language_models.generation",
+    "load_language_model": "nlprep.language_models.model_files",
+    "pretrain_causal": "nlprep.language_models.pretraining",
+    "pretrain_masked": "nlprep.language_models.pretraining",
     "read_lexicon": "nlprep.translation.lexicon",
     "read_sentences": "nlprep.corpus",
     "read_vectors": "nlprep.embeddings.vector_files.formats",
     "tokenize": "nlprep.corpus",
     "train_skipgram": "nlprep.embeddings.skipgram.training",
+    "train_tokenizer": "nlprep.language_models.tokenizers",
     "write_vectors": "nlprep.embeddings.vector_files.formats",
 }
 
@@ -46,19 +63,29 @@ __all__ = [
     "Alignment",
     "AlignmentConfig",
     "EncodedCorpus",
+    "GenerationConfig",
     "Lexicon",
     "NlprepError",
     "SkipGramConfig",
+    "TextEncoder",
+    "TokenizerConfig",
+    "TrainingConfig",
     "TranslationIndex",
     "WordVectors",
     "align",
     "encode_corpus",
     "evaluate_translation",
+    "fill",
+    "generate",
+    "load_language_model",
+    "pretrain_causal",
+    "pretrain_masked",
     "read_lexicon",
     "read_sentences",
     "read_vectors",
     "tokenize",
     "train_skipgram",
+    "train_tokenizer",
     "write_vectors",
 ]
 

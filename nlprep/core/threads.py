@@ -40,3 +40,19 @@ def blas_threads(threads: int | None) -> Iterator[int]:
     resolved = resolve_threads(threads)
     with threadpool_limits(limits=resolved, user_api="blas"):
         yield resolved
+
+
+@contextmanager
+def torch_threads(threads: int | None) -> Iterator[None]:
+    """Hold PyTorch's operators to ``threads`` (PyTorch's own choice if None) inside the block."""
+    if threads is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(resolve_threads(threads))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

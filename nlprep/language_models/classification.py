@@ -148,9 +148,8 @@ def train_classifier(
         NlprepError: No examples or a single label, pairs here and none there, or as `fit` does.
         OptionError: More tokens than the model takes.
     """
-    from accelerate import Accelerator
-
     from nlprep.core.training.loop import fit
+    from nlprep.core.training.processes import make_accelerator
     from nlprep.core.training.step import PlainStep
     from nlprep.language_models.classifier import Classification, LabelledExamples, TextClassifier
 
@@ -166,7 +165,7 @@ def train_classifier(
     held = None
     if validation is not None:
         held = LabelledExamples(classifier, validation.texts, validation.pairs, validation_classes)
-    accelerator = accelerator or Accelerator(log_with=training.tracker, project_dir=directory)
+    accelerator = accelerator or make_accelerator(training, Path(directory))
     module = Classification(classifier, head_only=config.train == "head")
     history = fit(
         PlainStep(module),

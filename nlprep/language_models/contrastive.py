@@ -189,9 +189,8 @@ def train_sentence_encoder(
         OptionError: Settings that would compute the batch in parts.
         FileError: No such model.
     """
-    from accelerate import Accelerator
-
     from nlprep.core.training.loop import fit
+    from nlprep.core.training.processes import make_accelerator
     from nlprep.core.training.step import PlainStep
     from nlprep.language_models.contrast import Contrast, set_dropout
     from nlprep.language_models.encoder import TextEncoder
@@ -213,7 +212,7 @@ def train_sentence_encoder(
             DropoutWarning,
             stacklevel=2,
         )
-    accelerator = accelerator or Accelerator(log_with=training.tracker, project_dir=directory)
+    accelerator = accelerator or make_accelerator(training, Path(directory))
     step = PlainStep(Contrast(encoder, temperature=config.temperature, symmetric=config.symmetric))
     history = fit(
         step,

@@ -125,7 +125,7 @@ def pretrain_masked(
         config: Model and text.
         training: The loop's settings.
         masking: What is masked.
-        tokenizer: One that is there, or how to train one on this text; default: WordPiece.
+        tokenizer: One that is there, or how to train one on this text; default: byte-level BPE.
         resume: As for `nlprep.core.training.loop.fit`.
         encoding_errors: What to do with bytes that are not UTF-8.
         accelerator: As for `fit`.
@@ -145,7 +145,7 @@ def pretrain_masked(
     config = config or MaskedPretrainingConfig()
     masking = masking or MaskingConfig()
     training = training or TrainingConfig()
-    tokenizer = TokenizerConfig(algorithm="wordpiece") if tokenizer is None else tokenizer
+    tokenizer = TokenizerConfig() if tokenizer is None else tokenizer
     run = _Run(
         paths, directory, config, training, {"masking": to_mapping(masking)}, encoding_errors, accelerator, progress
     )
@@ -180,7 +180,7 @@ def pretrain_causal(
 ) -> Pretraining:
     """Pretrain a decoder as a causal language model; the same call again goes on where it was stopped.
 
-    Arguments and errors are those of `pretrain_masked`; the default tokenizer is byte-level BPE.
+    Arguments and errors are those of `pretrain_masked`.
 
     Returns:
         The run; its summary has the validation text's ``bits_per_byte``, which compares across tokenizers.
@@ -236,13 +236,13 @@ class _Run:
         accelerator: Accelerator | None,
         progress: Progress,
     ) -> None:
-        from accelerate import Accelerator
+        from nlprep.core.training.processes import make_accelerator
 
         self.paths = [paths] if isinstance(paths, str | Path) else list(paths)
         self.directory = Path(directory)
         self.config, self.training, self.more = config, training, more
         self.encoding_errors, self.progress = encoding_errors, progress
-        self.accelerator = accelerator or Accelerator(log_with=training.tracker, project_dir=directory)
+        self.accelerator = accelerator or make_accelerator(training, Path(directory))
         if not self.accelerator.is_main_process:
             self.progress = SILENT
         self.created = not self.directory.exists()
@@ -273,17 +273,19 @@ class _Run:
         """Tokenizer and token files, made by the main process unless they are there already."""
         with os_errors_named(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-        self._check_settings(resume)
+        self._check_settings(resume, tokenizer)
         with self.accelerator.main_process_first():
             # The others find everything made.
             self.tokenizer = self._tokenizer(tokenizer)
             self._tokens(self.tokenizer)
         return self.tokenizer
 
-    def _check_settings(self, resume: str) -> None:
+    def _check_settings(self, resume: str, tokenizer: PreTrainedTokenizerFast | TokenizerConfig) -> None:
         """Fail if the directory is of a run of another model; write the settings down if it is new."""
         path = self.directory / "run.json"
         settings = {"model": to_mapping(self.config), **self.more}
+        if isinstance(tokenizer, TokenizerConfig):
+            settings["tokenizer"] = to_mapping(tokenizer)
         trained = (self.directory / "checkpoints").exists()
         if resume == "must" and not trained:
             raise OptionError(f"{self.directory} holds no checkpoint to resume from: check the path, or start anew")
@@ -301,8 +303,12 @@ class _Run:
                         f"{given[name]!r}: give the same settings to resume, or name a new directory"
                     )
         elif self.accelerator.is_main_process:
+            content = (json.dumps({"settings": settings, "text": self._describe_text()}, indent=2) + "\n").encode()
+            if path.exists() and path.read_bytes() != content:
+                # Of an attempt that never came to training: a tokenizer of other settings, or of another text.
+                shutil.rmtree(self.directory / "tokenizer", ignore_errors=True)
             with atomic_file(path) as stream:
-                stream.write((json.dumps({"settings": settings}, indent=2) + "\n").encode())
+                stream.write(content)
 
     def _tokenizer(self, tokenizer: PreTrainedTokenizerFast | TokenizerConfig) -> PreTrainedTokenizerFast:
         from nlprep.language_models.tokenizers import load_tokenizer, save_tokenizer, train_tokenizer
@@ -341,14 +347,20 @@ class _Run:
         )  # fmt: skip
 
     def _fingerprint(self, digest: str) -> str:
-        """Of everything that the token files depend on; files by name, size and time of change."""
-        files = []
-        for name in find_text_files(self.paths):
+        """Of everything that the token files depend on."""
+        state = [
+            self._describe_text(), digest, self.config.document, self.config.validation_fraction, self.encoding_errors
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
+
+    def _describe_text(self) -> list[list[Any]]:
+        """The files by name, size and time of change."""
+        described = []
+        for name in find_text_files([path for path in self.paths if str(path) != STANDARD_INPUT]):
             with os_errors_named(name):
                 status = Path(name).stat()
-            files.append([Path(name).name, status.st_size, status.st_mtime_ns])
-        state = [files, digest, self.config.document, self.config.validation_fraction, self.encoding_errors]
-        return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
+            described.append([Path(name).name, status.st_size, status.st_mtime_ns])
+        return described
 
     def train(
         self, model: PreTrainedModel, step: Any, make_examples: Callable[[TokenFile], Any], resume: str
@@ -388,12 +400,14 @@ class _Run:
             history=history,
             train=tokens,
             validation=validation,
-            summary=_summarise(model, history, tokens, validation),
+            summary=_summarise(
+                model, history, tokens, validation, causal=isinstance(self.config, CausalPretrainingConfig)
+            ),
         )
 
 
 def _summarise(
-    model: PreTrainedModel, history: History, tokens: TokenFile, validation: TokenFile | None
+    model: PreTrainedModel, history: History, tokens: TokenFile, validation: TokenFile | None, *, causal: bool
 ) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "parameters": model.num_parameters(),
@@ -409,15 +423,15 @@ def _summarise(
     if validation is None or loss is None:
         return summary
     summary |= {"validation_loss": loss, "best_step": history.best_step, "perplexity": math.exp(min(loss, 700.0))}
-    accuracy = next((r["validation_accuracy"] for r in history.records if r["step"] == history.best_step
-                     and "validation_accuracy" in r), None)  # fmt: skip
-    if accuracy is not None:
-        summary["validation_accuracy"] = accuracy
-    else:
+    if causal:
         # A document's end is predicted too, and stands for the line end that it was in the text.
         ends = validation.num_documents
         nats = loss * (validation.num_tokens + ends)
         summary["bits_per_byte"] = nats / math.log(2) / (validation.num_bytes + ends)
+    else:
+        best = [record for record in history.records if record["step"] == history.best_step]
+        accuracy = next((record["validation_accuracy"] for record in best if "validation_accuracy" in record), None)
+        summary["validation_accuracy"] = accuracy
     return summary
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests_cli_support import COMMAND
+from tests_pretrain_support import SMALL, english
 
+from cli import pretrain
 from cli.translate import main
 from nlprep.demonstration import DemonstrationFiles, write_demonstration
 
@@ -40,6 +42,26 @@ def made(tmp_path_factory) -> Made:
     return Made(folder, text, english, french, model)
 
 
+@dataclass(frozen=True)
+class Pretrained:
+    """What ``rep-pretrain mlm`` and ``gpt`` made of generated text."""
+
+    text: Path
+    masked: Path
+    causal: Path
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory) -> Pretrained:
+    folder = tmp_path_factory.mktemp("pretrained")
+    text = folder / "text.txt"
+    text.write_text(english(400), encoding="utf-8")
+    masked, causal = folder / "masked", folder / "causal"
+    for command, output in (("mlm", masked), ("gpt", causal)):
+        assert pretrain.main([command, str(text), "--output", str(output), *SMALL, "--quiet"]) == 0
+    return Pretrained(text, masked, causal)
+
+
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """The environment for commands in processes of their own."""
@@ -50,9 +72,9 @@ def environment() -> dict[str, str]:
 def run_command(environment, tmp_path):
     """Run the command in a process of its own, in an empty directory."""
 
-    def run(*words: object, text: str | None = None, **settings):
+    def run(*words: object, text: str | None = None, program: list[str] = COMMAND, **settings):
         return subprocess.run(
-            [*COMMAND, *map(str, words)],
+            [*program, *map(str, words)],
             input=text,
             capture_output=True,
             encoding="utf-8",

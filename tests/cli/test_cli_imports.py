@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from cli.translate import COMMANDS
+from cli import pretrain, translate
 
 HEAVY = [
     *("torch", "transformers", "gensim", "faiss", "numba", "llvmlite", "rich", "matplotlib", "scipy", "datasets"),
@@ -34,18 +34,26 @@ def loaded_after(action: str, environment: dict[str, str]) -> list[str]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def call(words: list[str]) -> str:
+def call(words: list[str], program: str = "translate") -> str:
     return f"""
-from cli.translate import main
+from cli.{program} import main
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     status = main({words!r})
 assert status == 0, status
 """
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_help_loads_nothing_heavy(command, environment):
-    assert loaded_after(call([*command.split(), "--help"]), environment) == []
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [(module.__name__.rpartition(".")[2], name) for module in (translate, pretrain) for name in ("", *module.COMMANDS)],
+)
+def test_help_loads_nothing_heavy(program, command, environment):
+    assert loaded_after(call([*command.split(), "--help"], program), environment) == []
+
+
+@pytest.mark.parametrize("program", ["translate", "pretrain"])
+def test_completion_loads_nothing_heavy_but_shtab(program, environment):
+    assert loaded_after(call(["--print-completion", "bash"], program), environment) == ["shtab"]
 
 
 @pytest.mark.parametrize("module", ["nlprep", "nlprep.core", "nlprep.corpus", "nlprep.demonstration"])

@@ -28,13 +28,13 @@ START = """
 import sys
 from cli import translate
 
-begin = translate._dispatch
+begin = translate.PROGRAM.dispatch
 
 def tell_and_begin(argv):
     print("ready", file=sys.stderr, flush=True)
     return begin(argv)
 
-translate._dispatch = tell_and_begin
+translate.PROGRAM.dispatch = tell_and_begin
 sys.exit(translate.main())
 """
 

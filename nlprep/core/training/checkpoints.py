@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 STATE_FORMAT = 1
@@ -34,8 +35,8 @@ _STATE, _TENSORS = "state.json", "state.safetensors"
 _NAME = re.compile(r"step-(\d{9})")
 _UNFINISHED = re.compile(r"\.(step-\d{9}|best)\..*\.(tmp|old)")
 _CHUNK = 1 << 24
-# NumPy knows no bfloat16: it travels as bytes.
-_DISGUISED = {"bfloat16": torch.bfloat16}
+# The rest, bfloat16 above all, which NumPy does not know, travels as bytes.
+_PLAIN = frozenset({"float64", "float32", "float16", "int64", "int32", "uint8", "bool"})
 
 
 class CheckpointWarning(UserWarning):
@@ -68,6 +69,7 @@ class Checkpoints:
     def __init__(self, directory: Path, *, keep: int) -> None:
         self.directory = directory
         self.keep = keep
+        self._damaged: list[int] = []
 
     def steps(self) -> list[int]:
         """The steps of which there are checkpoints, whole or not, in order."""
@@ -84,6 +86,10 @@ class Checkpoints:
         """
         with os_errors_named(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
+        for step in self._damaged:
+            # Otherwise one would count among those kept, or stand in the way of the one of its step.
+            shutil.rmtree(self._path(step), ignore_errors=True)
+        self._damaged = []
         _write(self._path(checkpoint.step), checkpoint)
         kept = [step for step in self.steps() if step <= checkpoint.step][-self.keep :]
         for step in self.steps():
@@ -110,6 +116,7 @@ class Checkpoints:
             except FileError as error:
                 problems.append(error)
                 continue
+            self._damaged = [newer for newer in self.steps() if newer > step]
             for problem in problems:
                 warnings.warn(f"{problem}; using the one of step {step} instead", CheckpointWarning, stacklevel=2)
             return checkpoint
@@ -125,36 +132,46 @@ class Checkpoints:
             self.directory.mkdir(parents=True, exist_ok=True)
         _write(self.directory / "best", checkpoint)
 
-    def load_best(self) -> Checkpoint:
-        """What `save_best` wrote.
+    def load_best(self, step: int) -> Checkpoint:
+        """What `save_best` wrote after ``step``.
 
         Raises:
-            FileError: It is missing or damaged.
+            FileError: It is missing, damaged or of another step (of a run that was killed after it, and then went on
+                with other settings).
         """
-        return _read(self.directory / "best")
+        best = _read(self.directory / "best")
+        if best.step != step:
+            raise FileError(self.directory / "best", f"holds the weights of step {best.step:,}, not of {step:,}")
+        return best
 
     def _path(self, step: int) -> Path:
         return self.directory / f"step-{step:09d}"
 
 
 def _write(path: Path, checkpoint: Checkpoint) -> None:
-    dtypes = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in checkpoint.tensors.items()}
-    arrays = {}
+    arrays: dict[str, NDArray[Any]] = {}
+    disguised: dict[str, tuple[str, list[int]]] = {}
     for name, tensor in checkpoint.tensors.items():
         plain = tensor.detach().contiguous()
-        arrays[name] = (plain.reshape(-1).view(torch.uint8) if dtypes[name] in _DISGUISED else plain).numpy()
-    shapes = {name: list(tensor.shape) for name, tensor in checkpoint.tensors.items() if dtypes[name] in _DISGUISED}
-    with atomic_directory(path, replaces=_STATE) as assembly:
-        write_tensors(assembly / _TENSORS, arrays)
-        state = {
-            "format_version": STATE_FORMAT,
-            "step": checkpoint.step,
-            "checksum": _checksum(assembly / _TENSORS),
-            "dtypes": {name: dtypes[name] for name in shapes},
-            "shapes": shapes,
-            "values": checkpoint.values,
-        }
-        (assembly / _STATE).write_text(json.dumps(state), encoding="utf-8")
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype not in _PLAIN:
+            disguised[name] = dtype, list(plain.shape)
+            plain = plain.reshape(-1).view(torch.uint8)
+        arrays[name] = plain.numpy()
+    state = {
+        "format_version": STATE_FORMAT,
+        "step": checkpoint.step,
+        "disguised": disguised,
+        "values": dict(checkpoint.values),
+    }
+    try:
+        with atomic_directory(path, replaces=_STATE) as assembly:
+            write_tensors(assembly / _TENSORS, arrays)
+            state["checksum"] = _checksum(assembly / _TENSORS, state)
+            (assembly / _STATE).write_text(json.dumps(state), encoding="utf-8")
+    except FileError as error:
+        # It names a file beside the place, which is gone by now.
+        raise FileError(path, error.problem) from error
 
 
 def _read(path: Path) -> Checkpoint:
@@ -162,27 +179,31 @@ def _read(path: Path) -> Checkpoint:
         raw = (path / _STATE).read_bytes()
     try:
         state = json.loads(raw)
-        version, checksum = state["format_version"], state["checksum"]
-        step, values, dtypes, shapes = state["step"], state["values"], state["dtypes"], state["shapes"]
-    except (ValueError, KeyError, TypeError):
+        version, checksum = state["format_version"], state.pop("checksum")
+        step, values, disguised = state["step"], state["values"], state["disguised"]
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise FileError(path, "the checkpoint is damaged") from None
     if version != STATE_FORMAT:
         raise FileError(path, f"has checkpoint format {version!r}, this nlprep reads {STATE_FORMAT}")
     with os_errors_named(path / _TENSORS):
-        if _checksum(path / _TENSORS) != checksum:
+        if _checksum(path / _TENSORS, state) != checksum:
             raise FileError(path, "the checkpoint is damaged or cut short")
     tensors = {}
     for name, array in read_tensors(path / _TENSORS).items():
         # A copy: the mapped pages are read-only and would outlive the file.
         tensor = torch.from_numpy(array.copy())
-        if name in dtypes:
-            tensor = tensor.view(_DISGUISED[dtypes[name]]).reshape(shapes[name])
+        if name in disguised:
+            dtype, shape = disguised[name]
+            kind = getattr(torch, dtype)
+            # An empty array comes with strides that cannot be viewed.
+            tensor = tensor.view(kind).reshape(shape) if tensor.numel() else torch.empty(shape, dtype=kind)
         tensors[name] = tensor
     return Checkpoint(step, tensors, values)
 
 
-def _checksum(path: Path) -> int:
-    checksum = 0
+def _checksum(path: Path, state: Mapping[str, Any]) -> int:
+    """Of the tensors' file and of everything in ``state`` besides the checksum."""
+    checksum = zlib.crc32(json.dumps(state, sort_keys=True).encode())
     with path.open("rb") as stream:
         while block := stream.read(_CHUNK):
             checksum = zlib.crc32(block, checksum)
@@ -246,7 +267,7 @@ def _names(checkpoint: Checkpoint, prefix: str, tied: Iterable[str]) -> set[str]
 def optimizer_tensors(
     optimizers: Mapping[str, torch.optim.Optimizer],
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state of optimisers: tensors on the CPU by name, and what is no tensor."""
+    """The state of optimisers: tensors on the CPU by name, and what is no tensor (fit for JSON)."""
     tensors: dict[str, Tensor] = {}
     values: dict[str, Any] = {}
     for player, optimizer in optimizers.items():
@@ -258,6 +279,14 @@ def optimizer_tensors(
                 else:
                     values[name] = value
     return tensors, values
+
+
+def optimized_shapes(optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, list[list[int]]]:
+    """The shapes of what each optimiser trains, in its order, to which its state belongs."""
+    return {
+        player: [list(p.shape) for group in optimizer.param_groups for p in group["params"]]
+        for player, optimizer in optimizers.items()
+    }
 
 
 def restore_optimizers(optimizers: Mapping[str, torch.optim.Optimizer], checkpoint: Checkpoint) -> None:

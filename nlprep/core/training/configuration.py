@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from nlprep.core.configuration import check, option
@@ -53,12 +54,16 @@ class TrainingConfig:
         check(self)
         if self.beta1 >= 1 or self.beta2 >= 1:
             raise OptionError(f"beta1 = {self.beta1}, beta2 = {self.beta2}: both must be below 1")
+        for name in ("epochs", "learning_rate", "warmup", "weight_decay"):
+            if not math.isfinite(getattr(self, name)):
+                raise OptionError(f"{name} = {getattr(self, name)}: must be finite")
 
     def num_steps(self, num_examples: int) -> int:
         """Optimiser steps of a run over ``num_examples``; a batch begun is finished."""
         if self.steps is not None:
             return self.steps
-        return max(1, -int(-(num_examples * self.epochs) // self.batch_size))
+        # Rounded, because 30 * 1.1 is a little over 33 and would begin one batch more.
+        return max(1, math.ceil(round(num_examples * self.epochs / self.batch_size, 6)))
 
     def num_warmup_steps(self, steps: int) -> int:
         """Warm-up steps of a run of ``steps``."""

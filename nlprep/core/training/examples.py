@@ -7,7 +7,8 @@ restart asks for them. No remainder is dropped at the end of an epoch: a batch m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import zlib
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -88,6 +89,39 @@ class ExampleOrder:
 def validation_seeds(seed: int, indices: NDArray[np.int64]) -> Seeds:
     """The seeds of validation examples: the same at every evaluation, so that losses compare."""
     return combine(seed, _VALIDATION, indices)
+
+
+def describe_first_examples(examples: Examples, seed: int, *, count: int = 8) -> dict[str, list[Any]]:
+    """What tells one collection of examples from another of the same size: its first few in the run's order.
+
+    Returns:
+        For each tensor its dtype, its shape and a number: a checksum of integers, the mean of floats, which may
+        differ in the last bits from machine to machine.
+    """
+    import torch
+
+    order = ExampleOrder(len(examples), seed)
+    described: dict[str, list[Any]] = {}
+    for name, tensor in examples.batch(*order.at(0, min(count, len(examples)))).items():
+        number = (
+            float(tensor.double().mean())
+            if tensor.is_floating_point()
+            else zlib.crc32(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        )
+        described[name] = [str(tensor.dtype), list(tensor.shape), number]
+    return described
+
+
+def same_examples(one: dict[str, list[Any]], other: dict[str, list[Any]]) -> bool:
+    """Whether two results of `describe_first_examples` are of the same examples."""
+    if one.keys() != other.keys():
+        return False
+    return all(
+        one[name][:2] == other[name][:2] and bool(np.isclose(one[name][2], other[name][2], rtol=1e-3, equal_nan=True))
+        if "float" in one[name][0]
+        else one[name] == other[name]
+        for name in one
+    )
 
 
 class MicroBatches:

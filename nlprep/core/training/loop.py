@@ -10,9 +10,11 @@ step, example, process), and the learning rate of the step. A checkpoint holds w
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 import warnings
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from nlprep.core.configuration import to_mapping
-from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.interrupts import deferred_interrupt
 from nlprep.core.progress import SILENT
 from nlprep.core.training.checkpoints import (
@@ -29,18 +31,21 @@ from nlprep.core.training.checkpoints import (
     Checkpoints,
     CheckpointWarning,
     module_tensors,
+    optimized_shapes,
     optimizer_tensors,
     restore_modules,
     restore_optimizers,
 )
-from nlprep.core.training.examples import MicroBatches, ValidationBatches
+from nlprep.core.training.examples import MicroBatches, ValidationBatches, describe_first_examples
 from nlprep.core.training.journal import Journal, Record
+from nlprep.core.training.processes import make_accelerator
+from nlprep.core.training.resuming import check_same_run
 from nlprep.core.training.throughput import Meter, abbreviate, peak_flops
 from nlprep.core.training.updates import OutOfMemoryError, Updates
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from accelerate import Accelerator
 
@@ -52,13 +57,6 @@ if TYPE_CHECKING:
 
 RESUME_CHOICES = ("auto", "never", "must")
 _EVALUATIONS = 10
-# What may differ between a run and the one that resumes it; the rest would silently make it neither of the two.
-_FREE_SETTINGS = frozenset(
-    {
-        "steps", "epochs", "workers", "log_every", "evaluate_every", "keep_best", "patience", "checkpoint_every",
-        "checkpoint_minutes", "keep_checkpoints", "halve_on_out_of_memory", "micro_batch_size", "tracker",
-    }
-)  # fmt: skip
 
 
 @dataclass
@@ -67,7 +65,7 @@ class History:
 
     Attributes:
         steps: Optimiser steps done.
-        records: The lines of ``metrics.jsonl``.
+        records: The lines of ``metrics.jsonl``; only the main process has them.
         best_step: The step of the lowest validation loss, if there was an evaluation.
         best_loss: That loss.
         resumed_from: The step of the checkpoint that this call started from, if it did.
@@ -110,7 +108,8 @@ def fit(
         directory: Where ``checkpoints`` and ``metrics.jsonl`` go; None keeps nothing and cannot resume.
         validation: Examples on which the losses are measured now and then, as ``validation_loss``.
         evaluate: Called at each evaluation, on every process, for more quantities to record; modules are in
-            evaluation mode.
+            evaluation mode and there are no gradients. If it gives a ``validation_loss``, that one decides which
+            weights are best, in the main process.
         resume: ``auto`` goes on from the latest checkpoint in ``directory`` or starts anew where there is none;
             ``never`` starts anew and refuses a directory with checkpoints; ``must`` refuses one without.
         accelerator: One made by the caller; its mixed precision is used where ``config.precision`` is ``auto``.
@@ -127,6 +126,8 @@ def fit(
     """
     if len(examples) == 0:
         raise NlprepError("there are no examples to train on: give more data")
+    if validation is not None and len(validation) == 0:
+        raise NlprepError("there are no validation examples: hold back more, or do without")
     if resume not in RESUME_CHOICES:
         raise OptionError(f"resume = {resume!r}: choose from {', '.join(RESUME_CHOICES)}")
     if directory is None and resume == "must":
@@ -140,13 +141,16 @@ def fit(
             run.go(interrupt, progress if run.accelerator.is_main_process else SILENT)
             return run.finish()
         finally:
-            run.updates.release()
+            run.close()
 
 
 def _leave_signals_to_the_main_process(_worker: int) -> None:
-    """A terminal sends Ctrl-C to loader processes too; they must outlive the step that is being finished."""
+    """Terminals and clusters signal loader processes too; they must outlive the step that is being finished.
+
+    They end when the main process tells them to, or when it is gone.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class _Run:
@@ -162,18 +166,18 @@ class _Run:
         evaluate: Callable[[], Mapping[str, float]] | None,
         accelerator: Accelerator | None,
     ) -> None:
-        from accelerate import Accelerator
-
         self.started = time.perf_counter()
         self.step, self.examples, self.config = step, examples, config
         self.validation, self.evaluate = validation, evaluate
         self.directory = None if directory is None else Path(directory)
         if accelerator is None:
-            accelerator = Accelerator(log_with=config.tracker, project_dir=directory)
+            accelerator = make_accelerator(config, self.directory)
         self.accelerator = accelerator
         self.device = accelerator.device
         self.steps = config.num_steps(len(examples))
         self.updates = Updates(step, config, accelerator, self.steps)
+        self.parts_asked_for = self.updates.parts
+        self.first_examples = {} if directory is None else describe_first_examples(examples, config.seed)
         self.checkpoints = (
             None
             if self.directory is None
@@ -185,7 +189,8 @@ class _Run:
         self.meter = Meter()
         self.done = 0
         self.resumed_from: int | None = None
-        self.sums: dict[str, float] = {}
+        # Of each quantity since the last record: the sum of its means times their weights, and of the weights.
+        self.sums: dict[str, tuple[float, float]] = {}
         self.best: tuple[int, float] | None = None
         self.best_in_memory: Checkpoint | None = None
         self.evaluations_without_improvement = 0
@@ -205,53 +210,77 @@ class _Run:
         if resume == "must" and not found:
             raise OptionError(f"{self.directory} holds no checkpoint to resume from: check the path, or start anew")
         checkpoint = self.checkpoints.load_latest() if self.checkpoints and found else None
+        step = 0 if checkpoint is None else checkpoint.step
+        if self.updates.agree(step) != step:
+            raise FileError(
+                str(self.directory),
+                f"this process finds a checkpoint of step {step:,} and the main one another: use a directory that "
+                "all nodes share",
+            )
         if checkpoint is not None:
             self._restore(checkpoint)
         elif self.directory is not None and self.accelerator.is_main_process:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            with os_errors_named(self.directory):
+                self.directory.mkdir(parents=True, exist_ok=True)
         if self.accelerator.is_main_process:
             self.journal.rewind(self.done)
-        if self.config.tracker is not None and not self.accelerator.trackers:
-            self.accelerator.init_trackers("nlprep", config=to_mapping(self.config))
+        if self.accelerator.log_with and not self.accelerator.trackers:
+            settings = {name: value for name, value in to_mapping(self.config).items() if value is not None}
+            self.accelerator.init_trackers("nlprep", config=settings)
             self.opened_tracker = True
+        self.meter = Meter()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         values = checkpoint.values
         where = self.checkpoints.directory if self.checkpoints else ""
-        saved, given = values["settings"], to_mapping(self.config)
-        for name in sorted(saved.keys() & given.keys() - _FREE_SETTINGS):
-            if saved[name] != given[name]:
-                raise OptionError(
-                    f"{where}: made with {name} = {saved[name]!r}, now {given[name]!r}: give the same settings to "
-                    "resume, or start in a new directory"
-                )
-        if values["examples"] != len(self.examples):
-            raise OptionError(
-                f"{where}: made with {values['examples']:,} examples, now {len(self.examples):,}: give the same "
-                "data to resume, or start in a new directory"
-            )
-        if checkpoint.step > self.steps:
-            raise OptionError(
-                f"{where}: the checkpoint is of step {checkpoint.step:,}, beyond the {self.steps:,} asked for: "
-                "ask for more, or start in a new directory"
-            )
+        check_same_run(
+            checkpoint,
+            config=self.config,
+            num_examples=len(self.examples),
+            first_examples=self.first_examples,
+            steps=self.steps,
+            where=where,
+        )
         restore_modules(self.step.players, checkpoint, where=where)
+        if values["optimized_shapes"] != optimized_shapes(self.updates.optimizers):
+            raise OptionError(
+                f"{where}: made while other parameters were trained or frozen: make the same choice to resume, or "
+                "start in a new directory"
+            )
         restore_optimizers(self.updates.optimizers, checkpoint)
         share = self.config.batch_size // self.accelerator.num_processes
-        if share % int(values["parts"]) == 0:
-            # More parts than the settings ask for: memory ran out once.
-            self.updates.parts = max(self.updates.parts, int(values["parts"]))
+        if values["parts"] and share % values["parts"] == 0:
+            # More parts than the settings asked for: memory ran out once.
+            self.updates.parts = max(self.updates.parts, values["parts"])
+        for name, value in self._circumstances().items():
+            if values[name] != value:
+                warnings.warn(
+                    f"{where}: made with {name} = {values[name]}, now {value}: the run goes on, but not bit for bit",
+                    CheckpointWarning,
+                    stacklevel=4,
+                )
         self.done = self.resumed_from = checkpoint.step
-        self.sums = dict(values["sums"])
+        self.sums = {name: (total, weight) for name, (total, weight) in values["sums"].items()}
         self.best = tuple(values["best"]) if values["best"] else None
         self.evaluations_without_improvement = values["evaluations_without_improvement"]
+
+    def _circumstances(self) -> dict[str, Any]:
+        """What no setting says, and the bits of the result depend on."""
+        return {"processes": self.accelerator.num_processes, "precision": self.updates.precision}
+
+    def close(self) -> None:
+        """Leave the modules and the trackers as they should be, however the run ended."""
+        if self.opened_tracker:
+            # Not by `end_training`, which also ends the process group: there may be another run after this one.
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+            self.accelerator.trackers = []
+        self.updates.release()
 
     def finish(self) -> History:
         """Put the best weights in place and say what happened."""
         if self.best is not None and self.config.keep_best and self.best[0] != self.done:
             self._restore_best()
-        if self.opened_tracker:
-            self.accelerator.end_training()
         return History(
             steps=self.done,
             records=self.journal.records,
@@ -265,7 +294,7 @@ class _Run:
         best = self.best_in_memory
         if best is None and self.checkpoints is not None:
             try:
-                best = self.checkpoints.load_best()
+                best = self.checkpoints.load_best(self.best[0] if self.best else 0)
             except FileError as error:
                 warnings.warn(f"{error}; the last weights are kept instead", CheckpointWarning, stacklevel=4)
         if best is not None:
@@ -290,28 +319,29 @@ class _Run:
 
     def _go_with_parts(self, interrupt: Interrupt, task: Task) -> None:
         """Go on until the end, or until memory runs out for micro-batches of this size."""
-        for parts in self._batches():
-            totals = self.updates.update(self.done, parts, stop=interrupt.requested)
-            self.done += 1
-            self._count(totals.losses, totals.weight)
-            self.meter.count(totals.units)
-            if self.done % self.config.log_every == 0 or self.done == self.steps:
-                task.describe(self._log())
-            task.advance()
-            began = time.perf_counter()
-            if self._due_for_evaluation():
-                self._evaluate()
-            last = self.done == self.steps or self._out_of_patience()
-            if last or totals.stop or self._due_for_checkpoint():
-                self._save()
-            self.meter.leave_out(time.perf_counter() - began)
-            if totals.stop and not last:
-                where = f", saved in {self.directory}; the same call goes on from there" if self.directory else ""
-                raise KeyboardInterrupt(f"stopped at step {self.done:,} of {self.steps:,}{where}")
-            if last:
-                return
+        with closing(self._batches()) as batches:
+            for parts in batches:
+                totals = self.updates.update(self.done, parts, stop=interrupt.requested)
+                self.done += 1
+                self._count(totals.losses, totals.weight)
+                self.meter.count(totals.units)
+                if self.done % self.config.log_every == 0 or self.done == self.steps:
+                    task.describe(self._log())
+                task.advance()
+                began = time.perf_counter()
+                if self._due_for_evaluation():
+                    self._evaluate()
+                last = self.done == self.steps or self._out_of_patience()
+                if last or totals.stop or self._due_for_checkpoint():
+                    self._save()
+                self.meter.leave_out(time.perf_counter() - began)
+                if totals.stop and not last:
+                    where = f", saved in {self.directory}; the same call goes on from there" if self.directory else ""
+                    raise KeyboardInterrupt(f"stopped at step {self.done:,} of {self.steps:,}{where}")
+                if last:
+                    return
 
-    def _batches(self) -> Iterator[list[Batch]]:
+    def _batches(self) -> Generator[list[Batch]]:
         """The parts of each step's batch, from the present step on."""
         number = self.updates.parts
         batches = MicroBatches(
@@ -355,13 +385,12 @@ class _Run:
 
     def _count(self, losses: Mapping[str, float], weight: float) -> None:
         for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value * weight
-        self.sums["weight"] = self.sums.get("weight", 0.0) + weight
+            total, weights = self.sums.get(name, (0.0, 0.0))
+            self.sums[name] = total + value * weight, weights + weight
 
     def _log(self) -> str:
         """Record the means since the last record; return a line for the bar."""
-        weight = self.sums.pop("weight") or 1.0
-        means = {name: value / weight for name, value in self.sums.items()}
+        means = {name: total / weight if weight else 0.0 for name, (total, weight) in self.sums.items()}
         self.sums = {}
         rate = self.meter.read()
         record: Record = {
@@ -408,12 +437,12 @@ class _Run:
                 losses = self.updates.measure(batches)
                 record |= {f"validation_{name}": value for name, value in losses.items()}
             if self.evaluate is not None:
-                record |= self.evaluate()
+                record |= {name: float(value) for name, value in self.evaluate().items()}
         self._record(record)
-        loss = record.get("validation_loss")
+        loss = self.updates.agree(record.get("validation_loss"))
         if loss is None:
             return
-        if self.best is None or loss < self.best[1]:
+        if math.isfinite(loss) and (self.best is None or loss < self.best[1]):
             self.best = (self.done, float(loss))
             self.evaluations_without_improvement = 0
             self._keep_best()
@@ -430,6 +459,7 @@ class _Run:
             return
         tensors, tied = module_tensors(self.step.players)
         if self.checkpoints is None:
+            # Clones, because on a CPU these are the weights themselves.
             self.best_in_memory = Checkpoint(
                 self.done, {name: tensor.clone() for name, tensor in tensors.items()}, {"tied": tied}
             )
@@ -459,10 +489,13 @@ class _Run:
                 "optimizers": others,
                 "settings": to_mapping(self.config),
                 "examples": len(self.examples),
-                "parts": self.updates.parts,
+                "first_examples": self.first_examples,
+                "optimized_shapes": optimized_shapes(self.updates.optimizers),
+                "parts": self.updates.parts if self.updates.parts > self.parts_asked_for else 0,
                 "sums": self.sums,
                 "best": self.best,
                 "evaluations_without_improvement": self.evaluations_without_improvement,
+                **self._circumstances(),
             }
             self.checkpoints.save(Checkpoint(self.done, tensors | optimizer_values, values))
         self.accelerator.wait_for_everyone()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from nlprep.core.errors import OptionError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -55,6 +57,7 @@ class Step(ABC):
     def weight(self, batch: Batch) -> float:
         """How many terms the losses of a batch are means of: examples, unless overridden.
 
+        Called on tensors that are not on the device yet. Where it is 0, the losses must be finite all the same.
         Losses of parts of a batch, and of processes, are averaged with these weights, so that the gradient is
         that of the whole batch at once.
         """
@@ -73,7 +76,11 @@ class Step(ABC):
         return make_adamw(self.players[player], config)
 
     def after_update(self, player: str) -> None:  # noqa: B027 - most steps have nothing to do here
-        """Called when a player's parameters changed: the place for projections and moving averages."""
+        """Called when a player's parameters changed: the place for projections and moving averages.
+
+        What it keeps from step to step must be part of a player's module (buffers, parameters that are frozen):
+        then checkpoints hold it too.
+        """
 
 
 class PlainStep(Step):
@@ -131,6 +138,9 @@ class TwoPlayerStep(Step):
         discriminator: The module that it has to fool.
         discriminator_updates: Updates of the discriminator in each step, all on the step's batch.
         generator_every: Steps for each update of the generator.
+
+    Raises:
+        OptionError: A number below 1.
     """
 
     def __init__(
@@ -141,6 +151,9 @@ class TwoPlayerStep(Step):
         discriminator_updates: int = 1,
         generator_every: int = 1,
     ) -> None:
+        for name, value in (("discriminator_updates", discriminator_updates), ("generator_every", generator_every)):
+            if value < 1:
+                raise OptionError(f"{name} = {value}: must be at least 1")
         self.generator = generator
         self.discriminator = discriminator
         self.discriminator_updates = discriminator_updates

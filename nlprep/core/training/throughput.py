@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import torch
 
-# Dense bf16 matrix products, FLOP/s, from the makers' data sheets; the first name that is part of the device's wins.
+# Dense bf16 matrix products, FLOP/s, from the makers' data sheets; the first whose words the device's name has wins.
 _PEAKS = {
     "B200": 2250e12,
     "H200": 989e12,
@@ -17,6 +18,7 @@ _PEAKS = {
     "A100": 312e12,
     "A40": 150e12,
     "A10G": 70e12,
+    "L40": 181e12,
     "L4": 121e12,
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
@@ -28,7 +30,9 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
     if device.type != "cuda" or precision != "bf16":
         return None
     name = torch.cuda.get_device_name(device)
-    return next((peak for known, peak in _PEAKS.items() if known in name), None)
+    # Whole words: an RTX A4000 is no A40. Those in laptops bear the name of something faster.
+    found = (peak for known, peak in _PEAKS.items() if re.search(rf"\bG?{known}\b", name))
+    return None if "Laptop" in name else next(found, None)
 
 
 class Meter:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.randomness import combine
+from nlprep.core.training.processes import check_processes
 from nlprep.core.training.schedule import learning_rate_factor
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from nlprep.core.training.configuration import TrainingConfig
     from nlprep.core.training.step import Batch, Step
+
+T = TypeVar("T")
 
 _DROPOUT, _MEASURING = 11, 12
 
@@ -59,11 +62,13 @@ class Updates:
         steps: Optimiser steps of the whole run, for the schedule.
 
     Raises:
-        OptionError: The batch cannot be shared between the processes, or the precision is not to be had.
+        OptionError: The batch cannot be shared between the processes, they do not see each other, or the precision
+            is not to be had.
     """
 
     def __init__(self, step: Step, config: TrainingConfig, accelerator: Accelerator, steps: int) -> None:
         self.step, self.config, self.accelerator, self.steps = step, config, accelerator, steps
+        check_processes(accelerator)
         self.device = accelerator.device
         self.precision = choose_precision(config.precision, accelerator)
         self.parts = _count_parts(config, accelerator.num_processes)
@@ -82,12 +87,19 @@ class Updates:
             for group in optimizer.param_groups:
                 group["highest_lr"] = group["lr"]
         self.learning_rate = 0.0
+        # What of the present optimiser step was made before memory ran out.
+        self._number = -1
+        self._turns_made = 0
+        self._losses: dict[str, float] = {}
 
     def release(self) -> None:
         """Undo what was done to the modules for training, and leave them in evaluation mode."""
         for player, module in self.plain.items():
             if self.wrapped[player] is not module:
                 self.accelerator.unwrap_model(self.wrapped[player], keep_fp32_wrapper=False)
+            if self.config.compile:
+                # Whoever uses the model next gives it inputs of other sizes, for each of which it would compile.
+                module._compiled_call_impl = None  # noqa: SLF001 - there is no public way back
             module.eval()
             module.zero_grad(set_to_none=True)
         self._allow_gradients(tuple(self.plain))
@@ -102,27 +114,37 @@ class Updates:
 
         Raises:
             NonFiniteError: Nothing was updated by the player concerned.
-            OutOfMemoryError: Likewise.
+            OutOfMemoryError: Likewise; called again for the same step, perhaps in smaller parts, it goes on with
+                that player's turn.
         """
         weights = [self.step.weight(part) for part in parts]
         units = sum(self.step.num_units(part) for part in parts)
         weight, total_units, stops = self._sum([sum(weights), units, stop])
         factor = learning_rate_factor(number, self.steps, self.config)
-        losses: dict[str, float] = {}
+        if number != self._number:
+            self._number, self._turns_made, self._losses = number, 0, {}
         for turn, player in enumerate(self.step.turns(number)):
+            if turn < self._turns_made:
+                continue
+            problem = ""
             try:
-                means = self._turn(number, turn, player, parts, weights, weight, factor)
-            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                sums = self._accumulate(number, turn, player, parts, weights, weight)
+            except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                # The traceback would keep the activations alive.
-                self.plain[player].zero_grad(set_to_none=True)
-                raise OutOfMemoryError(str(error)) from None
+                problem = str(error) or "out of memory"
+            if problem:
+                # Not raised above: this error would be the new one's context, and every activation live on in its
+                # traceback.
+                self.optimizers[player].zero_grad(set_to_none=True)
+                raise OutOfMemoryError(problem)
+            means = self._apply(number, player, sums, weight, factor)
             prefix = "" if len(self.plain) == 1 else f"{player}_"
-            losses |= {prefix + name: value for name, value in means.items()}
-        return Totals(losses, weight, int(total_units), stops > 0)
+            self._losses |= {prefix + name: value for name, value in means.items()}
+            self._turns_made += 1
+        return Totals(self._losses, weight, int(total_units), stops > 0)
 
-    def _turn(
+    def _accumulate(
         self,
         number: int,
         turn: int,
@@ -130,10 +152,9 @@ class Updates:
         parts: Sequence[Batch],
         weights: Sequence[float],
         weight: float,
-        factor: float,
-    ) -> dict[str, float]:
-        optimizer = self.optimizers[player]
-        optimizer.zero_grad(set_to_none=True)
+    ) -> dict[str, Tensor]:
+        """Leave the gradient of the whole batch in a player's parameters; return this process's sums of its losses."""
+        self.optimizers[player].zero_grad(set_to_none=True)
         modules = self.plain | {player: self.wrapped[player]}
         self._allow_gradients((player,))
         sums: dict[str, Tensor] = {}
@@ -146,10 +167,17 @@ class Updates:
                     losses = self.step.losses(player, modules, self._move(part))
                 # Processes average their gradients: each counts by its share of the terms, times their number.
                 share = part_weight / weight * self.accelerator.num_processes if weight else 0.0
-                self.accelerator.backward(losses["loss"] * share)
+                torch.autograd.backward(losses["loss"] * share)
             for name, value in losses.items():
                 term = value.detach().float() * part_weight
                 sums[name] = sums[name] + term if name in sums else term
+        return sums
+
+    def _apply(
+        self, number: int, player: str, sums: Mapping[str, Tensor], weight: float, factor: float
+    ) -> dict[str, float]:
+        """Make one update of a player from its gradient; return the means of its losses over all processes."""
+        optimizer = self.optimizers[player]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -175,8 +203,8 @@ class Updates:
                 which = "" if len(self.plain) == 1 else f" of the {player}"
                 raise NonFiniteError(
                     f"the {name}{which} is {value} at step {number + 1:,} (batch {number:,}, positions {first:,} to "
-                    f"{first + self.config.batch_size - 1:,} of the run): nothing was updated and the last checkpoint "
-                    "is whole; lower the learning rate, lengthen the warm-up, or train in fp32"
+                    f"{first + self.config.batch_size - 1:,} of the run): this update was not made and earlier "
+                    "checkpoints are whole; lower the learning rate, lengthen the warm-up, or train in fp32"
                 )
 
     def measure(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -195,7 +223,7 @@ class Updates:
                     sums[prefix + name] = sums.get(prefix + name, 0.0) + value.item() * weight
             total += weight
         # A process without a batch knows no names: the main one always has a batch.
-        names = self._main_names(sums)
+        names = self.agree(list(sums))
         *summed, total = self._sum([*(sums.get(name, 0.0) for name in names), total])
         return {name: value / total if total else 0.0 for name, value in zip(names, summed, strict=True)}
 
@@ -205,28 +233,24 @@ class Updates:
         for module in self.plain.values():
             module.eval()
         try:
-            # Compiling again for forward passes of other sizes would cost more than it saves.
-            with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            with ExitStack() as stack:
+                stack.enter_context(torch.no_grad())
+                if self.config.compile:
+                    # Compiling again for forward passes of other sizes would cost more than it saves.
+                    stack.enter_context(torch.compiler.set_stance("force_eager"))
                 yield
         finally:
             for module in self.plain.values():
                 module.train()
 
-    def agree(self, answer: bool) -> bool:
+    def agree(self, answer: T) -> T:
         """The main process's answer, on every process."""
         if self.accelerator.num_processes == 1:
             return answer
         from accelerate.utils import broadcast_object_list
 
-        return bool(broadcast_object_list([answer])[0])
-
-    def _main_names(self, sums: Mapping[str, float]) -> list[str]:
-        if self.accelerator.num_processes == 1:
-            return list(sums)
-        from accelerate.utils import broadcast_object_list
-
-        names: list[str] = broadcast_object_list([list(sums)])[0]
-        return names
+        answers: list[T] = broadcast_object_list([answer])
+        return answers[0]
 
     def _allow_gradients(self, acting: Sequence[str]) -> None:
         """Let only the acting players' parameters take gradients, but for those frozen by their owner."""
@@ -237,7 +261,11 @@ class Updates:
                 parameter.requires_grad_(player in acting and parameter not in self._frozen)
 
     def _seed(self, *place: int) -> None:
-        torch.manual_seed(int(combine(self.config.seed, *place)))
+        seed = int(combine(self.config.seed, *place))
+        # Not `torch.manual_seed`, which for every kind of device that is not there keeps a call stack in text.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).manual_seed(seed)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -292,7 +320,7 @@ def _count_parts(config: TrainingConfig, processes: int) -> int:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     # The CPU's allocator raises a plain RuntimeError.
     return "can't allocate memory" in str(error) or "not enough memory" in str(error)

@@ -1,0 +1,125 @@
+"""``rep-pretrain encode``: texts to vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from cli.options import add_common_options, add_configuration, complete, positive_integer, resolve_configuration
+from cli.pretrain_commands.inputs import add_device, add_encoding_errors, add_model
+from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.files import atomic_file
+from nlprep.language_models.encoder import EncoderConfig
+
+if TYPE_CHECKING:
+    import argparse
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cli.console import Console
+    from cli.options import Parser
+
+EPILOG = """\
+examples:
+  rep-pretrain encode bert sentences.txt --output vectors.npy
+  rep-pretrain encode bert sentences.txt --output vectors.safetensors --pooling first --normalize
+  zcat sentences.txt.gz | rep-pretrain encode bert - --output vectors.npz
+  rep-pretrain encode bert --similarity "A cat sleeps." "The kitten is asleep."
+
+One text a line, and one row of the output for each line, blank ones too. An .npz file
+holds the texts beside the vectors.
+"""
+
+_ENDINGS = (".npy", ".npz", ".safetensors")
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the arguments of this command."""
+    parser.epilog = EPILOG
+    add_model(parser, "an encoder, or any language model")
+    complete(parser.add_argument("texts", nargs="?", metavar="TEXTS", help="texts, one a line; - is standard input"))
+    complete(parser.add_argument("--output", "-o", metavar="FILE", help=f"where they go: {', '.join(_ENDINGS)}"))
+    parser.add_argument("--similarity", nargs=2, metavar="TEXT", help="print the cosine of two texts instead")
+    add_configuration(parser, EncoderConfig, title="encoder")
+    parser.add_argument(
+        "--batch-size", type=positive_integer, default=32, metavar="N", help="texts at once (default: 32)"
+    )
+    add_encoding_errors(parser)
+    add_device(parser)
+    add_common_options(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Encode."""
+    from nlprep.core.threads import torch_threads
+    from nlprep.language_models.encoder import TextEncoder
+
+    config = resolve_configuration(EncoderConfig, arguments)
+    if (arguments.texts is None) == (arguments.similarity is None):
+        raise OptionError("give either texts with --output, or two texts with --similarity")
+    if arguments.similarity is None:
+        _check_output(arguments.output)
+    encoder = TextEncoder.from_directory(arguments.model, config, device=arguments.device)
+    texts = arguments.similarity or _texts(arguments)
+    with torch_threads(arguments.threads):
+        vectors = encoder.encode(texts, arguments.batch_size, progress=console.progress)
+    if arguments.similarity:
+        return _report_similarity(texts, vectors, console)
+    with atomic_file(arguments.output) as stream:
+        _write(stream, Path(arguments.output).suffix, vectors, texts)
+    if console.json_output:
+        console.result(
+            {
+                "output": arguments.output,
+                "texts": len(texts),
+                "dimension": encoder.dimension,
+                "pooling": encoder.config.pooling,
+            }
+        )
+        return 0
+    console.note(f"{len(texts):,} texts x {encoder.dimension}: {arguments.output}")
+    return 0
+
+
+def _check_output(output: str | None) -> None:
+    if output is None:
+        raise OptionError("nowhere to put the vectors: name a file with --output")
+    if Path(output).suffix not in _ENDINGS:
+        raise OptionError(f"output {output!r}: end it in {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}")
+    if Path(output).is_dir():
+        raise FileError(output, "is a directory: name a file to write")
+
+
+def _texts(arguments: argparse.Namespace) -> list[str]:
+    from nlprep.core.files import display_name, read_lines
+
+    texts = [line for _, line in read_lines(arguments.texts, encoding_errors=arguments.encoding_errors)]
+    if not texts:
+        raise NlprepError(f"{display_name(arguments.texts)}: is empty: give one text a line")
+    return texts
+
+
+def _write(stream: BinaryIO, ending: str, vectors: NDArray[np.float32], texts: list[str]) -> None:
+    import numpy as np
+
+    if ending == ".npy":
+        np.save(stream, vectors)
+    elif ending == ".npz":
+        np.savez(stream, vectors=vectors, texts=np.array(texts))
+    else:
+        from safetensors.numpy import save
+
+        stream.write(save({"vectors": vectors}))
+
+
+def _report_similarity(texts: list[str], vectors: NDArray[np.float32], console: Console) -> int:
+    import numpy as np
+
+    lengths = np.linalg.norm(vectors, axis=1)
+    cosine = float(vectors[0] @ vectors[1] / max(float(lengths[0] * lengths[1]), 1e-30))
+    if console.json_output:
+        console.result({"texts": texts, "cosine": cosine})
+    else:
+        console.table(("cosine",), [(cosine,)])
+    return 0

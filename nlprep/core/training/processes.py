@@ -1,0 +1,57 @@
+"""What Accelerate makes of the way a run was launched."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+
+from nlprep.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from accelerate import Accelerator
+
+    from nlprep.core.training.configuration import TrainingConfig
+
+
+def make_accelerator(config: TrainingConfig, directory: Path | None) -> Accelerator:
+    """The devices, processes and trackers of a run whose caller brought no `Accelerator`.
+
+    Raises:
+        OptionError: The tracker is unknown, not installed, or needs a directory.
+    """
+    from accelerate import Accelerator
+
+    # Accelerate joins processes on CPUs only when told that CPUs are meant.
+    cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
+    try:
+        accelerator = Accelerator(log_with=config.tracker, project_dir=directory, cpu=cpu)
+    except ValueError as error:
+        if config.tracker is None:
+            raise
+        raise OptionError(f"tracker = {config.tracker!r}: {error}") from None
+    if config.tracker is not None and not accelerator.log_with:
+        raise OptionError(f"tracker = {config.tracker!r}: its package is not installed; install it, or do without")
+    return accelerator
+
+
+def check_processes(accelerator: Accelerator) -> None:
+    """Refuse what the loop does not serve, and processes that would all believe themselves alone.
+
+    Raises:
+        OptionError: Accelerate was set up for model parallelism, or for fewer processes than were launched.
+    """
+    kind = str(accelerator.distributed_type.value)
+    if kind != "NO" and not kind.startswith("MULTI_"):
+        raise OptionError(
+            f"Accelerate was set up for {kind}: use plain data parallelism (torchrun, or accelerate launch --multi_gpu)"
+        )
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched > 1 and accelerator.num_processes == 1:
+        raise OptionError(
+            f"{launched} processes were launched, but Accelerate was set up for one: set ACCELERATE_USE_CPU=true for "
+            "processes on CPUs"
+        )

@@ -1,0 +1,134 @@
+"""Two processes on a CPU against one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_toys import TOGETHER, Duel, Net, Numbers, make_step, settings, weights_of
+
+from nlprep.core.errors import OptionError
+from nlprep.core.training.checkpoints import CheckpointWarning
+from nlprep.core.training.journal import read_metrics
+from nlprep.core.training.loop import fit
+
+HERE = Path(__file__).parent
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pair")
+    paths = os.pathsep.join([str(HERE.parents[2]), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port()]
+    done = subprocess.run(
+        [*command, str(HERE / "training_toys.py"), "together", str(folder)],
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def final(folder: Path, name: str, rank: int) -> dict[str, np.ndarray]:
+    return dict(np.load(folder / f"{name}-{rank}.npz"))
+
+
+def outcome(folder: Path, rank: int) -> dict:
+    return json.loads((folder / f"outcome-{rank}.json").read_text())
+
+
+def alike(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(
+        value == pytest.approx(other[name], rel=1e-4, abs=1e-6)
+        for name, value in one.items()
+        if "per_second" not in name
+    )
+
+
+@pytest.mark.parametrize("name", ["weighted", "duel"])
+def test_two_processes_learn_what_one_does(pair: Path, tmp_path: Path, name: str) -> None:
+    step = make_step(Net()) if name == "weighted" else Duel(discriminator_updates=2, generator_every=2)
+    fit(
+        step,
+        Numbers(),
+        config=settings(**TOGETHER),
+        directory=tmp_path,
+        validation=Numbers(13, shift=1.0),
+        evaluate=lambda: {"rank": 0.0},
+    )
+    alone, together = read_metrics(tmp_path / "metrics.jsonl"), read_metrics(pair / name / "metrics.jsonl")
+    assert len(alone) == len(together) == 12 + 6
+    for one, other in zip(alone, together, strict=True):
+        assert alike(one, other), (one, other)
+    for rank in (0, 1):
+        for key, value in weights_of(step).items():
+            np.testing.assert_allclose(final(pair, name, rank)[key], value, atol=2e-5)
+
+
+def test_both_end_with_the_same_bits_and_one_writes(pair: Path) -> None:
+    for name in ("weighted", "duel", "dropout", "stopped"):
+        for key, value in final(pair, name, 0).items():
+            assert value.tobytes() == final(pair, name, 1)[key].tobytes()
+        steps = [record["step"] for record in read_metrics(pair / name / "metrics.jsonl") if "loss" in record]
+        assert steps == (list(range(1, 13)) if name != "duel" else [])
+    assert outcome(pair, 0)["weighted"] == outcome(pair, 1)["weighted"]
+    (first, second) = outcome(pair, 0)["weighted"]
+    assert first[:2] == [12, None]
+    assert second == [12, 12, first[2]]
+
+
+def test_a_signal_to_one_stops_both_and_they_go_on_exactly(pair: Path) -> None:
+    for rank in (0, 1):
+        stopped, resumed = outcome(pair, rank)["stopped"]
+        assert stopped.startswith("KeyboardInterrupt: stopped at step 3 of 12, saved in")
+        assert resumed[:2] == [12, 3]
+    for key, value in final(pair, "dropout", 0).items():
+        assert value.tobytes() == final(pair, "stopped", 0)[key].tobytes()
+
+
+def test_what_is_wrong_on_one_is_said_by_both(pair: Path) -> None:
+    for rank in (0, 1):
+        (bad,) = outcome(pair, rank)["bad"]
+        assert bad.startswith("NonFiniteError: the loss is nan at step 2 (batch 1, positions 8 to 15 of the run)")
+        (uneven,) = outcome(pair, rank)["uneven"]
+        assert uneven == "OptionError: batch_size = 9: must be a multiple of the 2 processes"
+    assert not any((pair / "bad" / "checkpoints").glob("step-*"))
+
+
+def test_the_main_one_decides_what_is_best_and_when_to_stop(pair: Path) -> None:
+    assert outcome(pair, 0)["split"] == outcome(pair, 1)["split"] == [[10, None, 4]]
+    for key, value in final(pair, "split", 0).items():
+        assert value.tobytes() == final(pair, "split", 1)[key].tobytes()
+
+
+def test_another_number_of_processes_goes_on_and_says_so(pair: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(pair / "stopped", tmp_path / "run")
+    with pytest.warns(CheckpointWarning, match="made with processes = 2, now 1: the run goes on, but not bit for bit"):
+        history = fit(
+            make_step(Net(dropout=0.3)), Numbers(), config=settings(**TOGETHER | {"steps": 14}), directory=run
+        )
+    assert (history.resumed_from, history.steps) == (12, 14)
+
+
+def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelerate import Accelerator
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(OptionError, match="2 processes were launched, but Accelerate was set up for one"):
+        fit(make_step(Net()), Numbers(), config=settings(), accelerator=Accelerator())

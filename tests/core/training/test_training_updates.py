@@ -1,0 +1,523 @@
+"""The arithmetic of updates against a plain loop written out here; what stops them; who plays."""
+
+from __future__ import annotations
+
+import gc
+import math
+import shutil
+import weakref
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from training_toys import (
+    Duel,
+    Net,
+    Numbers,
+    counted,
+    make_step,
+    same_bits,
+    settings,
+    weights_of,
+    without_speeds,
+)
+
+from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.training.checkpoints import Checkpoints
+from nlprep.core.training.examples import ExampleOrder
+from nlprep.core.training.journal import read_metrics
+from nlprep.core.training.loop import fit
+from nlprep.core.training.schedule import learning_rate_factor
+from nlprep.core.training.step import PlainStep
+from nlprep.core.training.throughput import Meter, abbreviate, peak_flops
+from nlprep.core.training.updates import NonFiniteError, choose_precision
+
+
+def close(one: dict[str, np.ndarray], other: dict[str, np.ndarray], tolerance: float = 2e-5) -> bool:
+    return one.keys() == other.keys() and all(np.allclose(one[n], other[n], atol=tolerance) for n in one)
+
+
+def reference(config: Any, *, weighted: bool = True) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
+    """What `fit` should come to, as one would write it by hand, with AdamW's equations spelt out."""
+    model, data = Net(), Numbers()
+    order = ExampleOrder(len(data), config.seed)
+    first = {p: torch.zeros_like(p) for p in model.parameters()}
+    second = {p: torch.zeros_like(p) for p in model.parameters()}
+    records = []
+    for step in range(config.steps):
+        batch = data.batch(*order.at(step * config.batch_size, (step + 1) * config.batch_size))
+        model.zero_grad()
+        losses = model(**batch)
+        losses["loss"].backward()
+        norm = math.sqrt(sum(float((p.grad.double() ** 2).sum()) for p in model.parameters()))
+        rate = config.learning_rate * learning_rate_factor(step, config.steps, config)
+        scale = 1.0 if config.clip_norm is None else min(1.0, config.clip_norm / (norm + 1e-6))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                gradient = parameter.grad * scale
+                first[parameter].mul_(config.beta1).add_(gradient, alpha=1 - config.beta1)
+                second[parameter].mul_(config.beta2).add_(gradient**2, alpha=1 - config.beta2)
+                mean = first[parameter] / (1 - config.beta1 ** (step + 1))
+                deviation = (second[parameter] / (1 - config.beta2 ** (step + 1))).sqrt()
+                if parameter.dim() >= 2:
+                    parameter.mul_(1 - rate * config.weight_decay)
+                parameter.sub_(rate * mean / (deviation + 1e-8))
+        records.append({"loss": losses["loss"].item(), "gradient_norm": norm, "learning_rate": rate})
+    return weights_of(make_step(model)), records
+
+
+@pytest.mark.parametrize("changes", [{}, {"clip_norm": 0.05}, {"clip_norm": None, "schedule": "linear", "warmup": 3}])
+@pytest.mark.parametrize("micro_batch_size", [None, 4, 3, 1])
+def test_training_is_the_equations_whatever_the_parts(changes: dict, micro_batch_size: int | None) -> None:
+    config = settings(log_every=1, weight_decay=0.5, **changes)
+    weights, records = reference(config)
+    step = make_step(Net())
+    history = fit(step, Numbers(), config=settings(
+        log_every=1, weight_decay=0.5, micro_batch_size=micro_batch_size, **changes))  # fmt: skip
+    assert close(weights_of(step), weights)
+    for ours, expected in zip(history.records, records, strict=True):
+        for name, value in expected.items():
+            assert ours[name] == pytest.approx(value, rel=2e-4), name
+    assert [record["epoch"] for record in history.records] == pytest.approx([8 * s / 50 for s in range(1, 13)])
+
+
+def test_weights_matter_and_logged_means_are_of_terms() -> None:
+    """Parts of unequal weight, averaged as if equal, would come out elsewhere."""
+    data, config = Numbers(), settings(micro_batch_size=1, log_every=3)
+    careless = PlainStep(Net())
+    fit(careless, data, config=config)
+    assert not close(weights_of(careless), reference(config)[0])
+    history = fit(make_step(Net()), data, config=config)
+    order = ExampleOrder(50, 1)
+    terms = [counted(data.batch(*order.at(8 * s, 8 * s + 8))) for s in range(12)]
+    losses = [record["loss"] for record in reference(config)[1]]
+    for index, record in enumerate(history.records):
+        window = slice(3 * index, 3 * index + 3)
+        assert record["loss"] == pytest.approx(np.average(losses[window], weights=terms[window]), rel=1e-4)
+
+
+def test_a_batch_without_terms_moves_nothing_but_what_is_remembered() -> None:
+    class Empty(Numbers):
+        def batch(self, indices: np.ndarray, seeds: np.ndarray) -> dict:
+            return super().batch(indices, seeds) | {"counts": torch.zeros(len(indices), self.terms, dtype=torch.bool)}
+
+    step = make_step(Net())
+    before = weights_of(step)
+    history = fit(step, Empty(), config=settings(weight_decay=0.0), validation=Empty(9))
+    assert same_bits(weights_of(step), before)
+    assert history.last("loss") == history.last("gradient_norm") == 0.0
+    assert history.last("validation_loss") == 0.0
+
+
+def test_settings_of_the_callers_accelerator_change_nothing() -> None:
+    from accelerate import Accelerator
+
+    plain, other = make_step(Net()), make_step(Net())
+    fit(plain, Numbers(), config=settings())
+    fit(other, Numbers(), config=settings(), accelerator=Accelerator(gradient_accumulation_steps=4))
+    assert same_bits(weights_of(plain), weights_of(other))
+
+
+def test_frozen_parameters_stay_and_only_matrices_decay() -> None:
+    model = Net()
+    model.first.requires_grad_(False)
+    before = weights_of(make_step(model))
+    config = settings(weight_decay=1.0, schedule="constant", warmup=0, steps=3, learning_rate=1e-2)
+    fit(PlainStep(nn.Module.train(model)), Numbers(), config=config)
+    after = weights_of(make_step(model))
+    assert all(same_bits({n: before[n]}, {n: after[n]}) == ("first" in n) for n in before)
+    assert not model.first.weight.requires_grad
+    assert model.second.weight.requires_grad
+    assert all(parameter.grad is None for parameter in model.parameters())
+    groups = make_step(Net()).make_optimizer("model", config).param_groups
+    assert [(group["weight_decay"], {p.dim() for p in group["params"]}) for group in groups] == [(1.0, {2}), (0.0, {1})]
+
+
+def test_dropout_draws_anew_in_each_step_part_and_turn_and_is_of_the_seed() -> None:
+    def draws(seed: int) -> list[list[float]]:
+        drawn: list[list[float]] = []
+
+        class Drawing(Duel):
+            def losses(self, player: str, modules: Any, batch: Any) -> dict[str, torch.Tensor]:
+                drawn.append(torch.rand(4).tolist())
+                return super().losses(player, modules, batch)
+
+        config = settings(steps=3, micro_batch_size=4, seed=seed)
+        fit(Drawing(), Numbers(), config=config, validation=Numbers(10))
+        return drawn
+
+    first = draws(1)
+    # Three steps of two turns of two parts; three evaluations of three batches, whose players draw alike each time.
+    assert len(first) == 3 * 2 * 2 + 3 * 3 * 2
+    trained = [draw for index, draw in enumerate(first) if index % 10 < 4]
+    measured = [draw for index, draw in enumerate(first) if index % 10 >= 4]
+    assert len({tuple(draw) for draw in trained}) == 12
+    assert measured[:6] == measured[6:12] == measured[12:]
+    assert len({tuple(draw) for draw in measured}) == 3
+    assert draws(1) == first
+    assert not {tuple(draw) for draw in draws(2)} & {tuple(draw) for draw in first}
+
+
+# Stopping
+
+
+class Poisoned(Net):
+    """Its loss or its gradient is bad from a certain call on."""
+
+    def __init__(self, what: str, call: int) -> None:
+        super().__init__()
+        self.what, self.call, self.calls = what, call, 0
+
+    def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        losses = super().forward(**batch)
+        self.calls += 1
+        if self.calls < self.call:
+            return losses
+        if self.what == "loss":
+            return losses | {"loss": losses["loss"] * float("nan")}
+        # The root's slope at zero is infinite, and its value is not.
+        return losses | {"loss": losses["loss"] + (self.second.bias * 0).sum().abs().sqrt()}
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+@pytest.mark.parametrize("micro_batch_size", [None, 2])
+def test_what_is_not_finite_stops_before_the_update(tmp_path: Path, what: str, micro_batch_size: int | None) -> None:
+    config = settings(checkpoint_every=2, micro_batch_size=micro_batch_size)
+    expected = make_step(Net())
+    fit(expected, Numbers(), config=settings(
+        checkpoint_every=2, micro_batch_size=micro_batch_size, steps=12), directory=tmp_path / "whole")  # fmt: skip
+    poisoned = make_step(Poisoned(what, 6 if micro_batch_size is None else 5 * 4 + 2))
+    with pytest.raises(
+        NonFiniteError, match=rf"^the {what} is (nan|inf) at step 6 \(batch 5, positions 40 to 47"
+    ) as caught:
+        fit(poisoned, Numbers(), config=config, directory=tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, NlprepError)
+    kept = Checkpoints(tmp_path / "run" / "checkpoints", keep=2)
+    assert kept.steps() == [2, 4]
+    assert kept.load_latest().step == 4  # type: ignore[union-attr]
+    # The weights are those of five steps: a run that is stopped there has them too.
+    five = make_step(Net())
+    stopping = _stop_after(five, 5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopping, Numbers(), config=config)
+    assert same_bits(weights_of(poisoned), weights_of(five))
+    # Mended, the same call goes on.
+    mended = make_step(Net())
+    fit(mended, Numbers(), config=config, directory=tmp_path / "run")
+    assert same_bits(weights_of(mended), weights_of(expected))
+
+
+def _stop_after(step: PlainStep, steps: int) -> PlainStep:
+    import os
+    import signal
+
+    turns = step.turns
+
+    def turn(number: int) -> Any:
+        if number == steps - 2:  # what is asked in one step is done after the next
+            os.kill(os.getpid(), signal.SIGINT)
+        return turns(number)
+
+    step.turns = turn  # type: ignore[method-assign]
+    return step
+
+
+def test_a_player_that_is_not_finite_is_named() -> None:
+    class Bad(Duel):
+        def losses(self, player: str, modules: Any, batch: Any) -> dict[str, torch.Tensor]:
+            losses = super().losses(player, modules, batch)
+            if player == "generator" and len(self.updated) == 5:
+                self.before = weights_of(self)
+                losses["loss"] = losses["loss"] / 0
+            return losses
+
+    step = Bad()
+    with pytest.raises(NonFiniteError, match="the loss of the generator is inf at step 3 "):
+        fit(step, Numbers(), config=settings())
+    assert same_bits(weights_of(step), step.before)
+    assert all(p.requires_grad for p in step.generator.parameters())
+
+
+class Small(Net):
+    """Has memory for so many examples, from a certain call on."""
+
+    def __init__(self, most: int, *, calls: int = 0, dropout: float = 0.0) -> None:
+        super().__init__(dropout=dropout)
+        self.most, self.left = most, calls
+        self.held: list[weakref.ref] = []
+
+    def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        self.left -= 1
+        if len(batch["x"]) > self.most and self.left < 0:
+            activations = batch["x"] * 2
+            self.held.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return super().forward(**batch)
+
+
+def test_memory_that_runs_out_names_what_to_lower(tmp_path: Path) -> None:
+    config = settings(checkpoint_every=2)
+    step = make_step(Small(4, calls=3))
+    with pytest.raises(
+        NlprepError, match="memory ran out in step 4 with 8 examples at once: lower micro_batch_size"
+    ) as caught:
+        fit(step, Numbers(), config=config, directory=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert Checkpoints(tmp_path / "checkpoints", keep=2).steps() == [2]
+    halving = settings(halve_on_out_of_memory=True)
+    with pytest.raises(NlprepError, match="with 1 examples at once"):
+        fit(make_step(Small(0)), Numbers(), config=halving)
+
+
+def test_halving_is_as_if_it_had_been_so_from_the_start(tmp_path: Path) -> None:
+    small = make_step(Net(dropout=0.2))
+    fit(small, Numbers(), config=settings(micro_batch_size=2), validation=Numbers(9))
+    halved = make_step(Small(3, dropout=0.2))
+    config = settings(halve_on_out_of_memory=True)
+    fit(halved, Numbers(), config=config, validation=Numbers(9), directory=tmp_path)
+    assert same_bits(weights_of(halved), weights_of(small))
+    # A run that goes on knows, and need not meet the wall again.
+    again = Small(3)
+    more = settings(steps=14, halve_on_out_of_memory=True)
+    fit(make_step(again), Numbers(), config=more, directory=tmp_path, validation=Numbers(9))
+    assert again.held == []
+    # Without dropout it is the same whenever it happens, but for rounding.
+    later = make_step(Small(2, calls=7))
+    fit(later, Numbers(), config=settings(halve_on_out_of_memory=True, workers=1))
+    assert close(weights_of(later), reference(settings())[0])
+
+
+def test_what_filled_the_memory_is_gone_before_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlprep.core.training.loop import _Run
+
+    alive = []
+    halve = _Run._halve
+
+    def watched(self: Any, error: Any) -> None:
+        alive.append([reference() is not None for reference in model.held])
+        halve(self, error)
+
+    monkeypatch.setattr(_Run, "_halve", watched)
+    model = Small(2)
+    gc.disable()  # the reference counts alone must do it
+    try:
+        fit(make_step(model), Numbers(), config=settings(halve_on_out_of_memory=True))
+    finally:
+        gc.enable()
+    assert alive == [[False], [False, False]]
+
+
+def test_a_micro_batch_that_was_chosen_may_be_raised_later(tmp_path: Path) -> None:
+    sizes = []
+
+    class Seen(Net):
+        def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+            sizes.append(len(batch["x"]))
+            return super().forward(**batch)
+
+    fit(make_step(Seen()), Numbers(), config=settings(steps=2, micro_batch_size=2), directory=tmp_path)
+    fit(make_step(Seen()), Numbers(), config=settings(steps=4, micro_batch_size=8), directory=tmp_path)
+    assert sizes == [2] * 8 + [8] * 2
+
+
+def test_memory_that_runs_out_in_a_later_turn_does_not_repeat_the_first() -> None:
+    class Tight(Duel):
+        full = True
+
+        def losses(self, player: str, modules: Any, batch: Any) -> dict[str, torch.Tensor]:
+            if self.full and player == "generator" and len(batch["x"]) > 4:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+            return super().losses(player, modules, batch)
+
+    tight = Tight()
+    fit(tight, Numbers(), config=settings(halve_on_out_of_memory=True))
+    assert tight.updated == ["discriminator", "generator"] * 12
+
+
+# Two players
+
+
+def test_players_take_turns_and_leave_each_other_alone() -> None:
+    seen: list[tuple[str, bool, bool]] = []
+
+    class Watched(Duel):
+        def losses(self, player: str, modules: Any, batch: Any) -> dict[str, torch.Tensor]:
+            self.before = weights_of(self)
+            self.acting = player
+            seen.append((player, self.generator[0].weight.requires_grad, self.discriminator[0].weight.requires_grad))
+            return super().losses(player, modules, batch)
+
+        def after_update(self, player: str) -> None:
+            super().after_update(player)
+            assert player == self.acting
+            after = weights_of(self)
+            for name, value in self.before.items():
+                moved = not np.array_equal(value, after[name])
+                assert moved == (name.startswith(player) and name != "discriminator.0.bias"), name
+            other = self.generator if player == "discriminator" else self.discriminator
+            if player == "generator":
+                # Nothing was left in the discriminator by the gradient that went through it.
+                assert all(p.grad is None or self.kept[n] is p.grad for n, p in other.named_parameters())
+            else:
+                assert all(p.grad is None for n, p in other.named_parameters()) or len(self.updated) > 2
+                self.kept = {n: p.grad for n, p in self.discriminator.named_parameters()}
+
+    step = Watched(discriminator_updates=2, generator_every=3)
+    history = fit(step, Numbers(), config=settings(steps=7, log_every=1))
+    turn = ["discriminator"] * 2
+    assert step.updated == turn * 3 + ["generator"] + turn * 3 + ["generator"] + turn
+    assert {(p, g, d) for p, g, d in seen} == {("discriminator", False, True), ("generator", True, False)}
+    assert all(p.requires_grad for p in step.generator.parameters())
+    frozen = [n for n, p in step.discriminator.named_parameters() if not p.requires_grad]
+    assert frozen == ["0.bias"]
+    for record in history.records:
+        assert {"discriminator_loss", "discriminator_accuracy", "discriminator_gradient_norm"} <= record.keys()
+        assert ("generator_loss" in record) == (record["step"] % 3 == 0)
+
+
+def test_the_losses_of_a_player_are_means_over_its_own_turns() -> None:
+    def losses(log_every: int) -> list[float]:
+        step = Duel(generator_every=3)
+        history = fit(step, Numbers(), config=settings(log_every=log_every))
+        return [record["generator_loss"] for record in history.records if "generator_loss" in record]
+
+    singly, together = losses(1), losses(6)
+    assert len(singly) == 4
+    assert together == pytest.approx([np.mean(singly[:2]), np.mean(singly[2:])])
+
+
+def test_two_players_are_the_two_loops_one_would_write() -> None:
+    config = settings(steps=6)
+    hand, step = Duel(), Duel()
+    optimizers = {player: hand.make_optimizer(player, config) for player in hand.players}
+    order, data = ExampleOrder(50, 1), Numbers()
+    for number in range(6):
+        batch = data.batch(*order.at(8 * number, 8 * number + 8))
+        made = hand.generator(batch["x"].flip(0))
+        for player in hand.players:
+            if player == "discriminator":
+                real, fake = hand.discriminator(batch["x"]), hand.discriminator(made.detach())
+                loss = nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean()
+            else:
+                loss = nn.functional.softplus(-hand.discriminator(hand.generator(batch["x"].flip(0)))).mean()
+            hand.generator.zero_grad()
+            hand.discriminator.zero_grad()
+            loss.backward()
+            parameters = [p for p in hand.players[player].parameters() if p.grad is not None]
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            for group in optimizers[player].param_groups:
+                group["lr"] = 1e-2 * learning_rate_factor(number, 6, config)
+            optimizers[player].step()
+    fit(step, data, config=config)
+    assert close(weights_of(step), weights_of(hand))
+
+
+def test_numbers_of_turns_are_checked() -> None:
+    with pytest.raises(OptionError, match="generator_every = 0: must be at least 1"):
+        Duel(generator_every=0)
+    with pytest.raises(OptionError, match="discriminator_updates = -1"):
+        Duel(discriminator_updates=-1)
+
+
+# Precision and speed
+
+
+def fake_accelerator(mixed_precision: str, device: str = "cpu") -> Any:
+    return SimpleNamespace(mixed_precision=mixed_precision, device=torch.device(device))
+
+
+def test_the_precision_follows_the_hardware_and_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
+    for able in (True, False):
+        monkeypatch.setattr("nlprep.core.training.updates.has_bf16", lambda _, able=able: able)
+        assert choose_precision("auto", fake_accelerator("no")) == ("bf16" if able else "fp32")
+        assert choose_precision("auto", fake_accelerator("bf16")) == "bf16"
+        assert choose_precision("fp32", fake_accelerator("no", "cuda")) == "fp32"
+        assert choose_precision("bf16", fake_accelerator("no")) == "bf16"
+    with pytest.raises(OptionError, match="this GPU does not compute it; use fp32"):
+        choose_precision("bf16", fake_accelerator("no", "cuda"))
+    with pytest.raises(OptionError, match="mixed precision fp16: choose bf16 or no"):
+        choose_precision("auto", fake_accelerator("fp16"))
+    with pytest.raises(OptionError, match="precision = 'fp32', but Accelerate was told to use bf16"):
+        choose_precision("fp32", fake_accelerator("bf16"))
+
+
+def test_weights_stay_in_fp32_under_bf16_and_learn_the_same() -> None:
+    seen = []
+
+    class Peeking(Net):
+        def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+            seen.append(self.first(batch["x"]).dtype)
+            return super().forward(**batch)
+
+    config = {"steps": 60, "log_every": 20}
+    one, other = make_step(Net()), make_step(Peeking())
+    whole = fit(one, Numbers(), config=settings(**config))
+    half = fit(other, Numbers(), config=settings(**config, precision="bf16"))
+    assert set(seen) == {torch.bfloat16}
+    assert {p.dtype for p in other.module.parameters()} == {torch.float32}
+    assert half.last("loss") == pytest.approx(whole.last("loss"), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989), ("NVIDIA H100 PCIe", 756), ("NVIDIA H200", 989), ("NVIDIA GH200 480GB", 989),
+        ("NVIDIA A100-SXM4-40GB", 312), ("NVIDIA L4", 121), ("NVIDIA L40", 181), ("NVIDIA L40S", 362),
+        ("NVIDIA GeForce RTX 4090", 165), ("NVIDIA GeForce RTX 4090 Laptop GPU", None), ("NVIDIA RTX A4000", None),
+        ("Tesla T4", None),
+    ],
+)  # fmt: skip
+def test_peaks_are_found_by_whole_words(monkeypatch: pytest.MonkeyPatch, name: str, peak: float | None) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
+    device = torch.device("cuda", 0)
+    assert peak_flops(device, "bf16") == (None if peak is None else peak * 1e12)
+    assert peak_flops(device, "fp32") is None
+    assert peak_flops(torch.device("cpu"), "bf16") is None
+
+
+def test_utilisation_is_recorded_where_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nlprep.core.training.loop.peak_flops", lambda *_: 1e6)
+    step = PlainStep(
+        Net(), weight=counted, num_units=lambda batch: 3 * len(batch["x"]), unit="terms", flops_per_unit=10.0
+    )
+    history = fit(step, Numbers(), config=settings())
+    for record in history.records:
+        assert record["mfu"] == pytest.approx(record["terms_per_second"] * 10 / 1e6, rel=0.02)
+    assert all("mfu" not in record for record in fit(make_step(Net()), Numbers(), config=settings()).records)
+
+
+def test_rates_leave_out_what_was_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 10.0, 20.0])
+    monkeypatch.setattr("nlprep.core.training.throughput.time.perf_counter", lambda: next(clock))
+    meter = Meter()
+    meter.count(30)
+    meter.count(10)
+    meter.leave_out(6.0)
+    assert meter.read() == 10.0
+    meter.count(5)
+    assert meter.read() == 0.5
+    assert [abbreviate(n) for n in (0.5, 999, 12_340, 4.56e6, 2e9)] == ["0.5", "999", "12.3k", "4.56M", "2G"]
+
+
+@pytest.mark.skipif(
+    shutil.which("g++") is None and shutil.which("c++") is None, reason="compiling needs a C++ compiler"
+)
+def test_a_compiled_model_learns_the_same_and_keeps_its_names(tmp_path: Path) -> None:
+    plain, compiled = make_step(Net()), make_step(Net())
+    names = list(compiled.module.state_dict())
+    config = {"steps": 4, "log_every": 1}
+    expected = fit(plain, Numbers(), config=settings(**config), validation=Numbers(11))
+    history = fit(
+        compiled, Numbers(), config=settings(**config, compile=True), validation=Numbers(11), directory=tmp_path
+    )
+    assert list(compiled.module.state_dict()) == names
+    assert compiled.module._compiled_call_impl is None
+    assert close(weights_of(compiled), weights_of(plain), 1e-4)
+    for one, other in zip(history.records, expected.records, strict=True):
+        assert without_speeds([one])[0] == pytest.approx(without_speeds([other])[0], rel=1e-3)
+    assert without_speeds(read_metrics(tmp_path / "metrics.jsonl")) == without_speeds(history.records)

@@ -1,0 +1,296 @@
+"""Small models and data for the tests of the training loop, and processes that can be killed.
+
+``python training_toys.py SCENARIOS.json`` imports torch once and forks a process for each life of each scenario, so
+that dozens of real kills take seconds. ``torchrun training_toys.py together FOLDER`` trains in several processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nlprep.core.randomness import uniforms
+from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training.loop import History, fit
+from nlprep.core.training.step import Batch, PlainStep, TwoPlayerStep
+
+
+class Numbers:
+    """Rows to fit, whose noise and whose terms are functions of their seeds."""
+
+    def __init__(self, count: int = 50, *, terms: int = 3, noise: float = 0.01, shift: float = 0.0) -> None:
+        self.count, self.terms, self.noise, self.shift = count, terms, noise, shift
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, indices: np.ndarray, seeds: np.ndarray) -> Batch:
+        x = np.sin(indices[:, None] * np.arange(1, 5)[None] + self.shift)
+        draws = uniforms(seeds, 2 * self.terms, purpose=1)
+        y = np.stack([x.sum(1), x[:, 0] * x[:, 1], x.max(1)], 1)[:, : self.terms] + self.noise * draws[:, : self.terms]
+        return {
+            "x": torch.from_numpy(x.astype(np.float32)),
+            "y": torch.from_numpy(y.astype(np.float32)),
+            "counts": torch.from_numpy(draws[:, self.terms :] < 0.4),
+        }
+
+
+class Net(nn.Module):
+    """Two layers and a loss over the terms that count, a different number in each batch."""
+
+    def __init__(self, *, dropout: float = 0.0, terms: int = 3, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.first, self.norm, self.second = nn.Linear(4, 16), nn.LayerNorm(16), nn.Linear(16, terms)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor, counts: torch.Tensor) -> dict[str, torch.Tensor]:
+        predicted = self.second(self.dropout(self.norm(self.first(x).tanh())))
+        error = ((predicted - y) ** 2 * counts).sum() / counts.sum().clamp(min=1)
+        return {"loss": error, "size": predicted.detach().float().abs().mean()}
+
+
+def counted(batch: Batch) -> float:
+    return float(batch["counts"].sum())
+
+
+def make_step(model: nn.Module) -> PlainStep:
+    return PlainStep(model, weight=counted)
+
+
+def settings(**changes: Any) -> TrainingConfig:
+    """Ones for tests: few steps, fp32."""
+    return TrainingConfig(
+        **{"steps": 12, "batch_size": 8, "learning_rate": 1e-2, "precision": "fp32", "log_every": 2} | changes
+    )
+
+
+class Duel(TwoPlayerStep):
+    """Something adversarial: a generator moves points, a discriminator tells them from the data."""
+
+    def __init__(self, *, dropout: float = 0.0, normalize: bool = False, **rates: int) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            generator = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, 4))
+            discriminator = nn.Sequential(nn.Linear(4, 8), nn.LeakyReLU(), nn.Dropout(dropout), nn.Linear(8, 1))
+        discriminator[0].bias.requires_grad_(False)
+        super().__init__(generator, discriminator, **rates)
+        self.updated: list[str] = []
+
+    def losses(self, player: str, modules: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        made = modules["generator"](batch["x"].flip(0))
+        if player == "generator":
+            return {"loss": nn.functional.softplus(-modules["discriminator"](made)).mean()}
+        assert not made.requires_grad
+        judged = modules["discriminator"](torch.cat([batch["x"], made]))
+        real, fake = judged.chunk(2)
+        return {
+            "loss": nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean(),
+            "accuracy": ((real > 0).float().mean() + (fake < 0).float().mean()) / 2,
+        }
+
+    def after_update(self, player: str) -> None:
+        self.updated.append(player)
+
+
+def weights_of(step: Any) -> dict[str, np.ndarray]:
+    """A copy of every parameter and buffer of a step, by player and name."""
+    return {
+        f"{player}.{name}": tensor.detach().cpu().float().numpy().copy()
+        for player, module in step.players.items()
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def same_bits(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(one[name].tobytes() == other[name].tobytes() for name in one)
+
+
+def without_speeds(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in record.items() if "per_second" not in key} for record in records]
+
+
+# Processes
+
+
+def _arm(point: str, step: Any) -> Any:
+    """Arrange for this process to be killed; returns an ``evaluate`` or None."""
+    from nlprep.core.training import checkpoints, journal
+
+    kind, _, number = point.partition(":")
+    at = int(number)
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if kind == "update":  # before step number `at`
+        turns = step.turns
+        step.turns = lambda now: die() if now == at else turns(now)
+    elif kind == "evaluate":
+        return lambda: (
+            die()
+            if len(evaluations := step.__dict__.setdefault("seen", [])) == at
+            else (evaluations.append(1) or {"seen": 1.0})
+        )
+    elif kind == "save":  # after the evaluation of that step and before its checkpoint
+        save = checkpoints.Checkpoints.save
+        checkpoints.Checkpoints.save = (  # type: ignore[method-assign]
+            lambda self, checkpoint: die() if checkpoint.step == at else save(self, checkpoint)
+        )
+    elif kind in (
+        "writing",
+        "renamed",
+    ):  # with the tensors written; with the directory in place, older ones not removed
+        write, checksum = checkpoints._write, checkpoints._checksum
+
+        def write_and_die(path: Path, checkpoint: checkpoints.Checkpoint) -> None:
+            if checkpoint.step == at and kind == "writing" and path.name != "best":
+                checkpoints._checksum = lambda *_: die()  # type: ignore[assignment, return-value]
+            write(path, checkpoint)
+            checkpoints._checksum = checksum
+            if checkpoint.step == at and path.name != "best":
+                die()
+
+        checkpoints._write = write_and_die
+    elif kind == "line":  # with half a line of metrics.jsonl written
+        append = journal.Journal.append
+
+        def append_half(self: journal.Journal, record: Any) -> None:
+            append(self, record)
+            if record["step"] == at:
+                assert self.path is not None
+                os.truncate(self.path, self.path.stat().st_size - 9)
+                die()
+
+        journal.Journal.append = append_half  # type: ignore[method-assign]
+    else:
+        raise ValueError(point)
+    return None
+
+
+def live(scenario: dict[str, Any], point: str | None) -> History:
+    """One life of a scenario's process."""
+    config = settings(**scenario["config"])
+    step = Duel(dropout=0.2, generator_every=2) if scenario.get("duel") else make_step(Net(dropout=0.2))
+    evaluate = _arm(point, step) if point else None
+    if evaluate is None and scenario.get("evaluate"):
+        evaluate = lambda: {"seen": 1.0}  # noqa: E731
+    history = fit(
+        step,
+        Numbers(30),
+        config=config,
+        directory=scenario["directory"],
+        validation=Numbers(13, shift=1.0),
+        evaluate=evaluate,
+    )
+    np.savez(Path(scenario["directory"]) / "final.npz", **weights_of(step))
+    return history
+
+
+def _fork(scenario: dict[str, Any], point: str | None) -> int:
+    child = os.fork()
+    if child == 0:
+        warnings.simplefilter("ignore")
+        status = 1
+        try:
+            live(scenario, point)
+            status = 0
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class Bad(Net):
+    """Its loss is no number on one process, from its third call on."""
+
+    calls = 0
+
+    def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        losses = super().forward(**batch)
+        self.calls += 1
+        if self.calls >= 3 and os.environ["RANK"] == "1":
+            losses["loss"] = losses["loss"] * float("nan")
+        return losses
+
+
+class Terminated(Net):
+    """One process is sent SIGTERM in its fifth part, which is of the evaluation after two steps."""
+
+    calls = 0
+
+    def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        self.calls += 1
+        if self.calls == 5 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().forward(**batch)
+
+
+TOGETHER = {"micro_batch_size": 2, "log_every": 1, "checkpoint_every": 5}
+
+
+def together(folder: Path) -> None:
+    """What several processes do in the tests; each says what came of it."""
+    outcome: dict[str, Any] = {}
+    rank = int(os.environ["RANK"])
+
+    def run(name: str, step: Any, measured: Any = None, **changes: Any) -> None:
+        try:
+            history = fit(
+                step,
+                Numbers(),
+                config=settings(**TOGETHER | changes),
+                directory=folder / name,
+                validation=Numbers(13, shift=1.0),
+                evaluate=measured or (lambda: {"rank": float(rank)}),
+            )
+        except (Exception, KeyboardInterrupt) as error:
+            outcome.setdefault(name, []).append(f"{type(error).__name__}: {error}")
+        else:
+            outcome.setdefault(name, []).append([history.steps, history.resumed_from, history.best_step])
+        np.savez(folder / f"{name}-{rank}.npz", **weights_of(step))
+
+    # The processes begin with other weights: the main one's count.
+    run("weighted", make_step(Net(seed=rank)))
+    run("weighted", make_step(Net(seed=7)), steps=12)
+    run("duel", Duel(discriminator_updates=2, generator_every=2))
+    run("dropout", make_step(Net(dropout=0.3)), workers=1)
+    run("stopped", make_step(Terminated(dropout=0.3)))
+    run("stopped", make_step(Net(dropout=0.3)))
+    answers = iter([[3.0, 1.0, 2.0, 2.5, 2.6, 2.7], [1.0, 3.0, 0.5, 0.4, 0.3, 0.2]][rank])
+    run("split", make_step(Net()), measured=lambda: {"validation_loss": next(answers)}, patience=3)
+    run("bad", make_step(Bad()))
+    run("uneven", make_step(Net()), batch_size=9)
+    (folder / f"outcome-{rank}.json").write_text(json.dumps(outcome))
+
+
+def main() -> None:
+    import accelerate  # noqa: F401
+    import torch._dynamo  # which optimisers load at their first step
+
+    torch.set_num_threads(1)
+    if sys.argv[1] == "together":
+        together(Path(sys.argv[2]))
+        return
+    for scenario in json.loads(Path(sys.argv[1]).read_text()):
+        outcomes = [_fork(scenario, point) for point in [*scenario["deaths"], None]]
+        sys.stdout.write(json.dumps({"name": scenario["name"], "outcomes": outcomes}) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
