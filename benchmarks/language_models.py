@@ -2,14 +2,14 @@
 
 The same model, blocks, batch and threads in one run, each contender a few steps at a time in turn::
 
-    python -m benchmarks.language_models              some six minutes
+    python -m benchmarks.language_models              some twenty minutes
     python -m benchmarks.language_models --quick      one
 
 A masked language model (6 layers of 384, blocks of 128, 16 at once) and a causal one (blocks of 256, 8 at once), with
 8,192 tokens. The Trainer has its defaults, which are fp32; the loop has its own, which are bf16 where the processor
-computes it; compiled, too. Speed is tokens of the median step once everything is
-warm; what compiling takes is said beside it. Both start from equal weights, without dropout. That bf16 costs nothing is
-measured too: the loss after equal steps, against the same run in fp32 and against the spread over three seeds.
+computes it; compiled, too. Speed is tokens of the median step once everything is warm; what compiling takes is said
+beside it. Both start from equal weights, without dropout. That bf16 costs nothing is measured too: the loss after equal
+steps, against the same run in fp32 and against the spread over three seeds.
 """
 
 from __future__ import annotations
@@ -183,7 +183,13 @@ def time_trainer(
 ) -> tuple[float, float]:
     """The transformers Trainer, as its documentation has one pretrain."""
     import torch
-    from transformers import DataCollatorForLanguageModeling, Trainer, TrainerCallback, TrainingArguments
+    from transformers import (
+        DataCollatorForLanguageModeling,
+        PrinterCallback,
+        Trainer,
+        TrainerCallback,
+        TrainingArguments,
+    )
 
     length, batch = SHAPES[kind]
     number = min(len(tokens.ids) // length, 4096)
@@ -199,13 +205,15 @@ def time_trainer(
             output_dir=folder, per_device_train_batch_size=batch, max_steps=steps + _WARM,
             report_to="none", save_strategy="no", disable_tqdm=True, use_cpu=True,
         )  # fmt: skip
-        Trainer(
+        trainer = Trainer(
             model=model,
             args=arguments,
             train_dataset=[{"input_ids": block} for block in blocks],
             data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=kind == "masked"),
             callbacks=[Ticker()],
-        ).train()
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
     return clock.read()
 
 

@@ -128,16 +128,19 @@ def run(program: str, command: Callable[[], int]) -> int:
     except NlprepError as error:
         return _fail(program, str(error), USER_ERROR_STATUS)
     except KeyboardInterrupt as interrupt:
-        # A second Ctrl-C while leaving must not bring a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        detail = f": {interrupt}" if str(interrupt) else ""
-        return _fail(program, f"interrupted{detail}", INTERRUPTED_STATUS, kind="")
+        return _interrupted(program, interrupt)
     except BrokenPipeError:
         # What is still buffered has nowhere to go; the interpreter would complain when it flushes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE_STATUS
     except MemoryError as error:
         return _fail(program, f"out of memory ({error}): give less data or a smaller model", USER_ERROR_STATUS)
+    except Exception as error:
+        # Libraries that catch everything while they are imported make an error of their own of Ctrl-C.
+        behind = _interrupt_behind(error)
+        if behind is None:
+            raise
+        return _interrupted(program, behind)
     return status
 
 
@@ -157,6 +160,21 @@ def _is_foreign(category: type[Warning], filename: str) -> bool:
         return False
     packages = [inner for outer, inner in pairwise(Path(filename).parts) if outer in _INSTALLED]
     return bool(packages) and packages[-1] not in _OUR_PACKAGES
+
+
+def _interrupted(program: str, interrupt: KeyboardInterrupt) -> int:
+    # A second Ctrl-C while leaving must not bring a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    detail = f": {interrupt}" if str(interrupt) else ""
+    return _fail(program, f"interrupted{detail}", INTERRUPTED_STATUS, kind="")
+
+
+def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The Ctrl-C in whose handling an error was raised, if it was."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, KeyboardInterrupt):
+        reason = reason.__cause__ or reason.__context__
+    return reason
 
 
 def _fail(program: str, text: str, status: int, *, kind: str = "error: ") -> int:

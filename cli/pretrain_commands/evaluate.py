@@ -71,6 +71,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise OptionError("give either text to predict or a --task to solve")
     shots = _shots(arguments.shots)
     kind = kind_of(arguments.model)
+    if kind == "translation":
+        raise OptionError(f"{arguments.model} translates: measure it with rep-pretrain finetune --test")
     with torch_threads(arguments.threads):
         if arguments.task is not None:
             return _evaluate_task(arguments, shots, console)

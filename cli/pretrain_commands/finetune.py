@@ -222,8 +222,7 @@ def _contrast(arguments: argparse.Namespace, console: Console) -> dict[str, Any]
 
 
 def _translate(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from accelerate import Accelerator
-
+    from nlprep.core.training.processes import make_accelerator
     from nlprep.language_models.model_files import load_language_model
     from nlprep.language_models.sequence_to_sequence.model import join, save_translation_model
     from nlprep.language_models.sequence_to_sequence.parallel_text import read_parallel_text
@@ -244,7 +243,7 @@ def _translate(arguments: argparse.Namespace, console: Console) -> dict[str, Any
     encoder, source = load_language_model(arguments.model, "encoder")
     decoder, target = load_language_model(arguments.decoder, "causal")
     model = join(encoder, decoder, seed=training.seed)
-    accelerator = Accelerator(log_with=training.tracker, project_dir=arguments.output)
+    accelerator = make_accelerator(training, Path(arguments.output))
     history = train_translation(
         model,
         source,
@@ -266,11 +265,19 @@ def _translate(arguments: argparse.Namespace, console: Console) -> dict[str, Any
         "parameters": model.num_parameters(),
         "steps": history.steps,
         "train_loss": history.last("loss"),
-        "validation_loss": history.best_loss,
+        "best_step": history.best_step,
         "resumed_from": history.resumed_from,
         "seconds": round(history.seconds, 1),
         "settings": to_mapping(config) | to_mapping(training),
     }
+    if validation is not None:
+        summary["validation"] = {
+            name.removeprefix("validation_"): value
+            for record in history.records
+            if record["step"] == history.best_step
+            for name, value in record.items()
+            if name.startswith("validation_")
+        }
     if test is not None:
         found = translate_sentences(
             model, source, target, test.source, longest=config.longest, progress=console.progress

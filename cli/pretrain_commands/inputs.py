@@ -102,7 +102,7 @@ def load_model(arguments: argparse.Namespace, kind: str) -> tuple[PreTrainedMode
 
 
 def kind_of(path: str) -> str:
-    """Whether a model's directory holds a ``masked`` or a ``causal`` model, by what it says of itself.
+    """Whether a model's directory holds a ``masked``, ``causal`` or ``translation`` model, by what it says of itself.
 
     Raises:
         FileError: There is no model.
@@ -111,6 +111,8 @@ def kind_of(path: str) -> str:
     from nlprep.language_models.model_files import find_model
 
     names = read_config(find_model(path)).get("architectures") or []
+    if any(name == "EncoderDecoderModel" for name in names):
+        return "translation"
     return "masked" if any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in names) else "causal"
 
 

@@ -24,25 +24,25 @@ _LONGEST = 512
 
 
 @contextmanager
-def fast_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Train a model with this module's attention inside the block, wherever that is faster, and by SDPA elsewhere.
+def fast_attention(*models: PreTrainedModel) -> Iterator[None]:
+    """Train models with this module's attention inside the block, wherever that is faster, and by SDPA elsewhere.
 
-    Models that use another attention than SDPA are left alone.
+    Models that use another attention than SDPA are left alone. Of a model of several parts, give the parts.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    config: Any = model.config
-    if config._attn_implementation != "sdpa":  # noqa: SLF001 - the only place where it is kept
-        yield
-        return
     AttentionInterface.register(_NAME, attend)
     AttentionMaskInterface.register(_NAME, sdpa_mask)
-    model.set_attn_implementation(_NAME)
+    # A private attribute of the configuration is the only place where it is kept.
+    changed = [model for model in models if getattr(model.config, "_attn_implementation", None) == "sdpa"]
+    for model in changed:
+        model.set_attn_implementation(_NAME)
     try:
         yield
     finally:
-        model.set_attn_implementation("sdpa")
+        for model in changed:
+            model.set_attn_implementation("sdpa")
 
 
 def attend(

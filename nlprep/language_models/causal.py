@@ -69,9 +69,7 @@ class CausalLanguageModelling(nn.Module):
         """
         within = {} if segments is None else _within_documents(segments)
         logits = self.model(input_ids=input_ids, use_cache=False, **within).logits
-        count = (labels != IGNORED).sum().clamp(min=1)
-        total = token_cross_entropy(logits, labels)
-        return {"loss": total / count}
+        return {"loss": token_cross_entropy(logits, labels)}
 
 
 def _within_documents(segments: Tensor) -> dict[str, Tensor]:

@@ -151,6 +151,7 @@ def train_classifier(
     from nlprep.core.training.loop import fit
     from nlprep.core.training.processes import make_accelerator
     from nlprep.core.training.step import PlainStep
+    from nlprep.language_models.attention import fast_attention
     from nlprep.language_models.classifier import Classification, LabelledExamples, TextClassifier
 
     config = config or ClassificationConfig()
@@ -167,16 +168,17 @@ def train_classifier(
         held = LabelledExamples(classifier, validation.texts, validation.pairs, validation_classes)
     accelerator = accelerator or make_accelerator(training, Path(directory))
     module = Classification(classifier, head_only=config.train == "head")
-    history = fit(
-        PlainStep(module),
-        examples,
-        config=training,
-        directory=directory,
-        validation=held,
-        resume=resume,
-        accelerator=accelerator,
-        progress=progress,
-    )
+    with fast_attention(classifier.model):
+        history = fit(
+            PlainStep(module),
+            examples,
+            config=training,
+            directory=directory,
+            validation=held,
+            resume=resume,
+            accelerator=accelerator,
+            progress=progress,
+        )
     if accelerator.is_main_process:
         classifier.save(Path(directory) / "model")
     accelerator.wait_for_everyone()

@@ -15,7 +15,7 @@ _BLOCK_NUMBERS = 1 << 19
 
 
 def token_cross_entropy(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """The sum of the cross-entropies of labels, in nats.
+    """The mean cross-entropy of the labels that count, in nats; 0 when none does.
 
     On a processor, loss and gradient are computed together, some rows at a time: each logit is read from memory
     once, where the library's function takes float32 copies of all of them through several passes. The arithmetic is
@@ -31,11 +31,12 @@ def token_cross_entropy(logits: Tensor, labels: Tensor, *, label_smoothing: floa
     """
     logits, labels = logits.flatten(0, -2), labels.flatten()
     if logits.device.type != "cpu" or torch.compiler.is_compiling():
-        return functional.cross_entropy(
+        total = functional.cross_entropy(
             logits.float(), labels, ignore_index=IGNORED, reduction="sum", label_smoothing=label_smoothing
         )
-    total: Tensor = _BlockwiseCrossEntropy.apply(logits, labels, label_smoothing)  # type: ignore[no-untyped-call]
-    return total
+        return total / (labels != IGNORED).sum().clamp(min=1)
+    mean: Tensor = _BlockwiseCrossEntropy.apply(logits, labels, label_smoothing)  # type: ignore[no-untyped-call]
+    return mean
 
 
 class _BlockwiseCrossEntropy(torch.autograd.Function):
@@ -45,6 +46,7 @@ class _BlockwiseCrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         total = torch.zeros((), dtype=torch.float32)
+        share = 1 / (labels != IGNORED).sum().clamp(min=1)
         rows = max(1, _BLOCK_NUMBERS // logits.shape[1])
         for start in range(0, len(logits), rows):
             block = logits[start : start + rows].float()
@@ -62,16 +64,17 @@ class _BlockwiseCrossEntropy(torch.autograd.Function):
             sums = exponentials.sum(1, keepdim=True)
             total += ((sums.log() + highest - reached)[:, 0] * counted).sum()
             if gradient is not None:
-                scale = counted[:, None] / sums
-                exponentials.mul_(scale)
+                shares = counted[:, None] * share
+                exponentials.mul_(shares / sums)
                 if smoothing:
-                    exponentials.sub_(counted[:, None] * (smoothing / logits.shape[1]))
-                exponentials.scatter_add_(1, places, (smoothing - 1) * counted[:, None].to(exponentials.dtype))
+                    exponentials.sub_(shares * (smoothing / logits.shape[1]))
+                exponentials.scatter_add_(1, places, (smoothing - 1) * shares)
                 gradient[start : start + rows] = exponentials
         ctx.save_for_backward(gradient)
-        return total
+        return total * share
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * outputs[0].to(gradient.dtype), None, None
+        # One more pass over all logits, for nothing when a batch is not cut into parts.
+        return gradient if outputs[0] == 1 else gradient * outputs[0].to(gradient.dtype), None, None

@@ -50,10 +50,8 @@ class MaskedLanguageModelling(nn.Module):
         """
         logits = self.logits(input_ids, positions, attention_mask)
         counted = labels != IGNORED
-        count = counted.sum().clamp(min=1)
-        total = token_cross_entropy(logits, labels)
         correct = ((logits.detach().argmax(-1) == labels) & counted).sum()
-        return {"loss": total / count, "accuracy": correct / count}
+        return {"loss": token_cross_entropy(logits, labels), "accuracy": correct / counted.sum().clamp(min=1)}
 
     def logits(self, input_ids: Tensor, positions: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The predictions (b, m, vocabulary) at positions (b, m)."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nlprep.core.progress import Progress
 
 _LONGEST = 1024
-"""The window of a model whose context has no limit."""
+"""The longest window: of a longer one, the logits over a large vocabulary would take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def measure_perplexity(
     """The perplexity of a causal model on documents, each of which begins with no context.
 
     A document is its tokens and an end; the first token is predicted from the separator alone. One longer than the
-    model's context is read in windows: each predicts what the one before has not, so that every token is predicted
-    once, from at least ``context - stride`` tokens before it where there are that many.
+    model's context, or than 1,024 tokens, is read in windows: each predicts what the one before has not, so that
+    every token is predicted once, from at least ``context - stride`` tokens before it where there are that many.
 
     Args:
         model: A causal language model in evaluation mode.

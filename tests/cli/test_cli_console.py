@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import warnings
 
@@ -56,6 +57,20 @@ def test_what_a_user_can_mend_is_one_line(capsys):
     assert one_line(capsys.readouterr().err) == "prog: error: f:3: is odd: mend it"
     assert run("prog", raising(MemoryError("1 TiB"))) == 2
     assert "out of memory (1 TiB)" in one_line(capsys.readouterr().err)
+
+
+def test_ctrl_c_that_a_library_turned_into_an_error(capsys, monkeypatch):
+    # The tests' own Ctrl-C is to go on working.
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def command():
+        try:
+            raising(KeyboardInterrupt())()
+        except BaseException:
+            import no_such_module_as_this  # noqa: F401
+
+    assert run("prog", command) == 130
+    assert one_line(capsys.readouterr().err) == "prog: interrupted"
 
 
 def test_a_bug_is_not_hidden():

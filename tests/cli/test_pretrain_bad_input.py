@@ -11,6 +11,7 @@ from tests_cli_support import one_line, snapshot
 from tests_pretrain_support import SHAPE, SHORT, SMALL, english
 
 from cli.pretrain import main
+from nlprep.language_models.tokenizers import TokenizerConfig, save_tokenizer, train_tokenizer
 
 
 @pytest.fixture
@@ -91,9 +92,10 @@ def test_another_shape_in_the_same_place(fail, pretrained, tmp_path, command):
 
 
 def test_another_tokenizer_in_the_same_place(fail, pretrained, tmp_path):
-    run = tmp_path / "run"
+    run, other = tmp_path / "run", tmp_path / "tokenizer"
     shutil.copytree(pretrained.masked, run)
-    words = ["mlm", pretrained.text, "-o", run, "--tokenizer", pretrained.causal, *SHAPE, *SHORT]
+    save_tokenizer(train_tokenizer([english(300)], TokenizerConfig(vocabulary_size=400)), other)
+    words = ["mlm", pretrained.text, "-o", run, "--tokenizer", other, *SHAPE, *SHORT]
     assert "the text or the tokenizer has changed" in fail(*words)
 
 
@@ -125,6 +127,7 @@ def test_models_that_are_none(fail, pretrained, text, tmp_path):
 def test_models_of_the_wrong_kind(fail, pretrained, tmp_path):
     assert "not a masked language model" in fail("fill", pretrained.causal, "A [MASK].")
     assert "not a causal language model" in fail("generate", pretrained.masked, "A")
+    assert "no translation model" in fail("generate", pretrained.causal, "A", "--beams", 2)
     task = tmp_path / "task.jsonl"
     task.write_text('{"input": "a", "output": "b"}\n')
     assert "not a causal language model" in fail("evaluate", pretrained.masked, "--task", task, "--shots", "0")

@@ -15,6 +15,8 @@ from nlprep.language_models.encoder import TextEncoder
 from nlprep.language_models.filling import fill
 from nlprep.language_models.model_files import load_language_model
 from nlprep.language_models.perplexity import measure_perplexity
+from nlprep.language_models.sequence_to_sequence.model import load_translation_model
+from nlprep.language_models.sequence_to_sequence.translation import translate_sentences
 
 QUICK = ["--threads", "1", "--precision", "fp32"]
 
@@ -177,7 +179,7 @@ def test_finetune_a_sentence_encoder(pretrained, pairs, tmp_path, answer):
     assert said["steps"] >= 1
 
 
-def test_finetune_a_translator(pretrained, tmp_path, answer):
+def test_finetune_a_translator(pretrained, tmp_path, answer, run_command):
     sides = [tmp_path / "train.en", tmp_path / "train.fr"]
     for path, language in zip(sides, ("en", "fr"), strict=True):
         path.write_text("".join(f"{one}\n" for one in generate_sentences(language, 20)), encoding="utf-8")
@@ -187,6 +189,13 @@ def test_finetune_a_translator(pretrained, tmp_path, answer):
     assert said["examples"] == 20
     assert 0 <= said["test"]["bleu"] <= 100
     assert (tmp_path / "run" / "model" / "source_tokenizer").is_dir()
+    sentences = ["The cat sleeps.", "A dog."]
+    found = translate_sentences(*load_translation_model(tmp_path / "run"), sentences, beams=2)
+    one = answer("generate", tmp_path / "run", sentences[0], "--beams", 2)
+    assert one == [{"source": sentences[0], "translation": found[0]}]
+    done = run_command("generate", tmp_path / "run", "-", "--beams", 2, text="\n".join(sentences), program=PRETRAIN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == found
 
 
 def test_finetune_tables(pretrained, labelled, tmp_path, capsys):

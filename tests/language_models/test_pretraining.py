@@ -117,8 +117,15 @@ def test_training_learns(text, tmp_path) -> None:
 def test_another_text_or_model_is_not_resumed(text, tmp_path) -> None:
     pretrain("masked", text, tmp_path / "run")
     before = weights(tmp_path / "run")
+    with pytest.raises(OptionError, match=r"this run has vocabulary-size = 300, now None"):
+        pretrain_masked([text], tmp_path / "run", config=MaskedPretrainingConfig(**SHAPE))
     with pytest.raises(OptionError, match=r"this run has width = 16, now 32"):
-        pretrain_masked([text], tmp_path / "run", config=MaskedPretrainingConfig(**SHAPE | {"width": 32}))
+        pretrain_masked(
+            [text],
+            tmp_path / "run",
+            config=MaskedPretrainingConfig(**SHAPE | {"width": 32}),
+            tokenizer=TokenizerConfig(vocabulary_size=300),
+        )
     with pytest.raises(OptionError, match="learning_rate"):
         _pretrain_with_another_rate(text, tmp_path / "run")
     text.write_text("other " * 500)
@@ -132,7 +139,9 @@ def _pretrain_with_another_rate(text, directory) -> None:
         steps=STEPS, batch_size=8, micro_batch_size=4, learning_rate=1e-3, precision="fp32", checkpoint_every=4,
         evaluate_every=5, log_every=3, seed=3,
     )  # fmt: skip
-    pretrain_masked([text], directory, config=MaskedPretrainingConfig(**SHAPE), training=training)
+    tokenizer = TokenizerConfig(vocabulary_size=300)
+    config = MaskedPretrainingConfig(**SHAPE)
+    pretrain_masked([text], directory, config=config, training=training, tokenizer=tokenizer)
 
 
 def test_bad_input_is_one_line(tmp_path) -> None:

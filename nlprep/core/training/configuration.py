@@ -35,7 +35,7 @@ class TrainingConfig:
     precision: str = option(
         "auto", "number format; auto: bf16 where the hardware computes it", choices=("auto", "fp32", "bf16")
     )
-    compile: bool = option(False, "compile the model first: about half a minute, then faster steps")
+    compile: bool = option(False, "compile the model first, half a minute; for GPUs, a processor gains nothing")
     seed: int = option(1, "seed of data order, masks and dropout", minimum=0)
     workers: int = option(0, "processes that prepare batches; 0: the training process itself", minimum=0)
     log_every: int = option(10, "steps between lines of metrics.jsonl", minimum=1)

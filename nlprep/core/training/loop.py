@@ -14,7 +14,7 @@ import math
 import signal
 import time
 import warnings
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.interrupts import deferred_interrupt
+from nlprep.core.memory import kept_memory
 from nlprep.core.progress import SILENT
 from nlprep.core.training.checkpoints import (
     Checkpoint,
@@ -66,8 +67,8 @@ class History:
     Attributes:
         steps: Optimiser steps done.
         records: The lines of ``metrics.jsonl``; only the main process has them.
-        best_step: The step of the lowest validation loss, if there was an evaluation.
-        best_loss: That loss.
+        best_step: The step of the lowest validation loss, or criterion, if there was an evaluation.
+        best_loss: That loss, or criterion.
         resumed_from: The step of the checkpoint that this call started from, if it did.
         seconds: Wall time of this call.
     """
@@ -108,8 +109,8 @@ def fit(
         directory: Where ``checkpoints`` and ``metrics.jsonl`` go; None keeps nothing and cannot resume.
         validation: Examples on which the losses are measured now and then, as ``validation_loss``.
         evaluate: Called at each evaluation, on every process, for more quantities to record; modules are in
-            evaluation mode and there are no gradients. If it gives a ``validation_loss``, that one decides which
-            weights are best, in the main process.
+            evaluation mode and there are no gradients. If it gives a ``criterion``, the lowest one decides which
+            weights are best, otherwise the lowest ``validation_loss``; the main process's, if there are several.
         resume: ``auto`` goes on from the latest checkpoint in ``directory`` or starts anew where there is none;
             ``never`` starts anew and refuses a directory with checkpoints; ``must`` refuses one without.
         accelerator: One made by the caller; its mixed precision is used where ``config.precision`` is ``auto``.
@@ -134,8 +135,9 @@ def fit(
         raise OptionError("resume = 'must' needs a directory: say where the checkpoints are")
     run = _Run(step, examples, config, directory, validation, evaluate, accelerator)
     devices = [run.device] if run.device.type == "cuda" else []
+    keeping = kept_memory() if run.device.type == "cpu" else nullcontext()
     # The caller's generators are left as they were.
-    with torch.random.fork_rng(devices=devices), deferred_interrupt(terminations=True) as interrupt:
+    with keeping, torch.random.fork_rng(devices=devices), deferred_interrupt(terminations=True) as interrupt:
         try:
             run.start(resume)
             run.go(interrupt, progress if run.accelerator.is_main_process else SILENT)
@@ -439,7 +441,7 @@ class _Run:
             if self.evaluate is not None:
                 record |= {name: float(value) for name, value in self.evaluate().items()}
         self._record(record)
-        loss = self.updates.agree(record.get("validation_loss"))
+        loss = self.updates.agree(record.get("criterion", record.get("validation_loss")))
         if loss is None:
             return
         if math.isfinite(loss) and (self.best is None or loss < self.best[1]):

@@ -110,8 +110,7 @@ class Translation(nn.Module):
             input_ids=input_ids, attention_mask=attention_mask, decoder_input_ids=decoder_input_ids, use_cache=False
         ).logits
         smoothing = self.label_smoothing if self.training else 0.0
-        total = token_cross_entropy(logits, labels, label_smoothing=smoothing)
-        return {"loss": total / (labels != IGNORED).sum().clamp(min=1)}
+        return {"loss": token_cross_entropy(logits, labels, label_smoothing=smoothing)}
 
 
 class TranslationStep(PlainStep):

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from nlprep.language_models.sequence_to_sequence.parallel_text import ParallelText
 
 
+_LONGEST = 256
+"""Tokens of a sentence where the model knows no limit."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TranslationConfig:
     """How a translation model is trained on pairs."""
@@ -40,6 +44,11 @@ class TranslationConfig:
     )
     label_smoothing: float = option(0.1, "share of the probability spread over all tokens", minimum=0, maximum=0.9)
     longest: int = option(64, "tokens kept of a sentence", minimum=1)
+    keep: str = option(
+        "chrf",
+        "weights to end with: of the best chrF of greedy validation translations, or loss",
+        choices=("chrf", "loss"),
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -68,7 +77,8 @@ def train_translation(
         pairs: Sentences and translations.
         config: What learns and how.
         training: The loop's settings.
-        validation: Pairs to measure on; the model ends with the weights that did best.
+        validation: Pairs to measure on; the model ends with the weights that did best. With few pairs the loss is
+            lowest long before translations are best.
         directory: Of the run, for checkpoints.
         resume: As for `nlprep.core.training.loop.fit`.
         accelerator: Likewise.
@@ -79,6 +89,7 @@ def train_translation(
         NlprepError: As `fit` does.
     """
     from nlprep.core.training.loop import fit
+    from nlprep.language_models.attention import fast_attention
     from nlprep.language_models.sequence_to_sequence.model import (
         Translation,
         TranslationStep,
@@ -101,6 +112,14 @@ def train_translation(
             special,
         )
 
+    def score() -> dict[str, float]:
+        if validation is None:
+            return {}
+        found = translate_sentences(model, source, target, validation.source, beams=1, longest=config.longest)
+        scores = score_translations(found, validation.target)
+        deciding = {"criterion": -scores.chrf} if config.keep == "chrf" else {}
+        return {"validation_bleu": scores.bleu, "validation_chrf": scores.chrf, **deciding}
+
     trainable = [parameter.requires_grad for parameter in model.parameters()]
     if config.train == "cross-attention":
         freeze_all_but_cross_attention(model)
@@ -108,16 +127,18 @@ def train_translation(
         Translation(model, label_smoothing=config.label_smoothing), pretrained_rate=config.pretrained_rate
     )
     try:
-        return fit(
-            step,
-            make_examples(pairs),
-            config=training or TrainingConfig(),
-            directory=directory,
-            validation=None if validation is None else make_examples(validation),
-            resume=resume,
-            accelerator=accelerator,
-            progress=progress,
-        )
+        with fast_attention(model.encoder, model.decoder):
+            return fit(
+                step,
+                make_examples(pairs),
+                config=training or TrainingConfig(),
+                directory=directory,
+                validation=None if validation is None else make_examples(validation),
+                evaluate=None if validation is None else score,
+                resume=resume,
+                accelerator=accelerator,
+                progress=progress,
+            )
     finally:
         for parameter, before in zip(model.parameters(), trainable, strict=True):
             parameter.requires_grad_(before)
@@ -153,6 +174,7 @@ def train_auto_encoder(
         progress: Gets training.
     """
     from nlprep.core.training.loop import fit
+    from nlprep.language_models.attention import fast_attention
     from nlprep.language_models.sequence_to_sequence.model import Translation, TranslationStep
     from nlprep.language_models.sequence_to_sequence.parallel_text import (
         DenoisingExamples,
@@ -167,26 +189,33 @@ def train_auto_encoder(
         drop=drop,
         distance=distance,
     )
-    return fit(
-        TranslationStep(Translation(model)),
-        examples,
-        config=training or TrainingConfig(),
-        directory=directory,
-        resume=resume,
-        accelerator=accelerator,
-        progress=progress,
-    )
+    with fast_attention(model.encoder, model.decoder):
+        return fit(
+            TranslationStep(Translation(model)),
+            examples,
+            config=training or TrainingConfig(),
+            directory=directory,
+            resume=resume,
+            accelerator=accelerator,
+            progress=progress,
+        )
+
+
+def _room(model: EncoderDecoderModel) -> dict[str, int]:
+    """Tokens of a sentence that each side's context holds beside the special ones; sides without limit left out."""
+    from nlprep.language_models.model_files import context_length
+
+    contexts = {
+        side: (context_length(part), around)
+        for side, part, around in (("encoder", model.encoder, 2), ("decoder", model.decoder, 1))
+    }
+    return {side: context - around for side, (context, around) in contexts.items() if context is not None}
 
 
 def _check_length(model: EncoderDecoderModel, longest: int) -> None:
-    from nlprep.language_models.model_files import context_length
-
-    for side, part, around in (("encoder", model.encoder, 2), ("decoder", model.decoder, 1)):
-        context = context_length(part)
-        if context is not None and longest + around > context:
-            raise OptionError(
-                f"longest = {longest}: the {side}'s context holds {context - around} tokens of a sentence"
-            )
+    for side, room in _room(model).items():
+        if longest > room:
+            raise OptionError(f"longest = {longest}: the {side}'s context holds {room} tokens of a sentence")
 
 
 def translate_sentences(
@@ -197,7 +226,7 @@ def translate_sentences(
     *,
     beams: int = 4,
     length_penalty: float = 1.0,
-    longest: int = 64,
+    longest: int | None = None,
     batch_size: int = 32,
     progress: Progress = SILENT,
 ) -> list[str]:
@@ -210,7 +239,7 @@ def translate_sentences(
         sentences: What to translate.
         beams: Width of the beam search; 1 is greedy.
         length_penalty: Exponent of the length that a hypothesis's score is divided by.
-        longest: Tokens kept of a sentence, and most tokens of a translation.
+        longest: Tokens kept of a sentence, and most tokens of a translation; None: what the model's contexts hold.
         batch_size: Sentences at once.
         progress: Gets sentences.
 
@@ -219,6 +248,7 @@ def translate_sentences(
 
     Raises:
         NlprepError: No sentences.
+        OptionError: Sentences longer than the model's context are asked for.
     """
     import numpy as np
     import torch
@@ -227,6 +257,9 @@ def translate_sentences(
 
     if not sentences:
         raise NlprepError("there are no sentences to translate: give some")
+    if longest is None:
+        longest = min(_room(model).values(), default=_LONGEST)
+    _check_length(model, longest)
     encoded = encode_sentences(sentences, source, longest)
     special = SpecialIds.of(source, target)
     # Alike in length together, so that little is padding.

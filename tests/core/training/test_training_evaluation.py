@@ -114,6 +114,18 @@ def test_a_run_ends_with_its_best_weights(tmp_path: Path, on_disk: bool) -> None
     assert same_bits(weights_of(more), after(15))
 
 
+def test_a_criterion_decides_instead_of_the_loss() -> None:
+    step = make_step(Worsening(1.0, 2.0, 3.0, 4.0))
+    criteria = iter([3.0, 2.0, 1.0, 2.0])
+
+    def evaluate() -> dict[str, float]:
+        return {"criterion": next(criteria)}
+
+    history = fit(step, Numbers(), config=settings(**CONSTANT), validation=Numbers(8), evaluate=evaluate)
+    assert (history.best_step, history.best_loss) == (9, 1.0)
+    assert same_bits(weights_of(step), after(9))
+
+
 def test_a_validation_loss_that_is_no_number_is_never_the_best() -> None:
     nan, inf = float("nan"), float("inf")
     step = make_step(Worsening(nan, inf, 2.0, nan))
