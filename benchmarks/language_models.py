@@ -138,7 +138,7 @@ def make(
     length, _ = SHAPES[kind]
     ids: Any = tokenizer
     if kind == "masked":
-        model = build_masked_model(tokenizer, size=size, context=length, seed=seed)
+        model = build_masked_model(tokenizer, family="bert", size=size, context=length, seed=seed)
         blocks = TokenBlocks(
             tokens, length, causal=False, layout="stream",
             opening=ids.cls_token_id, separator=ids.sep_token_id, padding=ids.pad_token_id,

@@ -190,7 +190,8 @@ class Experiment:
 
         plan = self.plan
         shape = {"layers": plan.layers, "width": plan.width, "heads": plan.heads, "context": plan.longest + 2}
-        return build_masked_model(source, **shape), build_causal_model(target, **shape)  # type: ignore[arg-type]
+        encoder = build_masked_model(source, family="bert", **shape)  # type: ignore[arg-type]
+        return encoder, build_causal_model(target, **shape)  # type: ignore[arg-type]
 
     def _text(self, language: str) -> Path:
         """A part of the large text, a sentence or paragraph a line."""
@@ -204,7 +205,7 @@ class Experiment:
     def _masked(self, language: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
         run = pretrain_masked(
             [self._text(language)], self.work / f"masked-{language}",
-            config=MaskedPretrainingConfig(**self.plan.shape),
+            config=MaskedPretrainingConfig(family="bert", **self.plan.shape),
             training=TrainingConfig(steps=self.plan.masked_steps, batch_size=128, learning_rate=1e-3),
             tokenizer=TokenizerConfig(vocabulary_size=self.plan.vocabulary), progress=self.progress,
         )  # fmt: skip

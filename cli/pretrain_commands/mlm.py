@@ -20,7 +20,7 @@ EPILOG = """\
 examples:
   rep-pretrain mlm english.txt --output bert
   rep-pretrain mlm english.txt.xz --output bert --size base --epochs 3 --workers 2
-  rep-pretrain mlm texts/ --output modern --family modernbert --tokenizer tokenizer --steps 20000
+  rep-pretrain mlm texts/ --output classic --family bert --tokenizer tokenizer --steps 20000
   torchrun --nproc-per-node 8 -m cli.pretrain mlm texts/ --output bert --batch-size 256
 
 RUN holds tokenizer, tokens, checkpoints, metrics.jsonl and, at the end, model, which opens

@@ -34,14 +34,14 @@ SIZES: dict[str, tuple[int, int, int]] = {
 }
 """Layers, width and heads."""
 
-MASKED_FAMILIES = ("bert", "roberta", "modernbert")
+MASKED_FAMILIES = ("modernbert", "bert", "roberta")
 CAUSAL_FAMILIES = ("gpt2", "llama")
 
 
 def build_masked_model(
     tokenizer: PreTrainedTokenizerFast,
     *,
-    family: str = "bert",
+    family: str = "modernbert",
     size: str = "small",
     context: int = 128,
     dropout: float = 0.0,

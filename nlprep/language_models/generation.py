@@ -44,6 +44,8 @@ def generate(
 ) -> list[str]:
     """Continue a prompt.
 
+    A text that outgrows the model's context is continued from the last half of a context.
+
     Args:
         model: A causal language model in evaluation mode.
         tokenizer: Its tokenizer.
@@ -70,34 +72,54 @@ def generate(
             raise NlprepError("the tokenizer has no token that begins a document: give a prompt")
         ids = [int(eos)]
     context = context_length(model)
-    most = config.max_tokens
-    if context is not None:
-        if len(ids) >= context:
-            raise NlprepError(
-                f"the prompt has {len(ids):,} tokens and the model's context holds {context:,}: give a shorter prompt"
-            )
-        most = min(most, context - len(ids))
+    if context is not None and len(ids) >= context:
+        raise NlprepError(
+            f"the prompt has {len(ids):,} tokens and the model's context holds {context:,}: give a shorter prompt"
+        )
     texts = []
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         for sample in range(config.num_samples):
             torch.manual_seed(config.seed + sample)
             stream = _Stream(tokenizer, config.stop, on_text)
-            inputs = torch.tensor([ids], device=model.device)
-            generator: Any = model
-            generator.generate(
-                inputs,
-                attention_mask=torch.ones_like(inputs),
-                max_new_tokens=most,
-                pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos,
-                eos_token_id=eos,
-                streamer=stream,
-                stopping_criteria=[stream.stops],
-                repetition_penalty=config.repetition_penalty,
-                **_sampling(config),
-            )
+            window, left, ended = ids, config.max_tokens, False
+            while left and not ended:
+                room = left if context is None else min(left, context - len(window))
+                made = _extend(model, tokenizer, window, room, config, stream)
+                left -= len(made)
+                ended = len(made) < room or made[-1] == eos or stream.stopped
+                window = [*window, *made][-((context or 2) // 2) :]
             texts.append(stream.end())
     return texts
+
+
+def _extend(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    ids: list[int],
+    room: int,
+    config: GenerationConfig,
+    stream: _Stream,
+) -> list[int]:
+    """Up to so many more tokens, which are also given to the stream."""
+    import torch
+
+    inputs = torch.tensor([ids], device=model.device)
+    generator: Any = model
+    stream.expect_prompt()
+    made = generator.generate(
+        inputs,
+        attention_mask=torch.ones_like(inputs),
+        max_new_tokens=room,
+        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        streamer=stream,
+        stopping_criteria=[stream.stops],
+        repetition_penalty=config.repetition_penalty,
+        **_sampling(config),
+    )
+    more: list[int] = made[0, len(ids) :].tolist()
+    return more
 
 
 def _sampling(config: GenerationConfig) -> dict[str, Any]:
@@ -122,6 +144,15 @@ class _Stream:
         self._shown = 0
         self._prompted = False
         self._text = ""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the stop string has come."""
+        return bool(self._stop) and self._stop in self._tokenizer.decode(self._ids, skip_special_tokens=True)
+
+    def expect_prompt(self) -> None:
+        """What is put next is what there was before."""
+        self._prompted = False
 
     def put(self, ids: Tensor) -> None:
         """Take the prompt, then one token after another: what `generate` calls."""

@@ -69,7 +69,7 @@ class PretrainingConfig:
 class MaskedPretrainingConfig(PretrainingConfig):
     """A masked language model and its text."""
 
-    family: str = option("bert", "bert, roberta, modernbert or another masked model type of transformers")
+    family: str = option("modernbert", "modernbert, bert, roberta or another masked model type of transformers")
 
 
 @dataclass(frozen=True, kw_only=True)

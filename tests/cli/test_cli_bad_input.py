@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests_cli_support import COMMAND, one_line, snapshot
+from tests_cli_support import COMMAND, failing, one_line, snapshot
 
 from cli.translate import main
 from nlprep.embeddings.vector_files import read_vectors, write_vectors
@@ -20,19 +20,7 @@ from nlprep.embeddings.word_vectors import WordVectors
 
 @pytest.fixture
 def fail(capsys, tmp_path):
-    """Run a command that is to fail in ``tmp_path`` as it stands, and give its one line."""
-
-    def run(*words: object) -> str:
-        capsys.readouterr()
-        before = snapshot(tmp_path)
-        status = main([*map(str, words), "--quiet"])
-        printed = capsys.readouterr()
-        assert status == 2
-        assert printed.out == ""
-        assert snapshot(tmp_path) == before
-        return one_line(printed.err).removeprefix("rep-translate: error: ")
-
-    return run
+    return failing(main, capsys, tmp_path)
 
 
 def train(*words: object) -> list[object]:

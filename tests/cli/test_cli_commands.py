@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from tests_cli_support import asking
 
 from cli.translate import COMMANDS, main
 from nlprep.core.artifacts import read_config
@@ -17,16 +18,7 @@ from nlprep.embeddings.vector_files import read_vectors
 
 @pytest.fixture
 def answer(capsys):
-    """Run a command that is to succeed, with ``--json --quiet``, and read what it says."""
-
-    def ask(*words: object) -> object:
-        capsys.readouterr()
-        assert main([*map(str, words), "--json", "--quiet"]) == 0
-        printed = capsys.readouterr()
-        assert printed.err == ""
-        return json.loads(printed.out)
-
-    return ask
+    return asking(main, capsys)
 
 
 def test_train_writes_what_it_says(made, tmp_path, capsys):

@@ -6,12 +6,11 @@ import errno
 import functools
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-from tests_cli_support import one_line, snapshot
+from tests_cli_support import one_line, snapshot, start
 
 from cli.translate import main
 from nlprep.core.errors import os_errors_named
@@ -23,35 +22,9 @@ from nlprep.embeddings.word_vectors import WordVectors
 TRAIN = ["--dimension", "60", "--epochs", "100000", "--threads", "1", "--quiet"]
 
 
-# What the installed command does, telling when it has begun: while Python itself starts, Ctrl-C is not ours.
-START = """
-import sys
-from cli import translate
-
-begin = translate.PROGRAM.dispatch
-
-def tell_and_begin(argv):
-    print("ready", file=sys.stderr, flush=True)
-    return begin(argv)
-
-translate.PROGRAM.dispatch = tell_and_begin
-sys.exit(translate.main())
-"""
-
-
 def interrupt(words, *, cwd, environment, when) -> subprocess.CompletedProcess[str]:
     """Run a command, send SIGINT after ``when`` seconds or once ``when()`` holds, and wait for the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", START, *map(str, words)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        env=environment,
-        cwd=cwd,
-        start_new_session=True,
-    )
-    assert process.stderr.readline() == "ready\n"
+    process = start("translate", *words, environment=environment, cwd=cwd)
     when = when if callable(when) else after(when)
     limit = time.monotonic() + 60
     while not when() and process.poll() is None:

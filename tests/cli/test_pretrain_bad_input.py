@@ -7,7 +7,7 @@ import os
 import shutil
 
 import pytest
-from tests_cli_support import one_line, snapshot
+from tests_cli_support import failing, one_line
 from tests_pretrain_support import SHAPE, SHORT, SMALL, english
 
 from cli.pretrain import main
@@ -16,20 +16,7 @@ from nlprep.language_models.tokenizers import TokenizerConfig, save_tokenizer, t
 
 @pytest.fixture
 def fail(capsys, tmp_path):
-    """Run a command that is to fail in ``tmp_path`` as it stands, and give its one line."""
-
-    def run(*words: object) -> str:
-        capsys.readouterr()
-        before = snapshot(tmp_path)
-        status = main([*map(str, words), "--quiet"])
-        printed = capsys.readouterr()
-        assert status == 2
-        assert printed.out == ""
-        message = one_line(printed.err).removeprefix("rep-pretrain: error: ")
-        assert snapshot(tmp_path) == before, message
-        return message
-
-    return run
+    return failing(main, capsys, tmp_path)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from tests_cli_support import one_line, snapshot
+from tests_cli_support import one_line, snapshot, start
 from tests_pretrain_support import PRETRAIN, SHORT, SMALL, english
 
 from cli.pretrain import main
@@ -35,19 +35,6 @@ LONG += [
     "--threads",
     "1",
 ]
-START = """
-import sys
-from cli import pretrain
-
-begin = pretrain.PROGRAM.dispatch
-
-def tell_and_begin(argv):
-    print("ready", file=sys.stderr, flush=True)
-    return begin(argv)
-
-pretrain.PROGRAM.dispatch = tell_and_begin
-sys.exit(pretrain.main())
-"""
 
 
 def weights(run):
@@ -149,20 +136,6 @@ def test_settings_from_a_file(pretrained, tmp_path, capsys):
     assert "holds checkpoints up to step 3" in one_line(capsys.readouterr().err)
 
 
-def start(*words, environment, cwd):
-    process = subprocess.Popen(
-        [sys.executable, "-c", START, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        env=environment,
-        cwd=cwd,
-        start_new_session=True,
-    )
-    assert process.stderr.readline() == "ready\n"
-    return process
-
-
 def wait_for_checkpoint(process, run, step):
     limit = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < limit:
@@ -178,7 +151,7 @@ def wait_for_checkpoint(process, run, step):
 def test_killed_and_resumed_to_the_very_same_weights(pretrained, tmp_path, environment, run_command, command, workers):
     words = [command, pretrained.text, *LONG, "--workers", workers, "--steps", "150", "--quiet"]
     assert run_command(*words, "--output", "whole", program=PRETRAIN).returncode == 0
-    process = start(*words, "--output", "parts", environment=environment, cwd=tmp_path)
+    process = start("pretrain", *words, "--output", "parts", environment=environment, cwd=tmp_path)
     wait_for_checkpoint(process, tmp_path / "parts", 12)
     process.kill()
     assert process.wait(timeout=60) == -signal.SIGKILL
@@ -192,7 +165,7 @@ def test_killed_and_resumed_to_the_very_same_weights(pretrained, tmp_path, envir
 
 def test_ctrl_c_saves_and_says_how_to_go_on(pretrained, tmp_path, environment, run_command):
     words = ["mlm", pretrained.text, *LONG, "--quiet", "--output", "run"]
-    process = start(*words, "--steps", "100000", environment=environment, cwd=tmp_path)
+    process = start("pretrain", *words, "--steps", "100000", environment=environment, cwd=tmp_path)
     wait_for_checkpoint(process, tmp_path / "run", 3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -209,6 +182,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(pretrained, tmp_path, environment, r
 @pytest.mark.parametrize("seconds", [0.0, 0.3, 1.5])
 def test_ctrl_c_at_some_moment(pretrained, tmp_path, environment, seconds):
     process = start(
+        "pretrain",
         *("mlm", pretrained.text, *LONG, "--steps", "100000", "--output", "run", "--quiet"),
         environment=environment,
         cwd=tmp_path,

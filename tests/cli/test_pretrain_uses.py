@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from tests_cli_support import asking
 from tests_pretrain_support import PRETRAIN
 
 from cli.pretrain import COMMANDS, main
@@ -23,16 +24,7 @@ QUICK = ["--threads", "1", "--precision", "fp32"]
 
 @pytest.fixture
 def answer(capsys):
-    """Run a command that is to succeed, with ``--json --quiet``, and read what it says."""
-
-    def ask(*words: object) -> object:
-        capsys.readouterr()
-        assert main([*map(str, words), "--json", "--quiet"]) == 0
-        printed = capsys.readouterr()
-        assert printed.err == ""
-        return json.loads(printed.out)
-
-    return ask
+    return asking(main, capsys)
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "cli.translate"]
+# What an installed command does, telling when it has begun: while Python itself starts, Ctrl-C is not ours.
+START = """
+import sys
+from cli import {module}
+
+begin = {module}.PROGRAM.dispatch
+
+def tell_and_begin(argv):
+    print("ready", file=sys.stderr, flush=True)
+    return begin(argv)
+
+{module}.PROGRAM.dispatch = tell_and_begin
+sys.exit({module}.main())
+"""
 
 
 def one_line(text: str) -> str:
@@ -26,3 +43,49 @@ def snapshot(folder: Path) -> dict[str, str]:
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in folder.rglob("*")
     }
+
+
+def start(module: str, *words: object, environment, cwd) -> subprocess.Popen[str]:
+    """Start a program of ``cli`` in a process and a session of its own, and wait until it has begun."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", START.format(module=module), *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=environment,
+        cwd=cwd,
+        start_new_session=True,
+    )
+    assert process.stderr.readline() == "ready\n"
+    return process
+
+
+def asking(main, capsys) -> Callable[..., object]:
+    """Runs a command that is to succeed, with ``--json --quiet``, and reads what it says."""
+
+    def ask(*words: object) -> object:
+        capsys.readouterr()
+        assert main([*map(str, words), "--json", "--quiet"]) == 0
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return json.loads(printed.out)
+
+    return ask
+
+
+def failing(main, capsys, folder: Path) -> Callable[..., str]:
+    """Runs a command that is to fail and leave a folder as it stands, and gives its one line."""
+
+    def run(*words: object) -> str:
+        capsys.readouterr()
+        before = snapshot(folder)
+        status = main([*map(str, words), "--quiet"])
+        printed = capsys.readouterr()
+        assert status == 2
+        assert printed.out == ""
+        message = one_line(printed.err).partition("error: ")[2]
+        assert snapshot(folder) == before, message
+        return message
+
+    return run

@@ -83,11 +83,28 @@ def test_a_stop_string_ends_a_text_and_is_not_shown(tokenizer) -> None:
     assert "".join(pieces) == expected
 
 
-def test_the_context_ends_a_text(tokenizer) -> None:
+def test_a_text_outgrows_the_context(tokenizer) -> None:
+    """Token by token: the whole text while it fits, then from the last half of the context on, which fills again."""
     model = toy_causal().eval()
-    model.generation_config.eos_token_id = None
-    texts = generate(model, tokenizer, "the river is long", GenerationConfig(max_tokens=500, seed=2))
-    assert 0 < len(tokenizer(texts[0])["input_ids"]) <= 64
+    context, wanted = 32, 70
+    window = tokenizer("the river is long")["input_ids"]
+    made: list[int] = []
+    while len(made) < wanted:
+        if len(window) == context:
+            window = window[-context // 2 :]
+        logits = model(input_ids=torch.tensor([window])).logits[0, -1]
+        made.append(int(logits.argmax()))
+        assert made[-1] != tokenizer.eos_token_id
+        window = [*window, made[-1]]
+    pieces: list[str] = []
+    config = GenerationConfig(max_tokens=wanted, temperature=0.0)
+    texts = generate(model, tokenizer, "the river is long", config, on_text=pieces.append)
+    assert texts == [tokenizer.decode(made, skip_special_tokens=True)] == ["".join(pieces)]
+    stop = texts[0][-3:]
+    stopped = generate(
+        model, tokenizer, "the river is long", GenerationConfig(max_tokens=500, temperature=0.0, stop=stop)
+    )
+    assert stopped == [texts[0][: texts[0].index(stop)]]
 
 
 def test_no_prompt_begins_a_document(tokenizer) -> None:
