@@ -86,8 +86,8 @@ class Plan:
 
 FULL = Plan(
     layers=3, width=256, heads=4, vocabulary=8000, sentences=500_000, masked_steps=3000, causal_steps=3000,
-    auto_steps=1200, test=1000,
-    stages=(Stage(1000, steps=1000, batch=32, dropout=0.3), Stage(29_000, steps=1000, batch=64, dropout=0.1)),
+    auto_steps=700, test=1000,
+    stages=(Stage(1000, steps=1000, batch=32, dropout=0.3), Stage(29_000, steps=700, batch=64, dropout=0.1)),
 )  # fmt: skip
 QUICK = Plan(
     layers=1, width=64, heads=2, vocabulary=1000, sentences=5000, masked_steps=60, causal_steps=60,
