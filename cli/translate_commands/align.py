@@ -1,9 +1,10 @@
-"""``rep-translate align``: two languages' vectors and a dictionary into a translator."""
+"""``rep-translate align``: two languages' vectors into a translator, with a dictionary or without."""
 
 from __future__ import annotations
 
+import itertools
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.options import (
     add_common_options,
@@ -21,16 +22,21 @@ if TYPE_CHECKING:
 
     from cli.console import Console
     from cli.options import Parser
+    from nlprep.translation.alignment import Alignment
 
 EPILOG = """\
 examples:
   rep-translate align vectors.en vectors.fr --dictionary en-fr.txt --output en-fr
   rep-translate align cc.en.300.vec.gz cc.fr.300.vec.gz --limit 200000 --dictionary en-fr.0-5000.txt \\
       --output en-fr --source-language en --target-language fr
-  rep-translate align a.vec b.vec --dictionary small.tsv --method procrustes --refine 0 --output model
+  rep-translate align vectors.en vectors.fr --output en-fr
+  rep-translate align vectors.en vectors.el --no-spelling --seed 2 --output en-el
 
 The dictionary has a source word and a target word on each line, split by blanks or
-a tab (MUSE, XLING), or is a CSV file with a header. The model translates in both directions.
+a tab (MUSE, XLING), or is a CSV file with a header. A small one, of twenty pairs or more,
+is a start to learn from; with none, learning starts from words spelled alike or from the
+vectors alone, which works where both were trained on texts of one kind.
+The model translates in both directions.
 """
 
 
@@ -39,7 +45,7 @@ def add_arguments(parser: Parser) -> None:
     parser.epilog = EPILOG
     complete(parser.add_argument("source", metavar="SOURCE", help="vectors of the dictionary's first language"))
     complete(parser.add_argument("target", metavar="TARGET", help="vectors of its second language"))
-    complete(parser.add_argument("--dictionary", "-d", required=True, metavar="FILE", help="pairs of words"))
+    complete(parser.add_argument("--dictionary", "-d", metavar="FILE", help="pairs of words, if you have any"))
     complete(
         parser.add_argument("--output", "-o", required=True, metavar="MODEL", help="directory for the translator"),
         "directory",
@@ -62,18 +68,19 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     config = resolve_configuration(AlignmentConfig, arguments)
     check_replaceable(arguments.output)
-    lexicon = read_lexicon(arguments.dictionary)
+    lexicon = None if arguments.dictionary is None else read_lexicon(arguments.dictionary)
     source, target = (
         read_vectors(path, limit=arguments.limit, threads=arguments.threads, progress=console.progress)
         for path in (arguments.source, arguments.target)
     )
-    coverage = lexicon.coverage(source, target)
-    console.note(f"dictionary: {coverage}")
+    coverage = None if lexicon is None else lexicon.coverage(source, target)
+    if coverage is not None:
+        console.note(f"dictionary: {coverage}")
     began = time.perf_counter()
     alignment = align(source, target, lexicon, config, threads=arguments.threads, progress=console.progress)
-    if config.spelling:
-        alike = alignment.provenance["lexicon"]["pairs_spelled_alike"]
-        console.note(f"{alike:,} more pairs are spelled alike on both sides")
+    provenance = alignment.provenance
+    console.note(f"method: {provenance['method']}; {provenance['reason']}")
+    console.note(_describe_spelling(alignment))
     index = TranslationIndex.build(
         source,
         target,
@@ -86,38 +93,74 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     )
     seconds = time.perf_counter() - began
     index.save(arguments.output)
-    rounds = alignment.provenance["rounds"]
     if console.json_output:
+        told = {} if coverage is None else {"coverage": vars(coverage) | {"percent": coverage.percent}}
         console.result(
             {
                 "output": arguments.output,
                 "seconds": round(seconds, 3),
-                "coverage": vars(coverage) | {"percent": coverage.percent},
-                "vectors": alignment.provenance["vectors"],
-                "rounds": rounds,
-                "warnings": alignment.provenance["warnings"],
+                **told,
+                "spelling_weight": alignment.spelling_weight,
+                **{name: provenance[name] for name in ("method", "reason", "vectors", "rounds", "warnings")},
                 "settings": to_mapping(config),
             }
         )
         return 0
-    if not console.quiet:
-        console.table(
-            ("round", "criterion", "induced pairs", "pairs fitted", "agree with dictionary", "chosen"),
-            [
-                (
-                    entry["round"],
-                    entry["criterion"],
-                    entry["induced"],
-                    entry["pairs"],
-                    f"{100 * entry['seed_agreement']:.1f}%",
-                    "yes" if entry["chosen"] else "",
-                )
-                for entry in rounds
-            ],
-            title=f"{config.method} maps after {config.normalization}, refined",
-        )
+    if not console.quiet and provenance["rounds"]:
+        if provenance["method"] == "self-learning":
+            _print_stages(console, provenance["rounds"])
+        else:
+            _print_rounds(console, provenance["rounds"], f"{provenance['method']} maps after {config.normalization}")
     console.note(
         f"{len(source):,} {arguments.source_language} and {len(target):,} {arguments.target_language} words "
         f"aligned in {seconds:.1f} s: {arguments.output}"
     )
     return 0
+
+
+def _describe_spelling(alignment: Alignment) -> str:
+    if not alignment.provenance["config"]["spelling"]:
+        return "spelling: not used, as asked"
+    if alignment.spelling_weight == 0:
+        return "spelling: says nothing about translation between these languages"
+    return f"spelling: likeness counts {alignment.spelling_weight:.2f} where that of vectors counts 1"
+
+
+def _print_rounds(console: Console, rounds: list[dict[str, Any]], title: str) -> None:
+    console.table(
+        ("round", "criterion", "induced pairs", "pairs fitted", "agree with dictionary", "chosen"),
+        [
+            (
+                entry["round"],
+                entry["criterion"],
+                entry["induced"],
+                entry["pairs"],
+                f"{100 * entry['seed_agreement']:.1f}%",
+                "yes" if entry["chosen"] else "",
+            )
+            for entry in rounds
+        ],
+        title=f"{title}, refined",
+    )
+
+
+def _print_stages(console: Console, iterations: list[dict[str, Any]]) -> None:
+    """One row for the iterations of a stage, which look at as many words in the same way."""
+    keys = ("words", "keep", "spelling")
+    stages = [list(same) for _, same in itertools.groupby(iterations, key=lambda entry: [entry[key] for key in keys])]
+    console.table(
+        ("words", "candidates kept", "iterations", "criterion, first", "last", "pairs", "weight of spelling"),
+        [
+            (
+                f"{stage[0]['words']:,}",
+                f"{100 * stage[0]['keep']:.0f}%",
+                len(stage),
+                f"{stage[0]['criterion']:.4f}",
+                f"{stage[-1]['criterion']:.4f}",
+                f"{stage[-1]['pairs']:,}",
+                f"{stage[-1]['spelling']:.2f}",
+            )
+            for stage in stages
+        ],
+        title="Learned among more and more words",
+    )

@@ -1,8 +1,8 @@
-"""From two sets of vectors and a dictionary to what both sides go through: an `Alignment`."""
+"""From two sets of vectors, with a dictionary or without, to what both sides go through: an `Alignment`."""
 
 from __future__ import annotations
 
-import warnings
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,13 @@ from nlprep.core.configuration import check, option, to_mapping
 from nlprep.core.errors import FileError, NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
-from nlprep.translation.least_squares import fit_least_squares
-from nlprep.translation.lexicon import quoted_examples
-from nlprep.translation.normalization import Normalization, fit_normalization, parse_steps
-from nlprep.translation.procrustes import fit_procrustes
-from nlprep.translation.refinement import refine
-from nlprep.translation.spelling import pair_spelled_alike
-from nlprep.translation.whitening import WhiteningConfig, fit_whitened
+from nlprep.translation.maps import ROUGH, make_fit, map_words
+from nlprep.translation.normalization import Normalization, fit_normalization, parse_steps, scaled_to_unit
+from nlprep.translation.refinement import fit_seed, refine
+from nlprep.translation.self_learning import learn
+from nlprep.translation.spelling import WEIGHED_ON, Spellings, embed_spellings
+from nlprep.translation.supervision import METHODS, AlignmentWarning, Supervision, choose_supervision
+from nlprep.translation.whitening import WhiteningConfig
 
 if TYPE_CHECKING:
     import os
@@ -31,30 +31,26 @@ if TYPE_CHECKING:
     from nlprep.core.progress import Progress
     from nlprep.embeddings.word_vectors import WordVectors
     from nlprep.translation.lexicon import Lexicon
-    from nlprep.translation.refinement import Fit
+    from nlprep.translation.maps import Maps
+
+__all__ = ["METHODS", "Alignment", "AlignmentConfig", "AlignmentWarning", "align"]
 
 ARTIFACT_KIND = "alignment"
-METHODS = ("whitened", "procrustes", "least-squares")
-
-
-class AlignmentWarning(UserWarning):
-    """Something about the input that makes an alignment doubtful; the alignment's provenance holds it too."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentConfig:
     """How to align. The defaults are what was most accurate on held-out pairs: see ``docs/alignment.md``."""
 
-    method: str = option("whitened", "kind of linear maps", choices=METHODS)
+    method: str = option("auto", "how to align; auto goes by the dictionary", choices=("auto", *METHODS))
     normalization: str = option("iterative", "steps before the maps: unit, center, iterative or none, split by commas")
     refine: int = option(5, "most rounds of refinement on induced pairs; 0 for the dictionary alone", minimum=0)
     cutoff: int = option(20_000, "induce pairs among this many of the most frequent words", minimum=1)
-    spelling: bool = option(True, "take frequent words spelled alike on both sides for likely pairs too")
+    spelling: bool = option(True, "let likeness of spelling count, as much as it is found to be worth")
+    seed: int = option(1, "of what self-learning leaves out by chance", minimum=0)
     neighborhood: int = option(10, "nearest neighbours that CSLS averages", minimum=1)
     tolerance: float = option(0.01, "stop refining when the criterion rises by less than this share", minimum=0)
-    induced_weight: float = option(
-        0.5, "weight of a pair induced or spelled alike, a dictionary pair having 1", above=0
-    )
+    induced_weight: float = option(0.5, "weight of an induced pair in refinement, a dictionary pair having 1", above=0)
     temperature: float = option(
         0.1, "trust the nearest of a word's several translations most; 0 trusts all alike", minimum=0
     )
@@ -76,6 +72,7 @@ class Alignment:
         target_normalization: Fitted to the target vectors.
         source_map: (d, r) float32, from normalised source vectors to the shared space: ``x @ source_map``.
         target_map: (e, r) float32, likewise.
+        spelling_weight: What the cosine of two words' spellings counts for where that of their vectors counts 1.
         provenance: Plain values: method, settings, coverage of the dictionary, rounds, versions, warnings.
     """
 
@@ -84,6 +81,7 @@ class Alignment:
     source_map: NDArray[np.float32]
     target_map: NDArray[np.float32]
     provenance: Mapping[str, Any]
+    spelling_weight: float = 0.0
 
     def map_source(self, matrix: NDArray[np.floating]) -> NDArray[np.float32]:
         """Source vectors (n, d) in the shared space, (n, r) float32; lengths carry no meaning there."""
@@ -92,6 +90,19 @@ class Alignment:
     def map_target(self, matrix: NDArray[np.floating]) -> NDArray[np.float32]:
         """Target vectors (m, e) in the shared space, (m, r) float32."""
         return self._map(matrix, self.target_normalization, self.target_map, "target")
+
+    def bring_together(
+        self, source: WordVectors, target: WordVectors
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Both vocabularies in one space, spelling included: (n, r + s) and (m, r + s) float32 rows of length one.
+
+        The first r columns come from the vectors; s is 0 where spelling counts for nothing.
+        """
+        one, other = scaled_to_unit(self.map_source(source.matrix)), scaled_to_unit(self.map_target(target.matrix))
+        if self.spelling_weight == 0:
+            return one, other
+        spellings = Spellings(*embed_spellings(source.words, target.words), self.spelling_weight)
+        return spellings.join(one, other)
 
     @staticmethod
     def _map(
@@ -119,6 +130,7 @@ class Alignment:
         return {
             "source_steps": list(self.source_normalization.steps),
             "target_steps": list(self.target_normalization.steps),
+            "spelling_weight": self.spelling_weight,
             "provenance": dict(self.provenance),
         }
 
@@ -149,7 +161,10 @@ class Alignment:
         provenance = config.get("provenance")
         if not isinstance(provenance, dict):
             raise FileError(artifact.path, "has no provenance: the artifact is damaged; make it again")
-        return cls(normalizations[0], normalizations[1], maps[0], maps[1], provenance)
+        weight = config.get("spelling_weight", 0.0)
+        if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise FileError(artifact.path, f"spelling_weight is {weight!r}: the artifact is damaged; make it again")
+        return cls(normalizations[0], normalizations[1], maps[0], maps[1], provenance, float(weight))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an artifact directory of kind ``alignment``.
@@ -170,21 +185,93 @@ class Alignment:
         return cls.from_artifact(artifact, artifact.config)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """Normalised vectors, and how the settings go about them."""
+
+    settings: AlignmentConfig
+    source: NDArray[np.float32]
+    target: NDArray[np.float32]
+    threads: int | None
+    progress: Progress
+
+    def fit_and_refine(
+        self, supervision: Supervision, spellings: Spellings | None
+    ) -> tuple[Maps, Spellings | None, list[dict[str, Any]]]:
+        """Fit to the dictionary, and refine."""
+        settings = self.settings
+        fit = make_fit(self.source, self.target, method=supervision.method, whitening=self._whitening())
+        first = fit_seed(fit, self.source, self.target, supervision.pairs, temperature=settings.temperature)
+        if spellings is not None:
+            spellings = spellings.weighed(
+                *map_words(self.source, self.target, first, min(settings.cutoff, WEIGHED_ON)),
+                neighborhood=settings.neighborhood,
+                threads=self.threads,
+            )
+        maps, rounds = refine(
+            fit,
+            self.source,
+            self.target,
+            supervision.pairs,
+            first,
+            spellings=spellings,
+            cutoff=settings.cutoff,
+            max_rounds=settings.refine,
+            tolerance=settings.tolerance,
+            neighborhood=settings.neighborhood,
+            induced_weight=settings.induced_weight,
+            temperature=settings.temperature,
+            threads=self.threads,
+            progress=self.progress,
+        )
+        return maps, spellings, [entry.as_mapping() for entry in rounds]
+
+    def self_learn(
+        self, supervision: Supervision, spellings: Spellings | None
+    ) -> tuple[Maps, Spellings | None, list[dict[str, Any]]]:
+        """Learn from the pairs there are, or from none."""
+        settings = self.settings
+        learned = learn(
+            self.source,
+            self.target,
+            supervision.pairs,
+            rough=make_fit(self.source, self.target, whitening=ROUGH),
+            # Whoever starts from nothing cannot choose pairs that span every dimension.
+            fit=make_fit(self.source, self.target, whitening=self._whitening(least_ridge=1e-3)),
+            known=supervision.kind == "dictionary",
+            spellings=spellings,
+            cutoff=settings.cutoff,
+            neighborhood=settings.neighborhood,
+            seed=settings.seed,
+            threads=self.threads,
+            progress=self.progress,
+        )
+        return learned.maps, learned.spellings, [entry.as_mapping() for entry in learned.iterations]
+
+    def _whitening(self, least_ridge: float = 0.0) -> WhiteningConfig:
+        return WhiteningConfig(
+            source_power=self.settings.reweighting,
+            target_power=self.settings.reweighting,
+            dewhitening=self.settings.dewhitening,
+            ridge=max(least_ridge, self.settings.ridge),
+        )
+
+
 def align(
     source: WordVectors,
     target: WordVectors,
-    lexicon: Lexicon,
+    lexicon: Lexicon | None = None,
     config: AlignmentConfig | None = None,
     *,
     threads: int | None = None,
     progress: Progress = SILENT,
 ) -> Alignment:
-    """Align two languages with a dictionary.
+    """Align two languages.
 
     Args:
         source: Vectors of the dictionary's first language, frequent words first.
         target: Vectors of its second language.
-        lexicon: The dictionary; pairs with unknown words are left out.
+        lexicon: The dictionary; pairs with unknown words are left out. None: learn without one.
         config: Settings; `AlignmentConfig` by default.
         threads: Processors to use; all by default.
         progress: Where to report.
@@ -192,116 +279,48 @@ def align(
     Raises:
         NlprepError: No pair of the dictionary is known, too few are for the method, or the dimensions differ
             where the method cannot have it.
+        OptionError: The method needs a dictionary and there is none.
 
     Warns:
         AlignmentWarning: Fewer pairs than dimensions, so that a part of an orthogonal map is arbitrary.
     """
     settings = config or AlignmentConfig()
-    seed = lexicon.rows(source, target)
-    if not len(seed):
-        raise NlprepError(_nothing_shared(source, target, lexicon))
-    notes = _check_number_of_pairs(seed, source, target, settings)
-    alike = np.empty((0, 2), np.int64)
-    if settings.spelling:
-        alike = pair_spelled_alike(
-            source.words,
-            target.words,
-            cutoff=settings.cutoff,
-            excluded_source=set(seed[:, 0].tolist()),
-            excluded_target=set(seed[:, 1].tolist()),
-        )
+    supervision = choose_supervision(
+        source,
+        target,
+        lexicon,
+        method=settings.method,
+        spelling=settings.spelling,
+        cutoff=settings.cutoff,
+        ridge=settings.ridge,
+    )
     with blas_threads(threads):
         normalizations = [fit_normalization(side.matrix, settings.normalization) for side in (source, target)]
         normalized = [fitted.apply(side.matrix) for fitted, side in zip(normalizations, (source, target), strict=True)]
-        maps, rounds = refine(
-            _fit_of(settings, normalized[0], normalized[1]),
-            normalized[0],
-            normalized[1],
-            seed,
-            assumed=alike,
-            cutoff=settings.cutoff,
-            max_rounds=settings.refine,
-            tolerance=settings.tolerance,
-            neighborhood=settings.neighborhood,
-            induced_weight=settings.induced_weight,
-            temperature=settings.temperature,
-            threads=threads,
-            progress=progress,
-        )
+        work = _Work(settings, normalized[0], normalized[1], threads, progress)
+        spellings = None
+        if settings.spelling:
+            spellings = Spellings(*embed_spellings(source.words[: settings.cutoff], target.words[: settings.cutoff]), 0)
+        go = work.self_learn if supervision.method == "self-learning" else work.fit_and_refine
+        maps, spellings, rounds = go(supervision, spellings)
     provenance = {
         "config": to_mapping(settings),
-        "lexicon": vars(lexicon.coverage(source, target))
-        | {"pairs_used": len(seed), "pairs_spelled_alike": len(alike)},
+        "method": supervision.method,
+        "reason": supervision.reason,
+        "supervision": {"kind": supervision.kind, "pairs": len(supervision.pairs)},
         "vectors": {
             "source": {"num_words": len(source), "dimension": source.dimension},
             "target": {"num_words": len(target), "dimension": target.dimension},
         },
-        "rounds": [entry.as_mapping() for entry in rounds],
-        "warnings": notes,
+        "rounds": rounds,
+        "warnings": list(supervision.notes),
         "versions": _versions(),
     }
+    if lexicon is not None:
+        provenance["lexicon"] = vars(lexicon.coverage(source, target)) | {"pairs_used": len(supervision.pairs)}
     one, other = (matrix.astype(np.float32) for matrix in maps)
-    return Alignment(normalizations[0], normalizations[1], one, other, provenance)
-
-
-def _fit_of(settings: AlignmentConfig, source: NDArray[np.float32], target: NDArray[np.float32]) -> Fit:
-    whitening = WhiteningConfig(
-        source_power=settings.reweighting,
-        target_power=settings.reweighting,
-        dewhitening=settings.dewhitening,
-        ridge=settings.ridge,
-    )
-
-    def fit(pairs: NDArray[np.int64], weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        x, z = source[pairs[:, 0]], target[pairs[:, 1]]
-        # Decompositions of matrices this small spend their time waiting for each other's threads: measured
-        # on a busy machine, one thread takes a fifteenth of two.
-        with blas_threads(1):
-            if settings.method == "whitened":
-                return fit_whitened(x, z, weights=weights, config=whitening)
-            # These two map the source onto the target, whose own space is the shared one.
-            one_sided = fit_procrustes if settings.method == "procrustes" else fit_least_squares
-            return one_sided(x, z, weights=weights), np.eye(target.shape[1])
-
-    return fit
-
-
-def _nothing_shared(source: WordVectors, target: WordVectors, lexicon: Lexicon) -> str:
-    if not len(lexicon):
-        return "the dictionary is empty: give at least some hundred pairs"
-    if len(lexicon.inverse().rows(source, target)):
-        return (
-            f"the dictionary seems to be the wrong way round: it starts with {lexicon.pairs[0]!r}; "
-            "swap the two sets of vectors, or invert the dictionary"
-        )
-    return (
-        "the dictionary shares no pair of words with the vectors: it has "
-        f"{lexicon.examples(0)} -> {lexicon.examples(1)}, the source vectors "
-        f"{quoted_examples(source.words)}, the target vectors "
-        f"{quoted_examples(target.words)}: check languages and letter case"
-    )
-
-
-def _check_number_of_pairs(
-    seed: NDArray[np.int64], source: WordVectors, target: WordVectors, settings: AlignmentConfig
-) -> list[str]:
-    """Refuse or warn where the pairs cannot determine the maps."""
-    # Several translations of one word span no more dimensions than one.
-    words = min(len(np.unique(seed[:, 0])), len(np.unique(seed[:, 1])))
-    dimension = max(source.dimension, target.dimension)
-    if words >= dimension:
-        return []
-    seen = f"the dictionary gives {words} words with known translations for vectors of {dimension} dimensions"
-    if settings.method == "procrustes":
-        note = f"{seen}: a part of the map is arbitrary; give more pairs, or train vectors of fewer dimensions"
-        warnings.warn(note, AlignmentWarning, stacklevel=3)
-        return [note]
-    if settings.method == "whitened" and settings.ridge > 0:
-        return []
-    raise NlprepError(
-        f"{seen}, too few for the {settings.method} method: give more pairs, choose the procrustes method, "
-        "or train vectors of fewer dimensions"
-    )
+    weight = 0.0 if spellings is None else spellings.weight
+    return Alignment(normalizations[0], normalizations[1], one, other, provenance, weight)
 
 
 def _versions() -> dict[str, str]:

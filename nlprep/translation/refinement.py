@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlprep.core.progress import SILENT
-from nlprep.embeddings.nearest import mutual_top_k
-from nlprep.translation.normalization import scaled_to_unit
+from nlprep.translation.csls import find_candidates, mean_csls, mutual_pairs
+from nlprep.translation.maps import map_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
-
-    Fit = Callable[[NDArray[np.int64], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
-    """From pairs (p, 2) and their weights (p,) to the maps of the two sides."""
+    from nlprep.translation.maps import Fit, Maps
+    from nlprep.translation.spelling import Spellings
 
 
 @dataclass(frozen=True)
@@ -83,8 +80,6 @@ def induce_pairs(
 ) -> InducedPairs:
     """Find the mutual nearest neighbours under CSLS.
 
-    Two products of the matrices: one for both sides' neighbourhood means, one for both sides' best.
-
     Args:
         source: (n, r) rows of length one in the shared space.
         target: (m, r) likewise.
@@ -92,26 +87,9 @@ def induce_pairs(
         threads: Processors to use; all by default.
         progress: Where to report.
     """
-    k = min(neighborhood, len(source), len(target))
-    near = mutual_top_k(source, target, k, threads=threads, progress=progress)
-    source_means = near.forward_scores.mean(axis=1, dtype=np.float32)
-    target_means = near.backward_scores.mean(axis=1, dtype=np.float32)
-    # CSLS is 2 cos - r_T(x) - r_S(y); half of it is searched for, and the query's own mean ranks nothing.
-    best = mutual_top_k(
-        source,
-        target,
-        1,
-        source_offsets=-source_means / 2,
-        target_offsets=-target_means / 2,
-        threads=threads,
-        progress=progress,
-    )
-    forward, backward = best.forward[:, 0], best.backward[:, 0]
-    forward_scores = 2 * best.forward_scores[:, 0] - source_means
-    backward_scores = 2 * best.backward_scores[:, 0] - target_means
-    mutual = np.flatnonzero(backward[forward] == np.arange(len(source)))
-    criterion = (forward_scores.mean(dtype=np.float64) + backward_scores.mean(dtype=np.float64)) / 2
-    return InducedPairs(np.stack([mutual, forward[mutual]], axis=1), forward_scores[mutual], float(criterion))
+    found = find_candidates(source, target, neighborhood=neighborhood, threads=threads, progress=progress)
+    rows = mutual_pairs(found)
+    return InducedPairs(rows, found.forward_scores[rows[:, 0], 0], mean_csls(found))
 
 
 def weigh_pairs(
@@ -140,13 +118,40 @@ def weigh_pairs(
     return total / 2
 
 
-def refine(
+def fit_seed(
     fit: Fit,
     source: NDArray[np.float32],
     target: NDArray[np.float32],
     seed: NDArray[np.int64],
     *,
-    assumed: NDArray[np.int64] | None = None,
+    temperature: float = 0.0,
+) -> Maps:
+    """Fit to a dictionary: once with its pairs alike, then, above temperature 0, weighed by what that shows."""
+    maps = fit(seed, np.ones(len(seed)))
+    return maps if temperature == 0 else fit(seed, _weights(source, target, maps, seed, temperature))
+
+
+def _weights(
+    source: NDArray[np.float32],
+    target: NDArray[np.float32],
+    maps: Maps,
+    seed: NDArray[np.int64],
+    temperature: float,
+) -> NDArray[np.float64]:
+    if temperature == 0:
+        return np.ones(len(seed))
+    one, other = map_words(source[seed[:, 0]], target[seed[:, 1]], maps)
+    return weigh_pairs(seed, np.einsum("ij,ij->i", one, other), temperature)
+
+
+def refine(
+    fit: Fit,
+    source: NDArray[np.float32],
+    target: NDArray[np.float32],
+    seed: NDArray[np.int64],
+    maps: Maps,
+    *,
+    spellings: Spellings | None = None,
     cutoff: int = 20_000,
     max_rounds: int = 5,
     tolerance: float = 0.01,
@@ -155,19 +160,20 @@ def refine(
     temperature: float = 0.0,
     threads: int | None = None,
     progress: Progress = SILENT,
-) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], list[Round]]:
-    """Fit to the seed, then to the seed with what the fit induces, until the criterion no longer rises.
+) -> tuple[Maps, list[Round]]:
+    """Fit to the seed with what the maps so far induce, until the criterion no longer rises.
 
-    An induced pair joins only if the seed and the pairs assumed say nothing of either word.
+    An induced pair joins only if the seed says nothing of either word.
 
     Args:
         fit: Fits the maps of both sides to pairs.
         source: (n, d) normalised source vectors, frequent words first.
         target: (m, e) normalised target vectors.
         seed: (p, 2) rows of the dictionary's pairs.
-        assumed: (a, 2) rows of pairs that are likely but not sure; they weigh as induced ones do and stay.
+        maps: Where to start, as from `fit_seed`.
+        spellings: Of both vocabularies, weighed, which then have a say in what is induced.
         cutoff: Pairs are induced among the first ``cutoff`` words of each side: rare words mislead.
-        max_rounds: The most rounds; 0 fits the seed alone.
+        max_rounds: The most rounds; 0 leaves the maps as they are.
         tolerance: Stop when the criterion rises by less than this share of itself.
         neighborhood: Neighbours averaged by CSLS.
         induced_weight: Weight of an induced pair, a seed pair having 1.
@@ -180,44 +186,29 @@ def refine(
         The maps of the round of the highest criterion, and what each round saw. The criterion needs no
         held-out pairs: see `InducedPairs`.
     """
-    known = seed if assumed is None else np.concatenate([seed, assumed])
-    trust = np.full(len(known), induced_weight)
-    trust[: len(seed)] = 1.0
-
-    def weights_of_known() -> NDArray[np.float64]:
-        if temperature == 0:
-            return trust
-        sides = zip((source, target), (0, 1), maps, strict=True)
-        one, other = (scaled_to_unit(rows[known[:, side]] @ matrix.astype(np.float32)) for rows, side, matrix in sides)
-        return trust * weigh_pairs(known, np.einsum("ij,ij->i", one, other), temperature)
-
-    maps = fit(known, trust)
-    if temperature > 0:
-        maps = fit(known, weights_of_known())
     if max_rounds == 0:
         return maps, []
-    rows_of_known = [np.unique(known[:, side]) for side in (0, 1)]
-    listed = {(int(one), int(other)) for one, other in seed}
+    rows_of_seed = [np.unique(seed[:, side]) for side in (0, 1)]
+    listed = {(int(word), int(answer)) for word, answer in seed}
     best = maps
     history: list[Round] = []
     chosen = 0
     with progress.task("refining", total=max_rounds) as task:
         for number in range(max_rounds + 1):
-            mapped = [
-                scaled_to_unit(side[:cutoff] @ matrix.astype(np.float32))
-                for side, matrix in zip((source, target), maps, strict=True)
-            ]
-            induced = induce_pairs(mapped[0], mapped[1], neighborhood=neighborhood, threads=threads)
+            one, other = map_words(source, target, maps, cutoff)
+            if spellings is not None:
+                one, other = spellings.join(one, other)
+            induced = induce_pairs(one, other, neighborhood=neighborhood, threads=threads)
             of_seed = np.isin(induced.rows[:, 0], seed[:, 0])
-            hits = sum((int(one), int(other)) in listed for one, other in induced.rows[of_seed])
-            taken = [np.isin(induced.rows[:, side], rows_of_known[side]) for side in (0, 1)]
+            hits = sum((int(word), int(answer)) in listed for word, answer in induced.rows[of_seed])
+            taken = [np.isin(induced.rows[:, side], rows_of_seed[side]) for side in (0, 1)]
             fresh = induced.rows[~taken[0] & ~taken[1]]
             history.append(
                 Round(
                     number,
                     induced.criterion,
                     len(induced.rows),
-                    len(known) + len(fresh),
+                    len(seed) + len(fresh),
                     hits / max(1, int(of_seed.sum())),
                 )
             )
@@ -227,8 +218,9 @@ def refine(
                 best, chosen = maps, number
             if number == max_rounds or (number > 0 and risen < tolerance * abs(induced.criterion)):
                 break
-            weights = np.concatenate([weights_of_known(), np.full(len(fresh), induced_weight)])
-            maps = fit(np.concatenate([known, fresh]), weights)
+            trusted = _weights(source, target, maps, seed, temperature)
+            weights = np.concatenate([trusted, np.full(len(fresh), induced_weight)])
+            maps = fit(np.concatenate([seed, fresh]), weights)
             task.advance()
     history = [Round(**(vars(entry) | {"chosen": entry.number == chosen})) for entry in history]
     return best, history

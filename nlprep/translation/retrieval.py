@@ -13,7 +13,6 @@ from nlprep.core.threads import blas_threads
 from nlprep.embeddings.nearest import mutual_neighborhood_means, ranks, top_k
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import Alignment
-from nlprep.translation.normalization import scaled_to_unit
 
 if TYPE_CHECKING:
     import os
@@ -43,7 +42,8 @@ class Side:
     Attributes:
         language: Its name, such as ``en``.
         words: Its words, most frequent first.
-        matrix: (n, r) float32, their vectors in the shared space, rows of length one.
+        matrix: (n, r + s) float32, their vectors in the shared space and, where it counts, their spelling, rows of
+            length one.
         means: (n,) float32, mean cosine of each to its nearest neighbours on the other side (CSLS's r).
     """
 
@@ -140,10 +140,7 @@ class TranslationIndex:
             NlprepError: Vectors of another dimension than the alignment's.
         """
         with blas_threads(threads):
-            mapped = [
-                scaled_to_unit(alignment.map_source(source.matrix)),
-                scaled_to_unit(alignment.map_target(target.matrix)),
-            ]
+            mapped = alignment.bring_together(source, target)
         of_source, of_target = mutual_neighborhood_means(
             mapped[0], mapped[1], neighborhood, threads=threads, progress=progress
         )
@@ -235,7 +232,7 @@ class TranslationIndex:
         ranks as cos(x, y) - r(y) / 2: one search of inner products with an offset for each y.
 
         Args:
-            queries: (q, r) rows of length one.
+            queries: (q, r + s) rows of length one, laid out as `Side.matrix` is.
             top: How many for each.
             method: ``csls`` or ``cosine``.
             direction: Whose side the answers come from: the target's if ``forward``.
@@ -318,9 +315,12 @@ class TranslationIndex:
         if not isinstance(config.get("alignment"), dict) or not isinstance(config.get("neighborhood"), int):
             raise FileError(path, "lacks the settings of its alignment: the artifact is damaged; make it again")
         alignment = Alignment.from_artifact(artifact, config["alignment"])
-        sides = []
+        sides: list[Side] = []
         for name in ("source", "target"):
-            matrix = artifact.tensor(f"{name}_vectors", dtype="float32", shape=(None, alignment.source_map.shape[1]))
+            dimension = sides[0].matrix.shape[1] if sides else None
+            matrix = artifact.tensor(f"{name}_vectors", dtype="float32", shape=(None, dimension))
+            if matrix.shape[1] < alignment.source_map.shape[1]:
+                raise FileError(path, "has vectors that do not fit its maps: the artifact is damaged; make it again")
             means = artifact.tensor(f"{name}_neighborhoods", dtype="float32", shape=(len(matrix),))
             words = unpack_words(artifact, f"{name}_words", len(matrix))
             sides.append(Side(str(config.get(f"{name}_language", name)), words, matrix, means))

@@ -14,7 +14,7 @@ from nlprep.translation.alignment import Alignment, AlignmentConfig, AlignmentWa
 from nlprep.translation.lexicon import Lexicon
 from nlprep.translation.normalization import scaled_to_unit
 from nlprep.translation.procrustes import fit_procrustes
-from nlprep.translation.refinement import induce_pairs, refine, weigh_pairs
+from nlprep.translation.refinement import fit_seed, induce_pairs, refine, weigh_pairs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 from planted import plant
@@ -77,8 +77,9 @@ def test_the_seed_stays_in_and_its_words_take_no_induced_pair():
 
     # The identity is the truth, but the seed pairs the words 0 and 1 crosswise.
     seed = np.array([[0, 1], [1, 0], *[[row, row] for row in range(2, 20)]])
-    _, history = refine(fit, source, source, seed, max_rounds=1, cutoff=40, induced_weight=0.25)
+    first = fit_seed(fit, source, source, seed)
     np.testing.assert_array_equal(seen[0][0], seed)
+    _, history = refine(fit, source, source, seed, first, max_rounds=1, cutoff=40, induced_weight=0.25)
     pairs, weights = seen[1]
     np.testing.assert_array_equal(pairs[: len(seed)], seed)
     fresh = pairs[len(seed) :]
@@ -98,7 +99,7 @@ def test_refinement_stops_when_nothing_rises():
     def fit(pairs, weights):
         return np.eye(6), np.eye(6)
 
-    _, history = refine(fit, source, source, seed, max_rounds=9)
+    _, history = refine(fit, source, source, seed, (np.eye(6), np.eye(6)), max_rounds=9)
     assert [entry.number for entry in history] == [0, 1]
     assert [entry.chosen for entry in history] == [True, False]
 
@@ -107,7 +108,9 @@ def test_provenance_is_plain_and_tells_how(planted):
     lexicon = Lexicon([*planted.train.pairs, ("unheard", "of")])
     provenance = align(planted.source, planted.target, lexicon, AlignmentConfig(refine=2)).provenance
     assert json.loads(json.dumps(provenance)) == provenance
-    assert provenance["config"]["method"] == "whitened"
+    assert provenance["config"]["method"] == "auto"
+    assert provenance["method"] == "whitened"
+    assert provenance["reason"].startswith("the dictionary gives 200 words with known translations")
     assert provenance["lexicon"]["num_pairs"] == 201
     assert provenance["lexicon"]["pairs_used"] == 200
     assert provenance["vectors"]["source"] == {"num_words": 600, "dimension": 20}
@@ -131,7 +134,7 @@ def test_fewer_pairs_than_dimensions_warn_where_they_can_be_used(planted):
 def test_many_translations_of_few_words_do_not_count_as_many(planted):
     many = Lexicon((f"s{one}", f"t{other}") for one in range(5) for other in range(50))
     with pytest.raises(NlprepError, match="gives 5 words"):
-        align(planted.source, planted.target, many)
+        align(planted.source, planted.target, many, AlignmentConfig(method="whitened"))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from planted import plant
 @pytest.fixture(scope="module")
 def index():
     planted = plant(noise=0.6)
-    alignment = align(planted.source, planted.target, planted.train, AlignmentConfig(refine=0))
+    alignment = align(planted.source, planted.target, planted.train, AlignmentConfig(refine=0, spelling=False))
     return TranslationIndex.build(planted.source, planted.target, alignment, source_language="en", target_language="fr")
 
 

@@ -1,0 +1,128 @@
+"""Learning with few pairs, with words spelled alike, and with nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nlprep.core.errors import NlprepError, OptionError
+from nlprep.embeddings.nearest import MutualNeighbors
+from nlprep.embeddings.word_vectors import WordVectors
+from nlprep.translation.alignment import AlignmentConfig, align
+from nlprep.translation.csls import find_candidates, mean_csls, mutual_pairs
+from nlprep.translation.distributions import match_distributions
+from nlprep.translation.evaluation import evaluate_translation
+from nlprep.translation.lexicon import Lexicon
+from nlprep.translation.normalization import fit_normalization, scaled_to_unit
+from nlprep.translation.retrieval import TranslationIndex
+from nlprep.translation.self_learning import choose_by_chance
+from nlprep.translation.supervision import ENOUGH_ALIKE, choose_supervision
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
+from planted import plant
+
+
+def slow_csls(source, target, k):
+    cosines = source.astype(np.float64) @ target.T.astype(np.float64)
+    of_source = np.sort(cosines, axis=1)[:, -k:].mean(axis=1)
+    of_target = np.sort(cosines, axis=0)[-k:].mean(axis=0)
+    return 2 * cosines - of_source[:, None] - of_target
+
+
+def precision(alignment, source, target, lexicon):
+    index = TranslationIndex.build(source, target, alignment)
+    return evaluate_translation(index, lexicon)["csls"]["precision@1"]
+
+
+def test_candidates_equal_a_slow_reference():
+    generator = np.random.default_rng(2)
+    source = scaled_to_unit(generator.standard_normal((70, 8)))
+    target = scaled_to_unit(generator.standard_normal((50, 8)))
+    scores = slow_csls(source, target, 6)
+    found = find_candidates(source, target, 3, neighborhood=6)
+    np.testing.assert_array_equal(found.forward, np.argsort(-scores, axis=1)[:, :3])
+    np.testing.assert_array_equal(found.backward, np.argsort(-scores, axis=0)[:3].T)
+    np.testing.assert_allclose(found.forward_scores, -np.sort(-scores, axis=1)[:, :3], atol=1e-5)
+    np.testing.assert_allclose(found.backward_scores, -np.sort(-scores, axis=0)[:3].T, atol=1e-5)
+    want = [(row, scores[row].argmax()) for row in range(70) if scores[:, scores[row].argmax()].argmax() == row]
+    np.testing.assert_array_equal(mutual_pairs(found), want)
+    assert mean_csls(found) == pytest.approx((scores.max(axis=1).mean() + scores.max(axis=0).mean()) / 2, abs=1e-5)
+
+
+def test_chance_leaves_the_best_of_what_it_keeps():
+    forward = np.array([[4, 3, 2], [0, 1, 2]])
+    backward = np.array([[1, 0, 1]])
+    scores = np.zeros((2, 3), np.float32)
+    found = MutualNeighbors(scores, forward, scores[:1], backward)
+    everything = choose_by_chance(found, 1.0, np.random.default_rng(0))
+    assert everything.tolist() == [[0, 4], [1, 0], [1, 0]]
+    assert choose_by_chance(found, 0.0, np.random.default_rng(0)).shape == (0, 2)
+    left = np.random.default_rng(3).random((2, 3)) < 0.5
+    chosen = choose_by_chance(found, 0.5, np.random.default_rng(3))
+    want = [(row, forward[row, left[row].argmax()]) for row in range(2) if left[row].any()]
+    assert [tuple(pair) for pair in chosen[: len(want)]] == want
+
+
+def test_equal_languages_have_equal_distributions():
+    generator = np.random.default_rng(1)
+    vectors = generator.standard_normal((300, 15)) * np.linspace(2, 0.5, 15)
+    turn = np.linalg.qr(generator.standard_normal((15, 15)))[0]
+    order = generator.permutation(300)
+    sides = [fit_normalization(side, "iterative").apply(side) for side in (vectors, (vectors @ turn)[order])]
+    pairs = match_distributions(*sides, frequent=300, neighborhood=5)
+    assert pairs.shape == (600, 2)
+    assert (order[pairs[:, 1]] == pairs[:, 0]).mean() > 0.99
+
+
+@pytest.mark.parametrize("supplied", ["nothing", "ten pairs"])
+def test_a_planted_rotation_is_found(supplied):
+    planted = plant(num_words=1500, num_train=10, noise=0.15)
+    lexicon = planted.train if supplied == "ten pairs" else None
+    config = AlignmentConfig(spelling=False)
+    alignment = align(planted.source, planted.target, lexicon, config)
+    assert alignment.provenance["method"] == "self-learning"
+    assert precision(alignment, planted.source, planted.target, planted.test) > 97
+    again = align(planted.source, planted.target, lexicon, config)
+    np.testing.assert_array_equal(again.source_map, alignment.source_map)
+
+
+def test_sides_of_unequal_number_and_dimension():
+    planted = plant(num_words=1500, num_train=10, noise=0.1)
+    generator = np.random.default_rng(0)
+    wider = np.linalg.qr(generator.standard_normal((26, 26)))[0][:20]
+    target = WordVectors(planted.target.words[:1100], (planted.target.matrix[:1100] @ wider).astype(np.float32))
+    alignment = align(planted.source, target, planted.train, AlignmentConfig(spelling=False))
+    assert precision(alignment, planted.source, target, planted.test) > 90
+
+
+def test_names_are_a_start_where_there_is_no_dictionary():
+    planted = plant(num_words=1500, num_train=10, noise=0.3)
+    named = {f"t{number}": f"s{number}" for number in range(1000, 1200)}
+    target = WordVectors([named.get(word, word) for word in planted.target.words], planted.target.matrix)
+    pairs = [(source, named.get(word, word)) for source, word in planted.test]
+    alignment = align(planted.source, target)
+    assert alignment.provenance["supervision"] == {"kind": "spellings", "pairs": 200}
+    assert "200 frequent words" in alignment.provenance["reason"]
+    assert precision(alignment, planted.source, target, Lexicon(pairs)) > 90
+
+
+def test_what_is_chosen_by_what_there_is():
+    planted = plant()
+    none = choose_supervision(planted.source, planted.target, None)
+    assert (none.method, none.kind, len(none.pairs)) == ("self-learning", "none", 0)
+    assert "only 0 frequent words are spelled alike" in none.reason
+    alike = WordVectors(planted.source.words, planted.target.matrix)
+    spelled = choose_supervision(planted.source, alike, None)
+    assert (spelled.kind, len(spelled.pairs) >= ENOUGH_ALIKE) == ("spellings", True)
+    assert choose_supervision(planted.source, alike, None, spelling=False).kind == "none"
+    few = choose_supervision(planted.source, planted.target, Lexicon(planted.train.pairs[:39]))
+    assert (few.method, few.kind, len(few.pairs)) == ("self-learning", "dictionary", 39)
+    many = choose_supervision(planted.source, planted.target, Lexicon(planted.train.pairs[:40]))
+    assert many.method == "whitened"
+    with pytest.raises(OptionError, match="the whitened method learns from a dictionary: give one, or choose"):
+        choose_supervision(planted.source, planted.target, None, method="whitened")
+    with pytest.raises(NlprepError, match="the dictionary is empty"):
+        choose_supervision(planted.source, planted.target, Lexicon([]))
