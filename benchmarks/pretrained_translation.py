@@ -29,7 +29,6 @@ from benchmarks.report import describe_machine, print_claim, print_table
 from nlprep.core.files import atomic_file
 from nlprep.core.progress import terminal_progress
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.architectures import set_dropout
 from nlprep.language_models.documents import read_documents
 from nlprep.language_models.pretraining import (
     CausalPretrainingConfig,
@@ -163,14 +162,13 @@ class Experiment:
         model, source, target = self._start(method)
         fresh = method == "from scratch"
         rates = Rates(1e-3, 1.0, stage.dropout) if fresh else Rates(3e-3, 0.1, 0.1)
-        # None in pretraining, where no text is seen twice.
-        set_dropout(model, rates.dropout)
         crossing = method.endswith("cross-attention")
         train_translation(
             model, source, target, self.train.take(stage.pairs),
             config=TranslationConfig(
                 train="cross-attention" if crossing else "all",
                 pretrained_rate=rates.pretrained_rate,
+                dropout=rates.dropout,
                 longest=self.plan.longest,
             ),
             training=TrainingConfig(steps=stage.steps, batch_size=stage.batch, learning_rate=rates.learning_rate),

@@ -15,7 +15,7 @@ from nlprep.core.training.configuration import TrainingConfig
 from nlprep.language_models.classification import ClassificationConfig
 from nlprep.language_models.contrastive import CONTRASTIVE_TRAINING, ContrastiveConfig
 from nlprep.language_models.encoder import EncoderConfig
-from nlprep.language_models.sequence_to_sequence.translation import TranslationConfig
+from nlprep.language_models.sequence_to_sequence.translation import TRANSLATION_TRAINING, TranslationConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,6 @@ or one with a tab between the two. Stopped, the same command goes on where it wa
 
 _TASKS = ("classification", "similarity", "translation")
 _PARTS = ("all", "head", "cross-attention")
-_TRANSLATION_TRAINING = TrainingConfig(epochs=10, warmup=0.1)
 _BY_TASK = (
     "epochs",
     "batch_size",
@@ -81,9 +80,9 @@ def add_arguments(parser: Parser) -> None:
     add_configuration(parser, TrainingConfig, title="training", only=TRAINING_FIRST, defaults=shown)
     add_configuration(parser, ClassificationConfig, title="classification", omit=("train",))
     add_columns(parser)
-    add_configuration(parser, ContrastiveConfig, title="similarity")
+    add_configuration(parser, ContrastiveConfig, title="similarity, and dropout of translation")
     add_configuration(parser, EncoderConfig, title="similarity: the encoder", only=("pooling", "normalize"))
-    add_configuration(parser, TranslationConfig, title="translation", omit=("train",))
+    add_configuration(parser, TranslationConfig, title="translation", omit=("train", "dropout"))
     add_configuration(parser, TrainingConfig, title="training in detail", omit=TRAINING_FIRST, defaults=shown)
     add_common_options(parser)
 
@@ -233,7 +232,7 @@ def _translate(arguments: argparse.Namespace, console: Console) -> dict[str, Any
     )
 
     config = resolve_configuration(TranslationConfig, arguments, train=arguments.parts)
-    training = resolve_configuration(TrainingConfig, arguments, to_mapping(_TRANSLATION_TRAINING))
+    training = resolve_configuration(TrainingConfig, arguments, to_mapping(TRANSLATION_TRAINING))
     train, validation, test = (
         read_parallel_text(*files) if files else None
         for files in (arguments.train, arguments.validation, arguments.test)

@@ -40,8 +40,9 @@ class TranslationConfig:
 
     train: str = option("all", "what learns from the pairs", choices=("all", "cross-attention"))
     pretrained_rate: float = option(
-        1.0, "learning rate of what was pretrained, as a share of the cross-attention's", above=0, maximum=1
+        0.1, "learning rate of what was pretrained, as a share of the cross-attention's", above=0, maximum=1
     )
+    dropout: float = option(0.1, "dropout of both sides, which were pretrained without", minimum=0, maximum=0.9)
     label_smoothing: float = option(0.1, "share of the probability spread over all tokens", minimum=0, maximum=0.9)
     longest: int = option(64, "tokens kept of a sentence", minimum=1)
     keep: str = option(
@@ -52,6 +53,10 @@ class TranslationConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+TRANSLATION_TRAINING = TrainingConfig(epochs=10, learning_rate=3e-3, warmup=0.1)
+"""The rate is the cross-attention's, which begins at nothing; what was pretrained has `pretrained_rate` of it."""
 
 
 def train_translation(
@@ -76,7 +81,7 @@ def train_translation(
         target: The target's tokenizer.
         pairs: Sentences and translations.
         config: What learns and how.
-        training: The loop's settings.
+        training: The loop's settings; `TRANSLATION_TRAINING` by default.
         validation: Pairs to measure on; the model ends with the weights that did best. With few pairs the loss is
             lowest long before translations are best.
         directory: Of the run, for checkpoints.
@@ -89,6 +94,7 @@ def train_translation(
         NlprepError: As `fit` does.
     """
     from nlprep.core.training.loop import fit
+    from nlprep.language_models.architectures import set_dropout
     from nlprep.language_models.attention import fast_attention
     from nlprep.language_models.sequence_to_sequence.model import (
         Translation,
@@ -121,6 +127,7 @@ def train_translation(
         return {"validation_bleu": scores.bleu, "validation_chrf": scores.chrf, **deciding}
 
     trainable = [parameter.requires_grad for parameter in model.parameters()]
+    set_dropout(model, config.dropout)
     if config.train == "cross-attention":
         freeze_all_but_cross_attention(model)
     step = TranslationStep(
@@ -131,7 +138,7 @@ def train_translation(
             return fit(
                 step,
                 make_examples(pairs),
-                config=training or TrainingConfig(),
+                config=training or TRANSLATION_TRAINING,
                 directory=directory,
                 validation=None if validation is None else make_examples(validation),
                 evaluate=None if validation is None else score,

@@ -123,7 +123,7 @@ def test_a_toy_language_is_learned_saved_and_translated(tmp_path) -> None:
     model = join(build_masked_model(source, **shape), build_causal_model(target, **shape))
     history = train_translation(
         model, source, target, pairs.take(360),
-        config=TranslationConfig(longest=8, label_smoothing=0.0),
+        config=TranslationConfig(longest=8, label_smoothing=0.0, pretrained_rate=1.0, dropout=0.0),
         training=TrainingConfig(steps=250, batch_size=32, learning_rate=1e-2, precision="fp32", evaluate_every=50),
         validation=ParallelText(pairs.source[360:], pairs.target[360:]), directory=tmp_path / "run",
     )  # fmt: skip
