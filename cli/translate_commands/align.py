@@ -80,6 +80,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     alignment = align(source, target, lexicon, config, threads=arguments.threads, progress=console.progress)
     provenance = alignment.provenance
     console.note(f"method: {provenance['method']}; {provenance['reason']}")
+    if provenance["agreement"] is not None:
+        console.note(
+            f"confidence: attempts from different starts translate {100 * provenance['agreement']:.0f}% of the "
+            "frequent words alike (by chance, 1%)"
+        )
     console.note(_describe_spelling(alignment))
     index = TranslationIndex.build(
         source,
@@ -101,7 +106,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 "seconds": round(seconds, 3),
                 **told,
                 "spelling_weight": alignment.spelling_weight,
-                **{name: provenance[name] for name in ("method", "reason", "vectors", "rounds", "warnings")},
+                **{
+                    name: provenance[name]
+                    for name in ("method", "reason", "agreement", "vectors", "rounds", "warnings")
+                },
                 "settings": to_mapping(config),
             }
         )
@@ -146,12 +154,22 @@ def _print_rounds(console: Console, rounds: list[dict[str, Any]], title: str) ->
 
 def _print_stages(console: Console, iterations: list[dict[str, Any]]) -> None:
     """One row for the iterations of a stage, which look at as many words in the same way."""
-    keys = ("words", "keep", "spelling")
+    keys = ("attempt", "words", "keep", "spelling")
     stages = [list(same) for _, same in itertools.groupby(iterations, key=lambda entry: [entry[key] for key in keys])]
     console.table(
-        ("words", "candidates kept", "iterations", "criterion, first", "last", "pairs", "weight of spelling"),
+        (
+            "attempt",
+            "words",
+            "candidates kept",
+            "iterations",
+            "criterion, first",
+            "last",
+            "pairs",
+            "weight of spelling",
+        ),
         [
             (
+                stage[0]["attempt"],
                 f"{stage[0]['words']:,}",
                 f"{100 * stage[0]['keep']:.0f}%",
                 len(stage),

@@ -16,7 +16,7 @@ from nlprep.core.threads import blas_threads
 from nlprep.translation.maps import ROUGH, make_fit, map_words
 from nlprep.translation.normalization import Normalization, fit_normalization, parse_steps, scaled_to_unit
 from nlprep.translation.refinement import fit_seed, refine
-from nlprep.translation.self_learning import learn
+from nlprep.translation.self_learning import SelfLearning
 from nlprep.translation.spelling import WEIGHED_ON, Spellings, embed_spellings
 from nlprep.translation.supervision import METHODS, AlignmentWarning, Supervision, choose_supervision
 from nlprep.translation.whitening import WhiteningConfig
@@ -197,7 +197,7 @@ class _Work:
 
     def fit_and_refine(
         self, supervision: Supervision, spellings: Spellings | None
-    ) -> tuple[Maps, Spellings | None, list[dict[str, Any]]]:
+    ) -> tuple[Maps, Spellings | None, dict[str, Any]]:
         """Fit to the dictionary, and refine."""
         settings = self.settings
         fit = make_fit(self.source, self.target, method=supervision.method, whitening=self._whitening())
@@ -224,21 +224,19 @@ class _Work:
             threads=self.threads,
             progress=self.progress,
         )
-        return maps, spellings, [entry.as_mapping() for entry in rounds]
+        return maps, spellings, {"rounds": [entry.as_mapping() for entry in rounds], "agreement": None}
 
     def self_learn(
         self, supervision: Supervision, spellings: Spellings | None
-    ) -> tuple[Maps, Spellings | None, list[dict[str, Any]]]:
+    ) -> tuple[Maps, Spellings | None, dict[str, Any]]:
         """Learn from the pairs there are, or from none."""
         settings = self.settings
-        learned = learn(
+        learning = SelfLearning(
             self.source,
             self.target,
-            supervision.pairs,
             rough=make_fit(self.source, self.target, whitening=ROUGH),
             # Whoever starts from nothing cannot choose pairs that span every dimension.
             fit=make_fit(self.source, self.target, whitening=self._whitening(least_ridge=1e-3)),
-            known=supervision.kind == "dictionary",
             spellings=spellings,
             cutoff=settings.cutoff,
             neighborhood=settings.neighborhood,
@@ -246,7 +244,9 @@ class _Work:
             threads=self.threads,
             progress=self.progress,
         )
-        return learned.maps, learned.spellings, [entry.as_mapping() for entry in learned.iterations]
+        learned = (learning.learn_from if supervision.kind == "dictionary" else learning.learn)(supervision.pairs)
+        told = {"rounds": [entry.as_mapping() for entry in learned.iterations], "agreement": learned.agreement}
+        return learned.maps, learned.spellings, told
 
     def _whitening(self, least_ridge: float = 0.0) -> WhiteningConfig:
         return WhiteningConfig(
@@ -277,8 +277,8 @@ def align(
         progress: Where to report.
 
     Raises:
-        NlprepError: No pair of the dictionary is known, too few are for the method, or the dimensions differ
-            where the method cannot have it.
+        NlprepError: No pair of the dictionary is known, too few are for the method, the dimensions differ where the
+            method cannot have it, or attempts without a dictionary do not agree.
         OptionError: The method needs a dictionary and there is none.
 
     Warns:
@@ -302,7 +302,7 @@ def align(
         if settings.spelling:
             spellings = Spellings(*embed_spellings(source.words[: settings.cutoff], target.words[: settings.cutoff]), 0)
         go = work.self_learn if supervision.method == "self-learning" else work.fit_and_refine
-        maps, spellings, rounds = go(supervision, spellings)
+        maps, spellings, told = go(supervision, spellings)
     provenance = {
         "config": to_mapping(settings),
         "method": supervision.method,
@@ -312,7 +312,7 @@ def align(
             "source": {"num_words": len(source), "dimension": source.dimension},
             "target": {"num_words": len(target), "dimension": target.dimension},
         },
-        "rounds": rounds,
+        **told,
         "warnings": list(supervision.notes),
         "versions": _versions(),
     }

@@ -3,6 +3,12 @@
 Two departures from the paper make it a twentieth of the work and more accurate. The vocabulary grows: the map is
 found among the most frequent words, where it costs little and vectors are good, and the long tail joins at the end.
 And the maps are whitened, re-weighted and de-whitened as soon as they mean something, instead of once at the end.
+
+Whether the result means anything cannot be told from how well the two sides meet: vectors that have nothing in common
+are brought together as closely, by a map that fits its own pairs. What tells is agreement: from different starts,
+learning arrives at the same translations only if the vectors hold them (measured on English and French: two thirds of
+the frequent words alike, and one in a hundred where a side was destroyed). So without known pairs there are two
+attempts at least.
 """
 
 from __future__ import annotations
@@ -12,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.translation.csls import find_candidates, mean_csls, mutual_pairs
-from nlprep.translation.distributions import match_distributions
+from nlprep.translation.distributions import FREQUENT, match_distributions
 from nlprep.translation.maps import map_words
 from nlprep.translation.spelling import WEIGHED_ON, Spellings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
@@ -51,9 +60,12 @@ FROM_NOTHING = (
     Stage(4_000, 0.2, 12, rough=True),
 )
 """While hardly any pair is right."""
-GROWING = (
+BEGINNING = (
     Stage(4_000, 0.2, 8),
     Stage(8_000, 0.4, 8),
+)
+"""What every attempt goes through before attempts are compared."""
+GROWING = (
     Stage(12_000, 0.6, 5),
     Stage(20_000, 0.8, 4),
 )
@@ -66,7 +78,14 @@ PATIENCE = 3
 TOLERANCE = 0.01
 """Share of itself that the criterion must rise by."""
 MANY = 500
-"""Pairs to start from that need no escape from a poor dictionary."""
+"""So many pairs, known or likely, leave nothing for chance to find."""
+SHARES = (1.0, 0.75, 0.6, 0.5)
+"""Starts from distributions describe so much of `nlprep.translation.distributions.FREQUENT` words."""
+COMPARED = 4_000
+"""Frequent words of each side on which attempts are compared."""
+AGREEMENT = 0.1
+"""Two attempts that translate this share of them alike are believed; by chance a hundredth is."""
+NO_PAIRS: NDArray[np.int64] = np.empty((0, 2), np.int64)
 
 
 @dataclass(frozen=True)
@@ -74,7 +93,7 @@ class Iteration:
     """What one iteration saw before it fitted again.
 
     Attributes:
-        number: From 0.
+        attempt: From 1.
         words: Of each side.
         keep: See `Stage`.
         criterion: Mean CSLS of every word's best counterpart, of both sides. It compares iterations of one stage.
@@ -82,7 +101,7 @@ class Iteration:
         spelling: Weight of spelling in the search.
     """
 
-    number: int
+    attempt: int
     words: int
     keep: float
     criterion: float
@@ -102,37 +121,23 @@ class Learned:
         maps: Of the two sides.
         iterations: In order.
         spellings: Given ones, weighed.
+        agreement: Share of the frequent words that two attempts translated alike; None where pairs were known.
     """
 
     maps: Maps
     iterations: list[Iteration]
     spellings: Spellings | None
+    agreement: float | None
 
 
-def learn(
-    source: NDArray[np.float32],
-    target: NDArray[np.float32],
-    start: NDArray[np.int64],
-    *,
-    rough: Fit,
-    fit: Fit,
-    known: bool = False,
-    spellings: Spellings | None = None,
-    cutoff: int = 20_000,
-    neighborhood: int = 10,
-    seed: int = 1,
-    threads: int | None = None,
-    progress: Progress = SILENT,
-) -> Learned:
-    """Learn maps and a dictionary in turn.
+class SelfLearning:
+    """Learns maps and a dictionary in turn.
 
     Args:
         source: (n, d) normalised vectors, frequent words first.
         target: (m, e) likewise.
-        start: (p, 2) pairs to start from; none: those of `nlprep.translation.distributions.match_distributions`.
         rough: Fits maps to few or poor pairs.
         fit: Fits maps to many.
-        known: Whether the starting pairs are known to be right, and stay.
         spellings: To be weighed and used once the maps are good enough; None for none.
         cutoff: Induce pairs among this many of the most frequent words at most.
         neighborhood: Neighbours averaged by CSLS.
@@ -140,40 +145,154 @@ def learn(
         threads: Processors to use; all by default.
         progress: Where to report.
     """
-    kept = start if known else start[:0]
-    # A thousand pairs, of which most are right, leave nothing for chance to find.
-    stages = (*(FROM_NOTHING if len(start) < MANY else ()), *GROWING, *CLOSING)
-    if not len(start):
-        start = match_distributions(source, target, neighborhood=neighborhood, threads=threads)
-    generator = np.random.default_rng(seed)
-    maps = rough(start, np.ones(len(start)))
-    iterations: list[Iteration] = []
-    weighed: Spellings | None = None
-    with progress.task("self-learning", total=sum(stage.iterations for stage in stages)) as task:
-        for stage in stages:
-            if stage.mutual and spellings is not None:
-                some = map_words(source, target, maps, min(cutoff, WEIGHED_ON))
-                weighed = spellings.weighed(*some, neighborhood=neighborhood, threads=threads)
-            best, since = -np.inf, 0
-            for _ in range(stage.iterations):
-                one, other = map_words(source, target, maps, min(stage.words, cutoff))
-                if weighed is not None:
-                    one, other = weighed.join(one, other)
-                count = 1 if stage.mutual else CANDIDATES
-                found = find_candidates(one, other, count, neighborhood=neighborhood, threads=threads)
-                chosen = mutual_pairs(found) if stage.mutual else choose_by_chance(found, stage.keep, generator)
-                pairs = np.concatenate([kept, chosen])
-                criterion = mean_csls(found)
-                weight = 0.0 if weighed is None else weighed.weight
-                iterations.append(Iteration(len(iterations), len(one), stage.keep, criterion, len(pairs), weight))
-                task.describe(f"{len(one):,} words, criterion {criterion:.4f}")
-                task.advance()
-                maps = (rough if stage.rough else fit)(pairs, np.ones(len(pairs)))
-                since = 0 if criterion > best + TOLERANCE * abs(best) else since + 1
-                best = max(best, criterion)
-                if since >= PATIENCE:
-                    break
-    return Learned(maps, iterations, weighed)
+
+    def __init__(
+        self,
+        source: NDArray[np.float32],
+        target: NDArray[np.float32],
+        *,
+        rough: Fit,
+        fit: Fit,
+        spellings: Spellings | None = None,
+        cutoff: int = 20_000,
+        neighborhood: int = 10,
+        seed: int = 1,
+        threads: int | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
+        self._sides = (source, target)
+        self._rough = rough
+        self._fit = fit
+        self._spellings = spellings
+        self._cutoff = cutoff
+        self._neighborhood = neighborhood
+        self._seed = seed
+        self._threads = threads
+        self._progress = progress
+
+    def learn_from(self, known: NDArray[np.int64]) -> Learned:
+        """Learn from (p, 2) pairs that are known to be right, and stay."""
+        iterations: list[Iteration] = []
+        maps = self._begin(known, iterations, 1, poor=len(known) < MANY, kept=known)
+        maps, spellings = self._finish(maps, iterations, 1, kept=known)
+        return Learned(maps, iterations, spellings, None)
+
+    def learn(self, likely: NDArray[np.int64]) -> Learned:
+        """Learn from (p, 2) pairs of which many are right, or from none.
+
+        Raises:
+            NlprepError: No two attempts from different starts agree.
+        """
+        iterations: list[Iteration] = []
+        arrived: list[Maps] = []
+        best = 0.0
+        for attempt, (start, poor) in enumerate(self._starts(likely), 1):
+            maps = self._begin(start, iterations, attempt, poor=poor)
+            best = max([best, *(self.agreement(maps, other) for other in arrived)])
+            if best >= AGREEMENT:
+                maps, spellings = self._finish(maps, iterations, attempt)
+                return Learned(maps, iterations, spellings, best)
+            arrived.append(maps)
+        raise NlprepError(
+            f"{len(arrived)} attempts from different starts agree on at most {100 * best:.1f}% of the frequent words, "
+            "so none can be trusted: give a small dictionary (25 pairs help), or vectors trained on larger texts of "
+            "one kind"
+        )
+
+    def agreement(self, one: Maps, other: Maps) -> float:
+        """Share of the most frequent words, of both sides, for which two pairs of maps give the same translation."""
+        found = [
+            find_candidates(
+                *map_words(*self._sides, maps, min(COMPARED, self._cutoff)),
+                neighborhood=self._neighborhood,
+                threads=self._threads,
+            )
+            for maps in (one, other)
+        ]
+        same = [
+            np.mean(first[:, 0] == second[:, 0])
+            for first, second in zip(*((each.forward, each.backward) for each in found), strict=True)
+        ]
+        return float(np.mean(same))
+
+    def _starts(self, likely: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], bool]]:
+        """Starts that have as little as may be in common, and whether they are poor."""
+        if len(likely):
+            half = np.random.default_rng(self._seed).permutation(len(likely)) % 2 == 0
+            for part in (likely[half], likely[~half]):
+                yield part, len(part) < MANY
+        fewest = min(FREQUENT, self._cutoff, *map(len, self._sides))
+        for share in SHARES:
+            pairs = match_distributions(
+                *self._sides,
+                frequent=max(1, round(share * fewest)),
+                neighborhood=self._neighborhood,
+                threads=self._threads,
+            )
+            yield pairs, True
+
+    def _begin(
+        self,
+        start: NDArray[np.int64],
+        iterations: list[Iteration],
+        attempt: int,
+        *,
+        poor: bool,
+        kept: NDArray[np.int64] = NO_PAIRS,
+    ) -> Maps:
+        stages = (*FROM_NOTHING, *BEGINNING) if poor else BEGINNING
+        maps = self._rough(start, np.ones(len(start)))
+        return self._pass_through(stages, maps, iterations, attempt, kept, None)
+
+    def _finish(
+        self, maps: Maps, iterations: list[Iteration], attempt: int, kept: NDArray[np.int64] = NO_PAIRS
+    ) -> tuple[Maps, Spellings | None]:
+        maps = self._pass_through(GROWING, maps, iterations, attempt, kept, None)
+        weighed = None
+        if self._spellings is not None:
+            some = map_words(*self._sides, maps, min(self._cutoff, WEIGHED_ON))
+            weighed = self._spellings.weighed(*some, neighborhood=self._neighborhood, threads=self._threads)
+        return self._pass_through(CLOSING, maps, iterations, attempt, kept, weighed), weighed
+
+    def _pass_through(
+        self,
+        stages: Sequence[Stage],
+        maps: Maps,
+        iterations: list[Iteration],
+        attempt: int,
+        kept: NDArray[np.int64],
+        spellings: Spellings | None,
+    ) -> Maps:
+        total = sum(stage.iterations for stage in stages)
+        with self._progress.task(f"self-learning, attempt {attempt}", total=total) as task:
+            for stage in stages:
+                # Anew for each stage, so that what chance does depends on nothing before.
+                generator = np.random.default_rng([self._seed, attempt, len(iterations)])
+                best, since = -np.inf, 0
+                for _ in range(stage.iterations):
+                    one, other = map_words(*self._sides, maps, min(stage.words, self._cutoff))
+                    if spellings is not None:
+                        one, other = spellings.join(one, other)
+                    found = find_candidates(
+                        one,
+                        other,
+                        1 if stage.mutual else CANDIDATES,
+                        neighborhood=self._neighborhood,
+                        threads=self._threads,
+                    )
+                    chosen = mutual_pairs(found) if stage.mutual else choose_by_chance(found, stage.keep, generator)
+                    pairs = np.concatenate([kept, chosen])
+                    criterion = mean_csls(found)
+                    weight = 0.0 if spellings is None else spellings.weight
+                    iterations.append(Iteration(attempt, len(one), stage.keep, criterion, len(pairs), weight))
+                    task.describe(f"{len(one):,} words, criterion {criterion:.4f}")
+                    task.advance()
+                    maps = (self._rough if stage.rough else self._fit)(pairs, np.ones(len(pairs)))
+                    since = 0 if criterion > best + TOLERANCE * abs(best) else since + 1
+                    best = max(best, criterion)
+                    if since >= PATIENCE:
+                        break
+        return maps
 
 
 def choose_by_chance(found: MutualNeighbors, keep: float, generator: np.random.Generator) -> NDArray[np.int64]:

@@ -109,6 +109,25 @@ def test_names_are_a_start_where_there_is_no_dictionary():
     assert precision(alignment, planted.source, target, Lexicon(pairs)) > 90
 
 
+def test_languages_that_have_nothing_in_common_are_refused():
+    generator = np.random.default_rng(8)
+    sides = [
+        WordVectors([f"{name}{number}" for number in range(1500)], generator.standard_normal((1500, 40), np.float32))
+        for name in "st"
+    ]
+    with pytest.raises(NlprepError, match=r"4 attempts from different starts agree on at most .* give a small"):
+        align(*sides, config=AlignmentConfig(spelling=False))
+
+
+def test_attempts_that_succeed_agree():
+    planted = plant(num_words=1500, num_train=10, noise=0.15)
+    alignment = align(planted.source, planted.target, config=AlignmentConfig(spelling=False))
+    assert alignment.provenance["agreement"] > 0.9
+    assert {entry["attempt"] for entry in alignment.provenance["rounds"]} == {1, 2}
+    with_pairs = align(planted.source, planted.target, planted.train, AlignmentConfig(spelling=False))
+    assert with_pairs.provenance["agreement"] is None
+
+
 def test_what_is_chosen_by_what_there_is():
     planted = plant()
     none = choose_supervision(planted.source, planted.target, None)
