@@ -15,6 +15,7 @@ from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
 from nlprep.translation.maps import ROUGH, make_fit, map_words
 from nlprep.translation.normalization import Normalization, fit_normalization, parse_steps, scaled_to_unit
+from nlprep.translation.rcsls import fit_rcsls
 from nlprep.translation.refinement import fit_seed, refine
 from nlprep.translation.self_learning import SelfLearning
 from nlprep.translation.spelling import WEIGHED_ON, Spellings, embed_spellings
@@ -202,12 +203,7 @@ class _Work:
         settings = self.settings
         fit = make_fit(self.source, self.target, method=supervision.method, whitening=self._whitening())
         first = fit_seed(fit, self.source, self.target, supervision.pairs, temperature=settings.temperature)
-        if spellings is not None:
-            spellings = spellings.weighed(
-                *map_words(self.source, self.target, first, min(settings.cutoff, WEIGHED_ON)),
-                neighborhood=settings.neighborhood,
-                threads=self.threads,
-            )
+        spellings = self._weigh(spellings, first)
         maps, rounds = refine(
             fit,
             self.source,
@@ -225,6 +221,25 @@ class _Work:
             progress=self.progress,
         )
         return maps, spellings, {"rounds": [entry.as_mapping() for entry in rounds], "agreement": None}
+
+    def descend(
+        self, supervision: Supervision, spellings: Spellings | None
+    ) -> tuple[Maps, Spellings | None, dict[str, Any]]:
+        """From the best rotation down the loss of RCSLS."""
+        start, identity = make_fit(self.source, self.target, method="procrustes")(
+            supervision.pairs, np.ones(len(supervision.pairs))
+        )
+        mapping, losses = fit_rcsls(
+            self.source,
+            self.target,
+            supervision.pairs,
+            start,
+            neighborhood=self.settings.neighborhood,
+            threads=self.threads,
+            progress=self.progress,
+        )
+        maps = (mapping, identity)
+        return maps, self._weigh(spellings, maps), {"rounds": [], "losses": losses, "agreement": None}
 
     def self_learn(
         self, supervision: Supervision, spellings: Spellings | None
@@ -247,6 +262,12 @@ class _Work:
         learned = (learning.learn_from if supervision.kind == "dictionary" else learning.learn)(supervision.pairs)
         told = {"rounds": [entry.as_mapping() for entry in learned.iterations], "agreement": learned.agreement}
         return learned.maps, learned.spellings, told
+
+    def _weigh(self, spellings: Spellings | None, maps: Maps) -> Spellings | None:
+        if spellings is None:
+            return None
+        some = map_words(self.source, self.target, maps, min(self.settings.cutoff, WEIGHED_ON))
+        return spellings.weighed(*some, neighborhood=self.settings.neighborhood, threads=self.threads)
 
     def _whitening(self, least_ridge: float = 0.0) -> WhiteningConfig:
         return WhiteningConfig(
@@ -301,8 +322,8 @@ def align(
         spellings = None
         if settings.spelling:
             spellings = Spellings(*embed_spellings(source.words[: settings.cutoff], target.words[: settings.cutoff]), 0)
-        go = work.self_learn if supervision.method == "self-learning" else work.fit_and_refine
-        maps, spellings, told = go(supervision, spellings)
+        ways = {"self-learning": work.self_learn, "rcsls": work.descend}
+        maps, spellings, told = ways.get(supervision.method, work.fit_and_refine)(supervision, spellings)
     provenance = {
         "config": to_mapping(settings),
         "method": supervision.method,

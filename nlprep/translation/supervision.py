@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 FITTED_METHODS = ("whitened", "procrustes", "least-squares")
 """Maps in closed form, fitted to a dictionary."""
-METHODS = (*FITTED_METHODS, "self-learning")
+SUPERVISED_METHODS = (*FITTED_METHODS, "rcsls")
+"""Those that cannot do without a dictionary."""
+METHODS = (*SUPERVISED_METHODS, "self-learning")
 ENOUGH_WORDS = 2.0
 """A dictionary of so many words per dimension is fitted to; from a smaller one, self-learning goes further."""
 ENOUGH_ALIKE = 100
@@ -79,7 +81,7 @@ def choose_supervision(
     """
     if lexicon is not None:
         return _choose_with(source, target, lexicon, method, ridge)
-    if method in FITTED_METHODS:
+    if method in SUPERVISED_METHODS:
         raise OptionError(f"the {method} method learns from a dictionary: give one, or choose the self-learning method")
     alike = pair_spelled_alike(source.words, target.words, cutoff=cutoff) if spelling else np.empty((0, 2), np.int64)
     if len(alike) >= ENOUGH_ALIKE:
@@ -111,7 +113,7 @@ def _choose_with(source: WordVectors, target: WordVectors, lexicon: Lexicon, met
             "self-learning", f"{seen}: few, so that they are what learning starts from", "dictionary", pairs
         )
     notes: tuple[str, ...] = ()
-    if words < dimension and method == "procrustes":
+    if words < dimension and method in ("procrustes", "rcsls"):
         notes = (f"{seen}: a part of the map is arbitrary; give more pairs, or choose the self-learning method",)
         warnings.warn(notes[0], AlignmentWarning, stacklevel=4)
     elif words < dimension and (method == "least-squares" or (method == "whitened" and ridge == 0)):

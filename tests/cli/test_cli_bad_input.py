@@ -10,6 +10,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests_cli_support import COMMAND, failing, one_line, snapshot
 
@@ -46,6 +47,18 @@ def test_missing_files(fail, made, tmp_path):
     ]
     for command in commands:
         assert fail(*command).startswith(f"{gone}: no such file or directory"), command
+
+
+def test_vectors_that_have_nothing_in_common(fail, tmp_path):
+    generator = np.random.default_rng(8)
+    for name in "st":
+        words = [f"{name}{number}" for number in range(1500)]
+        write_vectors(WordVectors(words, generator.standard_normal((1500, 40), np.float32)), tmp_path / f"{name}.vec")
+    said = fail("align", tmp_path / "s.vec", tmp_path / "t.vec", "-o", tmp_path / "out", "--no-spelling")
+    assert said.startswith("4 attempts from different starts agree on at most")
+    assert not (tmp_path / "out").exists()
+    said = fail("align", tmp_path / "s.vec", tmp_path / "t.vec", "-o", tmp_path / "out", "--method", "whitened")
+    assert said.startswith("the whitened method learns from a dictionary: give one")
 
 
 def test_empty_files(fail, made, tmp_path):

@@ -99,6 +99,24 @@ def test_align_warns_in_one_line_when_pairs_are_few(made, tmp_path, capsys):
     assert lines[0].startswith("rep-translate: warning: the dictionary gives ")
 
 
+def test_align_without_a_dictionary(made, tmp_path, answer, capsys):
+    model = tmp_path / "m"
+    said = answer("align", made.english, made.french, "-o", model, "--no-spelling")
+    assert said["method"] == "self-learning"
+    assert said["reason"].startswith("there is no dictionary, and spelling is not to be used")
+    assert said["agreement"] > 0.4
+    assert "coverage" not in said
+    assert answer("evaluate", model, made.text.test_dictionary)["csls"]["precision@1"] > 40
+    words = ["align", str(made.english), str(made.french), "-o", str(model)]
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert "confidence: attempts from different starts translate" in err
+    assert "spelling: likeness counts" in err
+    header, first, *_ = (line.split("\t") for line in out.splitlines())
+    assert header[:3] == ["attempt", "words", "candidates kept"]
+    assert first[0] == "1"
+
+
 def test_translate_both_ways(made, answer):
     forward = answer("translate", made.model, "horse", "bread", "--top", 3)
     assert [entry["word"] for entry in forward] == ["horse", "bread"]
