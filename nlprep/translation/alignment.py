@@ -16,10 +16,10 @@ from nlprep.core.threads import blas_threads
 from nlprep.translation.maps import ROUGH, make_fit, map_words
 from nlprep.translation.normalization import Normalization, fit_normalization, parse_steps, scaled_to_unit
 from nlprep.translation.rcsls import fit_rcsls
-from nlprep.translation.refinement import fit_seed, refine
+from nlprep.translation.refinement import fit_seed, induce_pairs, refine
 from nlprep.translation.self_learning import SelfLearning
 from nlprep.translation.spelling import WEIGHED_ON, Spellings, embed_spellings
-from nlprep.translation.supervision import METHODS, AlignmentWarning, Supervision, choose_supervision
+from nlprep.translation.supervision import FITTED_METHODS, METHODS, AlignmentWarning, Supervision, choose_supervision
 from nlprep.translation.whitening import WhiteningConfig
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class AlignmentConfig:
     refine: int = option(5, "most rounds of refinement on induced pairs; 0 for the dictionary alone", minimum=0)
     cutoff: int = option(20_000, "induce pairs among this many of the most frequent words", minimum=1)
     spelling: bool = option(True, "let likeness of spelling count, as much as it is found to be worth")
-    seed: int = option(1, "of what self-learning leaves out by chance", minimum=0)
+    seed: int = option(1, "of what chance decides in learning", minimum=0)
     neighborhood: int = option(10, "nearest neighbours that CSLS averages", minimum=1)
     tolerance: float = option(0.01, "stop refining when the criterion rises by less than this share", minimum=0)
     induced_weight: float = option(0.5, "weight of an induced pair in refinement, a dictionary pair having 1", above=0)
@@ -201,7 +201,8 @@ class _Work:
     ) -> tuple[Maps, Spellings | None, dict[str, Any]]:
         """Fit to the dictionary, and refine."""
         settings = self.settings
-        fit = make_fit(self.source, self.target, method=supervision.method, whitening=self._whitening())
+        method = supervision.method if supervision.method in FITTED_METHODS else "whitened"
+        fit = make_fit(self.source, self.target, method=method, whitening=self._whitening())
         first = fit_seed(fit, self.source, self.target, supervision.pairs, temperature=settings.temperature)
         spellings = self._weigh(spellings, first)
         maps, rounds = refine(
@@ -221,6 +222,31 @@ class _Work:
             progress=self.progress,
         )
         return maps, spellings, {"rounds": [entry.as_mapping() for entry in rounds], "agreement": None}
+
+    def contrast(
+        self, supervision: Supervision, spellings: Spellings | None
+    ) -> tuple[Maps, Spellings | None, dict[str, Any]]:
+        """Fit and refine, then tell the pairs, induced ones included, from what is taken for them."""
+        from nlprep.translation.contrastive import ContrastiveConfig, refine_by_contrast
+
+        settings = self.settings
+        maps, spellings, told = self.fit_and_refine(supervision, spellings)
+        one, other = map_words(self.source, self.target, maps, settings.cutoff)
+        if spellings is not None:
+            one, other = spellings.join(one, other)
+        induced = induce_pairs(one, other, neighborhood=settings.neighborhood, threads=self.threads).rows
+        taken = [np.isin(induced[:, side], supervision.pairs[:, side]) for side in (0, 1)]
+        maps, losses = refine_by_contrast(
+            self.source,
+            self.target,
+            np.concatenate([supervision.pairs, induced[~taken[0] & ~taken[1]]]),
+            maps,
+            ContrastiveConfig(cutoff=settings.cutoff, seed=settings.seed),
+            neighborhood=settings.neighborhood,
+            threads=self.threads,
+            progress=self.progress,
+        )
+        return maps, spellings, told | {"losses": losses}
 
     def descend(
         self, supervision: Supervision, spellings: Spellings | None
@@ -322,7 +348,7 @@ def align(
         spellings = None
         if settings.spelling:
             spellings = Spellings(*embed_spellings(source.words[: settings.cutoff], target.words[: settings.cutoff]), 0)
-        ways = {"self-learning": work.self_learn, "rcsls": work.descend}
+        ways = {"self-learning": work.self_learn, "rcsls": work.descend, "contrastive": work.contrast}
         maps, spellings, told = ways.get(supervision.method, work.fit_and_refine)(supervision, spellings)
     provenance = {
         "config": to_mapping(settings),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FITTED_METHODS = ("whitened", "procrustes", "least-squares")
 """Maps in closed form, fitted to a dictionary."""
-SUPERVISED_METHODS = (*FITTED_METHODS, "rcsls")
+SUPERVISED_METHODS = (*FITTED_METHODS, "rcsls", "contrastive")
 """Those that cannot do without a dictionary."""
 METHODS = (*SUPERVISED_METHODS, "self-learning")
 ENOUGH_WORDS = 2.0
@@ -116,7 +116,7 @@ def _choose_with(source: WordVectors, target: WordVectors, lexicon: Lexicon, met
     if words < dimension and method in ("procrustes", "rcsls"):
         notes = (f"{seen}: a part of the map is arbitrary; give more pairs, or choose the self-learning method",)
         warnings.warn(notes[0], AlignmentWarning, stacklevel=4)
-    elif words < dimension and (method == "least-squares" or (method == "whitened" and ridge == 0)):
+    elif words < dimension and (method == "least-squares" or (method in ("whitened", "contrastive") and ridge == 0)):
         raise NlprepError(
             f"{seen}, too few for the {method} method: give more pairs, or choose the self-learning method"
         )
