@@ -54,7 +54,7 @@ def _describe(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Sorted similarities of every vector to all, (k, k), normalised as the vectors were."""
     # X X^T to the power of a half is U S U^T, where X = U S V^T.
     squares, directions = np.linalg.eigh((vectors.T @ vectors).astype(np.float64))
-    roots = np.sqrt(np.maximum(squares, 1e-12 * squares.max()))
+    roots = np.sqrt(np.maximum(squares, 1e-12 * max(squares.max(), 1e-300)))
     turned = vectors @ (directions / np.sqrt(roots)).astype(np.float32)
     similarities = turned @ turned.T
     similarities.sort(axis=1)

@@ -85,6 +85,8 @@ COMPARED = 4_000
 """Frequent words of each side on which attempts are compared."""
 AGREEMENT = 0.1
 """Two attempts that translate this share of them alike are believed; by chance a hundredth is."""
+FEWEST = 500
+"""Words of each side, without which attempts may agree by chance."""
 NO_PAIRS: NDArray[np.int64] = np.empty((0, 2), np.int64)
 
 
@@ -181,8 +183,14 @@ class SelfLearning:
         """Learn from (p, 2) pairs of which many are right, or from none.
 
         Raises:
-            NlprepError: No two attempts from different starts agree.
+            NlprepError: A side has fewer than `FEWEST` words, or no two attempts from different starts agree.
         """
+        smallest = min(self._cutoff, *map(len, self._sides))
+        if smallest < FEWEST:
+            raise NlprepError(
+                f"{smallest:,} words are too few to learn from without a dictionary: give one, or vectors of at least "
+                f"{FEWEST:,} words a side"
+            )
         iterations: list[Iteration] = []
         arrived: list[Maps] = []
         best = 0.0

@@ -119,6 +119,13 @@ def test_languages_that_have_nothing_in_common_are_refused():
         align(*sides, config=AlignmentConfig(spelling=False))
 
 
+def test_too_few_words_are_refused():
+    planted = plant(num_words=300)
+    with pytest.raises(NlprepError, match="300 words are too few to learn from without a dictionary"):
+        align(planted.source, planted.target, config=AlignmentConfig(spelling=False))
+    assert align(planted.source, planted.target, planted.train).provenance["method"] == "whitened"
+
+
 def test_attempts_that_succeed_agree():
     planted = plant(num_words=1500, num_train=10, noise=0.15)
     alignment = align(planted.source, planted.target, config=AlignmentConfig(spelling=False))
