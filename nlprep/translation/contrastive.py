@@ -162,7 +162,7 @@ def refine_by_contrast(
         progress: Gets updates.
 
     Returns:
-        The maps, and the mean loss at the end of every round.
+        The maps, the same for the same number of threads, and the mean loss at the end of every round.
     """
     settings = config or ContrastiveConfig()
     pairs = pairs[(pairs < settings.cutoff).all(axis=1)]

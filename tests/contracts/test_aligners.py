@@ -80,9 +80,14 @@ def test_saved_and_loaded_it_is_the_same(config, planted, aligned, tmp_path):
 
 @pytest.mark.parametrize("config", EVERY)
 def test_it_is_the_same_every_time(config, planted, aligned):
-    again = align(planted.source, planted.target, planted.train, config, threads=1)
-    np.testing.assert_array_equal(again.source_map, aligned(config).source_map)
-    np.testing.assert_array_equal(again.target_map, aligned(config).target_map)
+    first = aligned(config)
+    again = align(planted.source, planted.target, planted.train, config)
+    alone = align(planted.source, planted.target, planted.train, config, threads=1)
+    # Gradient steps round differently on another number of threads.
+    tolerance = 1e-4 if config.method == "contrastive" else 0
+    for side in ("source_map", "target_map"):
+        np.testing.assert_array_equal(getattr(again, side), getattr(first, side))
+        np.testing.assert_allclose(getattr(alone, side), getattr(first, side), rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("config", EVERY)
