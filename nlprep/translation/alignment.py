@@ -16,7 +16,7 @@ from nlprep.core.threads import blas_threads
 from nlprep.translation.maps import ROUGH, make_fit, map_words
 from nlprep.translation.normalization import Normalization, fit_normalization, parse_steps, scaled_to_unit
 from nlprep.translation.rcsls import fit_rcsls
-from nlprep.translation.refinement import fit_seed, induce_pairs, refine
+from nlprep.translation.refinement import fit_seed, induce_pairs, refine, without_words_of
 from nlprep.translation.self_learning import SelfLearning
 from nlprep.translation.spelling import WEIGHED_ON, Spellings, embed_spellings
 from nlprep.translation.supervision import FITTED_METHODS, METHODS, AlignmentWarning, Supervision, choose_supervision
@@ -235,11 +235,10 @@ class _Work:
         if spellings is not None:
             one, other = spellings.join(one, other)
         induced = induce_pairs(one, other, neighborhood=settings.neighborhood, threads=self.threads).rows
-        taken = [np.isin(induced[:, side], supervision.pairs[:, side]) for side in (0, 1)]
         maps, losses = refine_by_contrast(
             self.source,
             self.target,
-            np.concatenate([supervision.pairs, induced[~taken[0] & ~taken[1]]]),
+            np.concatenate([supervision.pairs, without_words_of(induced, supervision.pairs)]),
             maps,
             ContrastiveConfig(cutoff=settings.cutoff, seed=settings.seed),
             neighborhood=settings.neighborhood,
@@ -329,7 +328,8 @@ def align(
         OptionError: The method needs a dictionary and there is none.
 
     Warns:
-        AlignmentWarning: Fewer pairs than dimensions, so that a part of an orthogonal map is arbitrary.
+        AlignmentWarning: Fewer pairs than dimensions, so that a part of an orthogonal map is arbitrary; or so few that
+            what is learned from them is doubtful.
     """
     settings = config or AlignmentConfig()
     supervision = choose_supervision(

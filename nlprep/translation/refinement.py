@@ -92,6 +92,12 @@ def induce_pairs(
     return InducedPairs(rows, found.forward_scores[rows[:, 0], 0], mean_csls(found))
 
 
+def without_words_of(pairs: NDArray[np.int64], seed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of the pairs (p, 2) of which neither word is in a pair of the seed."""
+    taken = [np.isin(pairs[:, side], seed[:, side]) for side in (0, 1)]
+    return pairs[~taken[0] & ~taken[1]]
+
+
 def weigh_pairs(
     pairs: NDArray[np.int64], similarities: NDArray[np.floating], temperature: float
 ) -> NDArray[np.float64]:
@@ -188,7 +194,6 @@ def refine(
     """
     if max_rounds == 0:
         return maps, []
-    rows_of_seed = [np.unique(seed[:, side]) for side in (0, 1)]
     listed = {(int(word), int(answer)) for word, answer in seed}
     best = maps
     history: list[Round] = []
@@ -201,8 +206,7 @@ def refine(
             induced = induce_pairs(one, other, neighborhood=neighborhood, threads=threads)
             of_seed = np.isin(induced.rows[:, 0], seed[:, 0])
             hits = sum((int(word), int(answer)) in listed for word, answer in induced.rows[of_seed])
-            taken = [np.isin(induced.rows[:, side], rows_of_seed[side]) for side in (0, 1)]
-            fresh = induced.rows[~taken[0] & ~taken[1]]
+            fresh = without_words_of(induced.rows, seed)
             history.append(
                 Round(
                     number,

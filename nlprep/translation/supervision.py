@@ -24,6 +24,8 @@ SUPERVISED_METHODS = (*FITTED_METHODS, "rcsls", "contrastive")
 METHODS = (*SUPERVISED_METHODS, "self-learning")
 ENOUGH_WORDS = 2.0
 """A dictionary of so many words per dimension is fitted to; from a smaller one, self-learning goes further."""
+FEWEST_WORDS = 20
+"""A dictionary of fewer is learned from with a warning."""
 ENOUGH_ALIKE = 100
 """So many frequent words that are spelled alike are a start; fewer may be accidents."""
 
@@ -77,7 +79,8 @@ def choose_supervision(
         OptionError: The method needs a dictionary and there is none.
 
     Warns:
-        AlignmentWarning: Fewer pairs than dimensions, so that a part of an orthogonal map is arbitrary.
+        AlignmentWarning: Fewer pairs than dimensions, so that a part of an orthogonal map is arbitrary; or so few that
+            what is learned from them is doubtful.
     """
     if lexicon is not None:
         return _choose_with(source, target, lexicon, method, ridge)
@@ -106,13 +109,14 @@ def _choose_with(source: WordVectors, target: WordVectors, lexicon: Lexicon, met
     words = min(len(np.unique(pairs[:, 0])), len(np.unique(pairs[:, 1])))
     dimension = max(source.dimension, target.dimension)
     seen = f"the dictionary gives {words:,} words with known translations for vectors of {dimension} dimensions"
-    if method == "auto":
-        if words >= ENOUGH_WORDS * dimension:
-            return Supervision("whitened", f"{seen}: enough to fit to", "dictionary", pairs)
-        return Supervision(
-            "self-learning", f"{seen}: few, so that they are what learning starts from", "dictionary", pairs
-        )
     notes: tuple[str, ...] = ()
+    if method == "auto" and words >= ENOUGH_WORDS * dimension:
+        return Supervision("whitened", f"{seen}: enough to fit to", "dictionary", pairs)
+    if method in ("auto", "self-learning"):
+        if words < FEWEST_WORDS:
+            notes = (f"{seen}: so few that nothing shows whether learning succeeded; look at some translations",)
+            warnings.warn(notes[0], AlignmentWarning, stacklevel=4)
+        return Supervision("self-learning", f"{seen}: learning starts from them", "dictionary", pairs, notes)
     if words < dimension and method in ("procrustes", "rcsls"):
         notes = (f"{seen}: a part of the map is arbitrary; give more pairs, or choose the self-learning method",)
         warnings.warn(notes[0], AlignmentWarning, stacklevel=4)

@@ -11,7 +11,7 @@ import pytest
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.embeddings.nearest import MutualNeighbors
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.alignment import AlignmentConfig, align
+from nlprep.translation.alignment import AlignmentConfig, AlignmentWarning, align
 from nlprep.translation.csls import find_candidates, mean_csls, mutual_pairs
 from nlprep.translation.distributions import match_distributions
 from nlprep.translation.evaluation import evaluate_translation
@@ -124,6 +124,13 @@ def test_too_few_words_are_refused():
     with pytest.raises(NlprepError, match="300 words are too few to learn from without a dictionary"):
         align(planted.source, planted.target, config=AlignmentConfig(spelling=False))
     assert align(planted.source, planted.target, planted.train).provenance["method"] == "whitened"
+
+
+def test_a_handful_of_pairs_is_learned_from_with_a_warning():
+    planted = plant(num_words=600, num_train=10, noise=0.1)
+    with pytest.warns(AlignmentWarning, match="the dictionary gives 10 words .* look at some translations"):
+        alignment = align(planted.source, planted.target, planted.train, AlignmentConfig(spelling=False))
+    assert len(alignment.provenance["warnings"]) == 1
 
 
 def test_attempts_that_succeed_agree():
