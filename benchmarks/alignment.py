@@ -10,6 +10,10 @@ come after the test split, so that nothing is chosen on the test split.
 One alignment from the English-French pairs serves both directions. Half of the French-English test words are
 translations of English training words, so the reverse direction is also counted over the other half alone,
 ``backward, unseen``. What spelling adds, and what fewer pairs or none give, is in `benchmarks.translation`.
+
+``--no-dictionary`` times learning from the vectors alone, to the end, against iterations of VecMap's algorithm
+(`benchmarks.vecmap`) on the same 20,000 words a side; with ``--to-the-end`` VecMap's iterations are counted by running
+them all with faster code, which takes half an hour, and without it they are the fewest that its schedule allows.
 """
 
 from __future__ import annotations
@@ -22,13 +26,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.report import describe_machine, print_claim, print_table
+from benchmarks.report import describe_machine, median, print_claim, print_table, time_call
+from benchmarks.vecmap import Schedule, iterate_plainly, run_to_the_end
 from nlprep.core.threads import blas_threads, resolve_threads
 from nlprep.embeddings.vector_files import read_vectors
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import Alignment, AlignmentConfig, align
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.lexicon import Lexicon, read_lexicon
+from nlprep.translation.normalization import fit_normalization
 from nlprep.translation.retrieval import TranslationIndex
 
 if TYPE_CHECKING:
@@ -103,7 +109,7 @@ def read_real(vectors: list[str], dictionaries: Path, validation: bool) -> Data:
     return Data(source, target, train, tests | {"backward, unseen": ("backward", unseen)})
 
 
-def make_languages(num_source: int, num_target: int, dimension: int) -> Data:
+def make_languages(num_source: int, num_target: int, dimension: int, noisiness: float = 1.0) -> Data:
     """Two made-up languages: clustered meanings under a rotation, the rarer the word the noisier."""
     generator = np.random.default_rng(1)
     count = max(num_source, num_target)
@@ -112,7 +118,7 @@ def make_languages(num_source: int, num_target: int, dimension: int) -> Data:
     meanings += 0.7 * generator.standard_normal((count, dimension), np.float32)
     meanings *= np.linspace(1.5, 0.3, dimension, dtype=np.float32)
     turn = np.linalg.qr(generator.standard_normal((dimension, dimension)))[0].astype(np.float32)
-    noise = np.linspace(0.6, 2.4, count, dtype=np.float32)[:, None]
+    noise = noisiness * np.linspace(0.6, 2.4, count, dtype=np.float32)[:, None]
     sides: list[NDArray[np.float32]] = []
     for size in (num_source, num_target):
         matrix = meanings + noise * generator.standard_normal((count, dimension), np.float32) + 0.2
@@ -210,12 +216,79 @@ def run_ablation(data: Data, threads: int | None) -> None:
     print_table("Settings, on validation words, among 34k x 39k", PRECISION_HEADER, rows)
 
 
+def run_without_dictionary(data: Data, options: argparse.Namespace) -> None:
+    """Self-learning from the vectors alone against VecMap's algorithm, the same words and threads."""
+    cutoff = 4_000 if options.quick else 20_000
+    words = data.limit(cutoff, cutoff)
+    config = AlignmentConfig(spelling=False, cutoff=cutoff)
+    normalizations = [fit_normalization(side.matrix) for side in (words.source, words.target)]
+    source, target = (
+        fitted.apply(side.matrix) for fitted, side in zip(normalizations, (words.source, words.target), strict=True)
+    )
+    generator = np.random.default_rng(1)
+    # An iteration takes as long with any dictionary.
+    pairs = generator.integers(0, cutoff, (2 * cutoff, 2))
+    ours, plain = [], []
+    with blas_threads(options.threads):
+        for _ in range(1 if options.quick else 2):
+            # In turn, so that a machine that slows down slows both.
+            seconds, alignment = time_call(
+                lambda: align(words.source, words.target, None, config, threads=options.threads)
+            )
+            ours.append(seconds)
+            plain += [time_call(lambda: iterate_plainly(source, target, pairs, 0.1, generator))[0] for _ in range(2)]
+    iterations = alignment.provenance["rounds"]
+    print(
+        f"ours: {', '.join(f'{seconds:.1f}' for seconds in ours)} s to the end, attempts and comparison included, "
+        f"{len(iterations)} iterations in {iterations[-1]['attempt']} attempts, "
+        f"{sum(entry['words'] == cutoff for entry in iterations)} of them among all {cutoff:,} words; "
+        f"VecMap's: {', '.join(f'{seconds:.1f}' for seconds in plain)} s an iteration",
+        flush=True,
+    )
+    needed, how = Schedule().fewest, "the fewest that its schedule allows"
+    quality: dict[str, Any] = {"ours": precisions_of(data, alignment, options.threads)}
+    if options.to_the_end:
+        seconds, (maps, schedule) = time_call(
+            lambda: run_to_the_end(source, target, cutoff=cutoff, threads=options.threads)
+        )
+        needed, how = schedule.iterations, "counted in a run of the same mathematics"
+        theirs = Alignment(
+            normalizations[0],
+            normalizations[1],
+            maps[0].astype(np.float32),
+            maps[1].astype(np.float32),
+            {"method": "VecMap"},
+        )
+        quality["VecMap's"] = precisions_of(data, theirs, options.threads)
+        print(f"VecMap's mathematics to the end: {needed} iterations, {seconds:.0f} s with this package's products")
+    print_claim(
+        f"learning with no dictionary, seconds to the end, {cutoff:,} words a side",
+        peer=f"VecMap's algorithm in NumPy, {needed} iterations ({how}) of {median(plain):.1f} s",
+        ratio=needed * median(plain) / median(ours),
+        quality=quality,
+        summary=f"{median(ours):.0f} s, {len(iterations)} iterations, most among 4,000 words",
+        ratio_of_61_iterations=round(61 * median(plain) / median(ours), 1),
+        quick=options.quick,
+    )
+
+
+def precisions_of(data: Data, alignment: Alignment, threads: int | None) -> dict[str, float]:
+    """CSLS P@1 of every test, all words being candidates."""
+    index = TranslationIndex.build(data.source, data.target, alignment, threads=threads)
+    return {
+        name: evaluate_translation(index, lexicon, direction, threads=threads)["csls"]["precision@1"]
+        for name, (direction, lexicon) in data.tests.items()
+    }
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vectors", nargs=2, metavar=("SOURCE", "TARGET"), help="English and French vectors")
     parser.add_argument("--dictionaries", type=Path, default=Path("../shared/data/dictionaries"))
     parser.add_argument("--ablation", action="store_true", help="compare settings on validation words")
+    parser.add_argument("--no-dictionary", action="store_true", help="learning from the vectors alone, against VecMap")
+    parser.add_argument("--to-the-end", action="store_true", help="count VecMap's iterations by running them")
     parser.add_argument("--quick", action="store_true", help="small vocabularies, about a minute")
     parser.add_argument("--threads", type=int, help="processors to use (default: all)")
     options = parser.parse_args()
@@ -224,12 +297,16 @@ def main() -> None:
         data = read_real(options.vectors, options.dictionaries, options.ablation)
     else:
         print("No vectors given, or no dictionaries found: two made-up languages take their place.")
-        data = make_languages(*((12_000, 14_000, 100) if options.quick else (50_000, 68_000, 300)))
+        sizes = (12_000, 14_000, 100) if options.quick else (50_000, 68_000, 300)
+        data = make_languages(*sizes, noisiness=0.4 if options.no_dictionary else 1.0)
     if options.quick:
         data = data.limit(12_000, 14_000)
     print(describe_machine(), f"{len(data.source):,} x {len(data.target):,} words", sep="; ")
     # The first call compiles the search, or loads it compiled.
     run(data.limit(6_000, 6_000), AlignmentConfig(refine=1, spelling=False), options.threads)
+    if options.no_dictionary:
+        run_without_dictionary(data, options)
+        return
     if options.ablation:
         run_ablation(data.limit(*MUSE_SIZES), options.threads)
         return

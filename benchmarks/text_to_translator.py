@@ -57,7 +57,7 @@ def run_real(output: Path, words: list[str]) -> None:
         seconds[f"train {language}"], _ = time_call(lambda: call("train", text, "--output", output / language))  # noqa: B023
     model = output / "en-fr"
     command = ["align", output / "en", output / "fr", "--dictionary", dictionaries / "en-fr.0-5000.txt"]
-    names = ["--source-language", "en", "--target-language", "fr"]
+    names = ["--languages", "en,fr"]
     seconds["align"], _ = time_call(lambda: call(*command, *names, "--output", model))
     found = {name: call("evaluate", model, dictionaries / f"{name}.5000-6500.txt") for name in VECMAP}
     sentences = SHARED / "text" / "multi30k"

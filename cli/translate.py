@@ -8,7 +8,7 @@ from cli.program import Program
 
 COMMANDS = {
     "train": "learn word vectors from text",
-    "align": "bring two languages' vectors together with a dictionary",
+    "align": "bring languages together, with dictionaries or without",
     "translate": "translate words",
     "evaluate": "measure translations against a dictionary",
     "neighbors": "list the words nearest to a word",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from nlprep.translation.alignment import Alignment, AlignmentConfig, align
     from nlprep.translation.evaluation import evaluate_translation
     from nlprep.translation.lexicon import Lexicon, read_lexicon
+    from nlprep.translation.multilingual import MultilingualAlignment, align_languages
+    from nlprep.translation.multilingual_retrieval import MultilingualIndex, open_translator
     from nlprep.translation.retrieval import TranslationIndex
 
 __version__ = "0.1.0"
@@ -35,6 +37,8 @@ _HOMES = {
     "EncodedCorpus": "nlprep.corpus",
     "GenerationConfig": "nlprep.language_models.generation",
     "Lexicon": "nlprep.translation.lexicon",
+    "MultilingualAlignment": "nlprep.translation.multilingual",
+    "MultilingualIndex": "nlprep.translation.multilingual_retrieval",
     "NlprepError": "nlprep.core.errors",
     "SkipGramConfig": "nlprep.embeddings.skipgram.model",
     "TextEncoder": "nlprep.language_models.encoder",
@@ -43,11 +47,13 @@ _HOMES = {
     "TranslationIndex": "nlprep.translation.retrieval",
     "WordVectors": "nlprep.embeddings.word_vectors",
     "align": "nlprep.translation.alignment",
+    "align_languages": "nlprep.translation.multilingual",
     "encode_corpus": "nlprep.corpus",
     "evaluate_translation": "nlprep.translation.evaluation",
     "fill": "nlprep.language_models.filling",
     "generate": "nlprep.language_models.generation",
     "load_language_model": "nlprep.language_models.model_files",
+    "open_translator": "nlprep.translation.multilingual_retrieval",
     "pretrain_causal": "nlprep.language_models.pretraining",
     "pretrain_masked": "nlprep.language_models.pretraining",
     "read_lexicon": "nlprep.translation.lexicon",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cli.options import add_common_options, complete
+from cli.translate_commands.translate import add_languages
 from nlprep.core.errors import NlprepError, OptionError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ examples:
   rep-translate evaluate en-fr en-fr.5000-6500.txt
   rep-translate evaluate en-fr fr-en.5000-6500.txt --json      # the direction is found out
   rep-translate evaluate en-fr en-fr.5000-6500.txt --reverse   # every pair, from its second word to its first
+  rep-translate evaluate en-fr-de fr-de.txt --from fr --to de
   rep-translate evaluate en-fr --sentences test.en test.fr     # one sentence a line, translations line by line
 
 Figures are per cent. A word counts if it is known and has a known translation (that
@@ -59,18 +61,19 @@ def add_arguments(parser: Parser) -> None:
             help="measure sentence retrieval on two aligned texts",
         )
     )
+    add_languages(parser)
     add_common_options(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Measure."""
-    from nlprep.translation.retrieval import TranslationIndex
+    from nlprep.translation.multilingual_retrieval import open_translator
 
     if arguments.dictionary is None and arguments.sentences is None:
         raise OptionError("nothing to measure with: give a dictionary, or two texts with --sentences")
     if arguments.dictionary is not None and arguments.sentences is not None:
         raise OptionError("a dictionary and --sentences were given: measure one at a time")
-    index = TranslationIndex.load(arguments.model)
+    index = open_translator(arguments.model, arguments.from_language, arguments.to_language)
     if arguments.sentences is not None:
         return _evaluate_sentences(arguments, index, console)
     return _evaluate_words(arguments, index, console)
@@ -87,7 +90,7 @@ def _evaluate_words(arguments: argparse.Namespace, index: TranslationIndex, cons
     result = evaluate_translation(
         index,
         lexicon,
-        detect_direction(index, lexicon),
+        "forward" if arguments.from_language or arguments.to_language else detect_direction(index, lexicon),
         kinds=kinds,
         threads=arguments.threads,
         progress=console.progress,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli.options import add_common_options, complete, positive_integer
+from cli.translate_commands.translate import add_languages
 
 if TYPE_CHECKING:
     import argparse
@@ -41,6 +42,7 @@ def add_arguments(parser: Parser) -> None:
         help="pairs, where they are chosen (default: 40)",
     )
     parser.add_argument("--title", metavar="TEXT", help="a line above the figure")
+    add_languages(parser)
     add_common_options(parser, threads=False)
 
 
@@ -49,10 +51,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from nlprep.core.figure_files import figure_format
     from nlprep.translation.figures import draw_translations, pick_pairs
     from nlprep.translation.lexicon import read_lexicon
-    from nlprep.translation.retrieval import TranslationIndex
+    from nlprep.translation.multilingual_retrieval import open_translator
 
     kind = figure_format(arguments.output)
-    index = TranslationIndex.load(arguments.model)
+    index = open_translator(arguments.model, arguments.from_language, arguments.to_language)
     lexicon = None if arguments.dictionary is None else read_lexicon(arguments.dictionary)
     pairs = pick_pairs(index, words=arguments.words, lexicon=lexicon, num_pairs=arguments.num)
     draw_translations(index, pairs, arguments.output, title=arguments.title)

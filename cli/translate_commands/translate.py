@@ -21,6 +21,7 @@ EPILOG = """\
 examples:
   rep-translate translate en-fr cat dog
   rep-translate translate en-fr chat --from fr --top 3 --json
+  rep-translate translate en-fr-de chat --from fr --to de
   rep-translate translate en-fr < words.txt > translations.tsv
   rep-translate translate en-fr                    # a prompt; Ctrl-D leaves
 
@@ -39,7 +40,9 @@ def add_arguments(parser: Parser) -> None:
         "directory",
     )
     parser.add_argument("words", nargs="*", metavar="WORD", help="words; without any, one a line from stdin")
-    add_direction(parser)
+    add_languages(parser).add_argument(
+        "--reverse", action="store_true", help="from the target language to the source language"
+    )
     parser.add_argument("--top", type=positive_integer, default=5, metavar="N", help="candidates (default: 5)")
     parser.add_argument(
         "--method",
@@ -50,46 +53,28 @@ def add_arguments(parser: Parser) -> None:
     add_common_options(parser)
 
 
-def add_direction(parser: Parser) -> None:
-    """Add ``--from``, ``--to`` and ``--reverse``; `chosen_direction` reads them."""
-    group = parser.add_argument_group("direction (default: as aligned, source to target)")
+def add_languages(parser: Parser) -> argparse._ArgumentGroup:
+    """Add ``--from`` and ``--to``, which `open_translator` takes."""
+    group = parser.add_argument_group("languages (default: as aligned; of several, give both)")
     group.add_argument("--from", dest="from_language", metavar="NAME", help="language of the words")
     group.add_argument("--to", dest="to_language", metavar="NAME", help="language of the translations")
-    group.add_argument("--reverse", action="store_true", help="from the target language to the source language")
-
-
-def chosen_direction(arguments: argparse.Namespace, index: TranslationIndex) -> str:
-    """``forward`` or ``backward``, from what was asked for.
-
-    Raises:
-        OptionError: A language that the model does not have, or requests that contradict each other.
-    """
-    wanted = {"--reverse": "backward"} if arguments.reverse else {}
-    languages = {index.source_language: "forward", index.target_language: "backward"}
-    opposite = {"forward": "backward", "backward": "forward"}
-    for flag, name in (("--from", arguments.from_language), ("--to", arguments.to_language)):
-        if name is None:
-            continue
-        if name not in languages:
-            raise OptionError(
-                f"{flag} {name}: this model translates between {index.source_language} and {index.target_language}"
-            )
-        wanted[flag] = languages[name] if flag == "--from" else opposite[languages[name]]
-    if len(set(wanted.values())) > 1:
-        raise OptionError(f"{' and '.join(wanted)} contradict each other: give one of them")
-    return next(iter(wanted.values()), "forward")
+    return group
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Translate."""
-    from nlprep.translation.retrieval import TranslationIndex
+    from nlprep.translation.multilingual_retrieval import open_translator
 
-    index = TranslationIndex.load(arguments.model)
-    direction = chosen_direction(arguments, index)
+    named = (arguments.from_language, arguments.to_language)
+    if arguments.reverse and named != (None, None):
+        raise OptionError("--reverse and a named language: give --reverse, or --from and --to")
+    index = open_translator(arguments.model, *named)
+    if arguments.reverse:
+        index = index.reversed()
     if not arguments.words and sys.stdin.isatty() and not console.json_output:
-        return _prompt(arguments, index, direction)
+        return _prompt(arguments, index)
     unknown: dict[str, None] = {}
-    answers = _answers(arguments, index, direction, unknown)
+    answers = _answers(arguments, index, unknown)
     if console.json_output:
         console.result([_plain(word, candidates) for word, candidates in answers])
     else:
@@ -98,28 +83,24 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if first is not None:
             console.table(("word", "translation", arguments.method), chain([first], rows))
     if unknown:
-        raise NlprepError(_explain_unknown(index, direction, list(unknown)))
+        raise NlprepError(_explain_unknown(index, list(unknown)))
     return 0
 
 
 def _answers(
-    arguments: argparse.Namespace, index: TranslationIndex, direction: str, unknown: dict[str, None]
+    arguments: argparse.Namespace, index: TranslationIndex, unknown: dict[str, None]
 ) -> Iterator[tuple[str, list[Candidate]]]:
     """Every word with its candidates, asked a batch at a time; words without any are put into ``unknown``."""
     waiting = iter(arguments.words or _standard_input())
     while words := list(islice(waiting, _BATCH)):
-        for word, candidates in zip(words, _ask(arguments, index, direction, words), strict=True):
+        for word, candidates in zip(words, _ask(arguments, index, words), strict=True):
             if not candidates:
                 unknown[word] = None
             yield word, candidates
 
 
-def _ask(
-    arguments: argparse.Namespace, index: TranslationIndex, direction: str, words: Sequence[str]
-) -> list[list[Candidate]]:
-    return index.translate(
-        words, arguments.top, method=arguments.method, direction=direction, threads=arguments.threads
-    )
+def _ask(arguments: argparse.Namespace, index: TranslationIndex, words: Sequence[str]) -> list[list[Candidate]]:
+    return index.translate(words, arguments.top, method=arguments.method, threads=arguments.threads)
 
 
 def _plain(word: str, candidates: Sequence[Candidate]) -> dict[str, Any]:
@@ -138,11 +119,11 @@ def _standard_input() -> Iterator[str]:
             yield word
 
 
-def _explain_unknown(index: TranslationIndex, direction: str, words: list[str]) -> str:
+def _explain_unknown(index: TranslationIndex, words: list[str]) -> str:
     """One line about words without a vector."""
     from nlprep.embeddings.word_vectors import UnknownWordError
 
-    asked, answers = index.sides(direction)
+    asked, answers = index.sides()
     if len(words) > 1:
         named = ", ".join(map(repr, words[:_MOST_NAMED])) + (", ..." if len(words) > _MOST_NAMED else "")
         return (
@@ -162,7 +143,7 @@ def _explain_unknown(index: TranslationIndex, direction: str, words: list[str]) 
     return f"{word!r} has no translation"
 
 
-def _prompt(arguments: argparse.Namespace, index: TranslationIndex, direction: str) -> int:
+def _prompt(arguments: argparse.Namespace, index: TranslationIndex) -> int:
     """Ask for words until Ctrl-D."""
     import contextlib
 
@@ -170,7 +151,7 @@ def _prompt(arguments: argparse.Namespace, index: TranslationIndex, direction: s
         # Importing it gives input() its line editing and history.
         import readline  # noqa: F401
 
-    asked, answers = index.sides(direction)
+    asked, answers = index.sides()
     print(f"{asked.language} to {answers.language}, {len(asked):,} words; Ctrl-D leaves", file=sys.stderr)
     while True:
         try:
@@ -181,9 +162,9 @@ def _prompt(arguments: argparse.Namespace, index: TranslationIndex, direction: s
         except KeyboardInterrupt:
             print()
             raise
-        for word, candidates in zip(words, _ask(arguments, index, direction, words), strict=True):
+        for word, candidates in zip(words, _ask(arguments, index, words), strict=True):
             if candidates:
                 shown = ", ".join(f"{candidate.word} {candidate.score:.2f}" for candidate in candidates)
                 print(f"  {shown}" if len(words) == 1 else f"  {word}: {shown}")
             else:
-                print(f"  {_explain_unknown(index, direction, [word])}")
+                print(f"  {_explain_unknown(index, [word])}")

@@ -102,8 +102,8 @@ class Alignment:
         one, other = scaled_to_unit(self.map_source(source.matrix)), scaled_to_unit(self.map_target(target.matrix))
         if self.spelling_weight == 0:
             return one, other
-        spellings = Spellings(*embed_spellings(source.words, target.words), self.spelling_weight)
-        return spellings.join(one, other)
+        of_source, of_target = embed_spellings(source.words, target.words)
+        return Spellings(of_source, of_target, self.spelling_weight).join(one, other)
 
     @staticmethod
     def _map(
@@ -347,7 +347,8 @@ def align(
         work = _Work(settings, normalized[0], normalized[1], threads, progress)
         spellings = None
         if settings.spelling:
-            spellings = Spellings(*embed_spellings(source.words[: settings.cutoff], target.words[: settings.cutoff]), 0)
+            of_source, of_target = embed_spellings(*(side.words[: settings.cutoff] for side in (source, target)))
+            spellings = Spellings(of_source, of_target, 0)
         ways = {"self-learning": work.self_learn, "rcsls": work.descend, "contrastive": work.contrast}
         maps, spellings, told = ways.get(supervision.method, work.fit_and_refine)(supervision, spellings)
     provenance = {

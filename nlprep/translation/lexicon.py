@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from nlprep.core.files import display_name, read_lines
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -149,6 +150,29 @@ class Lexicon:
     def examples(self, side: int) -> str:
         """The first few words of the source (0) or target (1) side, quoted, for messages."""
         return quoted_examples(pair[side] for pair in self.pairs)
+
+
+def detect_languages(lexicon: Lexicon, vocabularies: Mapping[str, Container[str]]) -> tuple[str, str]:
+    """Find out which languages a dictionary is of: those that know most of its pairs, source and target.
+
+    Args:
+        lexicon: The dictionary.
+        vocabularies: Words by language; anything that answers ``word in words`` fast.
+
+    Raises:
+        NlprepError: No two languages know any pair.
+    """
+    found = {
+        (one, other): lexicon.coverage(vocabularies[one], vocabularies[other]).pairs_found
+        for one, other in itertools.permutations(vocabularies, 2)
+    }
+    best = max(found, key=lambda pair: found[pair])
+    if not found[best]:
+        raise NlprepError(
+            f"the dictionary shares no pair of words with any two of {', '.join(vocabularies)}: it has "
+            f"{lexicon.examples(0)} -> {lexicon.examples(1)}; check languages and letter case"
+        )
+    return best
 
 
 def quoted_examples(words: Iterable[str]) -> str:

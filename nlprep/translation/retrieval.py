@@ -151,6 +151,19 @@ class TranslationIndex:
             neighborhood,
         )
 
+    def reversed(self) -> TranslationIndex:
+        """The same from the target language's side."""
+        alignment = self.alignment
+        turned = Alignment(
+            alignment.target_normalization,
+            alignment.source_normalization,
+            alignment.target_map,
+            alignment.source_map,
+            alignment.provenance,
+            alignment.spelling_weight,
+        )
+        return TranslationIndex(self.target, self.source, turned, self.neighborhood)
+
     def sides(self, direction: str = "forward") -> tuple[Side, Side]:
         """The side of the questions and the side of the answers.
 

@@ -11,6 +11,7 @@ share no script, or no words, it comes to nothing.
 
 from __future__ import annotations
 
+import itertools
 import math
 import unicodedata
 from dataclasses import dataclass, replace
@@ -132,31 +133,28 @@ def pair_spelled_alike(
     return np.array(kept, np.int64).reshape(-1, 2)
 
 
-def embed_spellings(
-    source_words: Sequence[str], target_words: Sequence[str], *, dimension: int = DIMENSION
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Turn the words of two vocabularies into vectors of their spelling.
+def embed_spellings(*vocabularies: Sequence[str], dimension: int = DIMENSION) -> list[NDArray[np.float32]]:
+    """Turn the words of two or more vocabularies into vectors of their spelling.
 
     A word is the set of its n-grams of letters, accents left out and its ends marked, each weighted by its inverse
     frequency among the words. The leading directions of these sets, found by a randomised singular value
     decomposition (Halko, Martinsson and Tropp 2011), with singular values to the power of a half, are the vectors.
 
     Args:
-        source_words: Words, most frequent first.
-        target_words: Likewise.
+        vocabularies: Words of each language, most frequent first.
         dimension: Directions kept; fewer where there are fewer n-grams or words.
 
     Returns:
-        (n, m) and (k, m) float32 rows of length one. The same for the same words.
+        For each vocabulary of n words (n, m) float32 rows of length one. The same for the same words.
     """
-    grams, (source, target) = _count_grams((source_words, target_words))
-    fitted = _stack([source[:_FITTED_TO], target[:_FITTED_TO]])
+    grams, weighted = _count_grams(vocabularies)
+    fitted = _stack([side[:_FITTED_TO] for side in weighted])
     dimension = min(dimension, *fitted.shape)
     if dimension == 0 or not grams:
-        return np.zeros((len(source_words), 0), np.float32), np.zeros((len(target_words), 0), np.float32)
+        return [np.zeros((len(words), 0), np.float32) for words in vocabularies]
     directions, values = _leading_directions(fitted, dimension)
     projection = directions / np.sqrt(values)
-    return scaled_to_unit(source @ projection), scaled_to_unit(target @ projection)
+    return [scaled_to_unit(side @ projection) for side in weighted]
 
 
 def weigh_spellings(
@@ -279,8 +277,8 @@ def _count_grams(
     norms[norms == 0] = 1
     matrix.data /= np.repeat(norms, np.diff(matrix.indptr))
     matrix = matrix.astype(np.float32)
-    first = len(vocabularies[0])
-    return matrix.shape[1], [matrix[:first], matrix[first:]]
+    ends = np.cumsum([0, *map(len, vocabularies)])
+    return matrix.shape[1], [matrix[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def _stack(matrices: Sequence[scipy.sparse.csr_matrix]) -> scipy.sparse.csr_matrix:

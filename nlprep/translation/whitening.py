@@ -94,8 +94,10 @@ def fit_whitened(
     x_whitener = x_dewhitener = np.eye(x.shape[1])
     z_whitener = z_dewhitener = np.eye(z.shape[1])
     if steps.whiten:
-        x_whitener, x_dewhitener = _whitener(weighted.T @ x, steps, len(x))
-        z_whitener, z_dewhitener = _whitener((z * shares[:, None]).T @ z, steps, len(z))
+        x_whitener, x_dewhitener = whitener(weighted.T @ x, len(x), ridge=steps.ridge, dewhitening=steps.dewhitening)
+        z_whitener, z_dewhitener = whitener(
+            (z * shares[:, None]).T @ z, len(z), ridge=steps.ridge, dewhitening=steps.dewhitening
+        )
     left, correlations, right_transposed = np.linalg.svd(
         x_whitener @ (weighted.T @ z) @ z_whitener, full_matrices=False
     )
@@ -111,16 +113,26 @@ def fit_whitened(
     return mapped_x, mapped_z
 
 
-def _whitener(
-    covariance: NDArray[np.float64], steps: WhiteningConfig, num_pairs: int
+def whitener(
+    covariance: NDArray[np.float64], num_pairs: int, *, ridge: float = 0.0, dewhitening: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The symmetric inverse square root of a covariance, and what gives the variances back."""
+    """The symmetric inverse square root of a covariance (d, d), and what gives the variances back.
+
+    Args:
+        covariance: Of one side's vectors.
+        num_pairs: It is of so many, for the message.
+        ridge: Added to the variances, in units of their mean.
+        dewhitening: Share of the variances given back, as a power.
+
+    Raises:
+        OptionError: Some direction has no variance.
+    """
     variances, directions = np.linalg.eigh(covariance)
-    variances = np.maximum(variances, 0) + steps.ridge * variances.mean()
+    variances = np.maximum(variances, 0) + ridge * variances.mean()
     if variances[0] <= 1e-10 * variances[-1]:
         raise OptionError(
             f"{num_pairs} pairs leave some of the {len(variances)} dimensions without variance, so they "
             "cannot be whitened: give more pairs, or choose the procrustes method"
         )
-    whitener = (directions * variances**-0.5) @ directions.T
-    return whitener, (directions * variances ** (steps.dewhitening / 2)) @ directions.T
+    whiten = (directions * variances**-0.5) @ directions.T
+    return whiten, (directions * variances ** (dewhitening / 2)) @ directions.T

@@ -38,7 +38,7 @@ def made(tmp_path_factory) -> Made:
         words = ["train", str(path), "--output", str(output), "--dimension", "40", "--subsample", "1e-3", "--quiet"]
         assert main([*words, "--epochs", "10", "--threads", "1"]) == 0
     align = ["align", str(english), str(french), "--dictionary", str(text.seed_dictionary), "--output", str(model)]
-    assert main([*align, "--source-language", "en", "--target-language", "fr", "--quiet"]) == 0
+    assert main([*align, "--languages", "en,fr", "--quiet"]) == 0
     return Made(folder, text, english, french, model)
 
 

@@ -278,7 +278,8 @@ def test_settings_out_of_range(fail, made, tmp_path):
 
 
 def test_contradictions(fail, made, tmp_path):
-    assert "contradict" in fail("translate", made.model, "cat", "--from", "en", "--to", "en")
+    assert "two different" in fail("translate", made.model, "cat", "--from", "en", "--to", "en")
+    assert "--reverse" in fail("translate", made.model, "cat", "--from", "en", "--reverse")
     assert "between en and fr" in fail("translate", made.model, "cat", "--from", "de")
     assert "one at a time" in fail("evaluate", made.model, made.text.test_dictionary, "--sentences", "a", "b")
     assert "nothing to measure" in fail("evaluate", made.model)

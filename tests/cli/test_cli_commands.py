@@ -122,7 +122,7 @@ def test_translate_both_ways(made, answer):
     assert [entry["word"] for entry in forward] == ["horse", "bread"]
     assert all(entry["known"] and len(entry["candidates"]) == 3 for entry in forward)
     assert "cheval" in [candidate["word"] for candidate in forward[0]["candidates"]]
-    for options in (["--reverse"], ["--from", "fr"], ["--to", "en"], ["--from", "fr", "--to", "en", "--reverse"]):
+    for options in (["--reverse"], ["--from", "fr"], ["--to", "en"], ["--from", "fr", "--to", "en"]):
         backward = answer("translate", made.model, *options, "cheval", "--top", 3)
         assert "horse" in [candidate["word"] for candidate in backward[0]["candidates"]]
 
