@@ -171,7 +171,7 @@ def _align_two(
         )
         return 0
     if not console.quiet and provenance["rounds"]:
-        if provenance["method"] == "self-learning":
+        if provenance["method"] in ("self-learning", "adversarial"):
             _print_stages(console, provenance["rounds"])
         else:
             _print_rounds(console, provenance["rounds"], f"{provenance['method']} maps after {config.normalization}")

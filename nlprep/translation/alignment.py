@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nlprep.embeddings.word_vectors import WordVectors
     from nlprep.translation.lexicon import Lexicon
     from nlprep.translation.maps import Maps
+    from nlprep.translation.self_learning import Learned
 
 __all__ = ["METHODS", "Alignment", "AlignmentConfig", "AlignmentWarning", "align"]
 
@@ -57,6 +58,8 @@ class AlignmentConfig:
     )
     reweighting: float = option(0.5, "whitened: power of the correlations that weighs directions", minimum=0)
     dewhitening: float = option(0.75, "whitened: share of their variances that directions get back", minimum=0)
+    games: int = option(6, "adversarial: the most games", minimum=2)
+    game_steps: int = option(6_000, "adversarial: updates of each player in a game", minimum=1)
     ridge: float = option(0.0, "whitened: added to the variances, in units of their mean", minimum=0)
 
     def __post_init__(self) -> None:
@@ -270,23 +273,42 @@ class _Work:
         self, supervision: Supervision, spellings: Spellings | None
     ) -> tuple[Maps, Spellings | None, dict[str, Any]]:
         """Learn from the pairs there are, or from none."""
+        learning = self._learning(spellings)
+        learned = (learning.learn_from if supervision.kind == "dictionary" else learning.learn)(supervision.pairs)
+        return learned.maps, learned.spellings, _tell(learned)
+
+    def play(
+        self, supervision: Supervision, spellings: Spellings | None
+    ) -> tuple[Maps, Spellings | None, dict[str, Any]]:
+        """Learn from what comes of games."""
+        from nlprep.translation.adversarial import AdversarialConfig, AdversarialStarts, describe_games
+
         settings = self.settings
-        learning = SelfLearning(
+        starts = AdversarialStarts(
+            self.source,
+            self.target,
+            AdversarialConfig(games=settings.games, steps=settings.game_steps, seed=settings.seed),
+            neighborhood=settings.neighborhood,
+            threads=self.threads,
+            progress=self.progress,
+        )
+        learned = self._learning(spellings).learn(supervision.pairs, starts)
+        return learned.maps, learned.spellings, _tell(learned) | {"games": describe_games(starts.games)}
+
+    def _learning(self, spellings: Spellings | None) -> SelfLearning:
+        return SelfLearning(
             self.source,
             self.target,
             rough=make_fit(self.source, self.target, whitening=ROUGH),
             # Whoever starts from nothing cannot choose pairs that span every dimension.
             fit=make_fit(self.source, self.target, whitening=self._whitening(least_ridge=1e-3)),
             spellings=spellings,
-            cutoff=settings.cutoff,
-            neighborhood=settings.neighborhood,
-            seed=settings.seed,
+            cutoff=self.settings.cutoff,
+            neighborhood=self.settings.neighborhood,
+            seed=self.settings.seed,
             threads=self.threads,
             progress=self.progress,
         )
-        learned = (learning.learn_from if supervision.kind == "dictionary" else learning.learn)(supervision.pairs)
-        told = {"rounds": [entry.as_mapping() for entry in learned.iterations], "agreement": learned.agreement}
-        return learned.maps, learned.spellings, told
 
     def _weigh(self, spellings: Spellings | None, maps: Maps) -> Spellings | None:
         if spellings is None:
@@ -301,6 +323,10 @@ class _Work:
             dewhitening=self.settings.dewhitening,
             ridge=max(least_ridge, self.settings.ridge),
         )
+
+
+def _tell(learned: Learned) -> dict[str, Any]:
+    return {"rounds": [entry.as_mapping() for entry in learned.iterations], "agreement": learned.agreement}
 
 
 def align(
@@ -325,7 +351,7 @@ def align(
     Raises:
         NlprepError: No pair of the dictionary is known, too few are for the method, the dimensions differ where the
             method cannot have it, or attempts without a dictionary do not agree.
-        OptionError: The method needs a dictionary and there is none.
+        OptionError: The method needs a dictionary and there is none, or takes none and there is one.
 
     Warns:
         AlignmentWarning: Fewer pairs than dimensions, so that a part of an orthogonal map is arbitrary; or so few that
@@ -349,7 +375,12 @@ def align(
         if settings.spelling:
             of_source, of_target = embed_spellings(*(side.words[: settings.cutoff] for side in (source, target)))
             spellings = Spellings(of_source, of_target, 0)
-        ways = {"self-learning": work.self_learn, "rcsls": work.descend, "contrastive": work.contrast}
+        ways = {
+            "self-learning": work.self_learn,
+            "adversarial": work.play,
+            "rcsls": work.descend,
+            "contrastive": work.contrast,
+        }
         maps, spellings, told = ways.get(supervision.method, work.fit_and_refine)(supervision, spellings)
     provenance = {
         "config": to_mapping(settings),

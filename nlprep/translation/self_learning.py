@@ -26,7 +26,7 @@ from nlprep.translation.maps import map_words
 from nlprep.translation.spelling import WEIGHED_ON, Spellings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -85,6 +85,8 @@ COMPARED = 4_000
 """Frequent words of each side on which attempts are compared."""
 AGREEMENT = 0.1
 """Two attempts that translate this share of them alike are believed; by chance a hundredth is."""
+CLEAR = 0.4
+"""And this share says that both arrived; with less, learning starts again from what they agree on."""
 FEWEST = 500
 """Words of each side, without which attempts may agree by chance."""
 NO_PAIRS: NDArray[np.int64] = np.empty((0, 2), np.int64)
@@ -179,8 +181,13 @@ class SelfLearning:
         maps, spellings = self._finish(maps, iterations, 1, kept=known)
         return Learned(maps, iterations, spellings, None)
 
-    def learn(self, likely: NDArray[np.int64]) -> Learned:
+    def learn(self, likely: NDArray[np.int64], starts: Iterable[NDArray[np.int64]] | None = None) -> Learned:
         """Learn from (p, 2) pairs of which many are right, or from none.
+
+        Args:
+            likely: The pairs.
+            starts: Poor dictionaries to start attempts from, of which as many as it takes are fetched; by default
+                the pairs, in halves, and distributions.
 
         Raises:
             NlprepError: A side has fewer than `FEWEST` words, or no two attempts from different starts agree.
@@ -194,34 +201,51 @@ class SelfLearning:
         iterations: list[Iteration] = []
         arrived: list[Maps] = []
         best = 0.0
-        for attempt, (start, poor) in enumerate(self._starts(likely), 1):
-            maps = self._begin(start, iterations, attempt, poor=poor)
-            best = max([best, *(self.agreement(maps, other) for other in arrived)])
-            if best >= AGREEMENT:
-                maps, spellings = self._finish(maps, iterations, attempt)
-                return Learned(maps, iterations, spellings, best)
+        attempts = self._starts(likely) if starts is None else ((start, True) for start in starts)
+        for start, poor in attempts:
+            maps = self._begin(start, iterations, len(arrived) + 1, poor=poor)
+            for other in arrived:
+                agreement, pairs = self.compare(maps, other)
+                best = max(best, agreement)
+                if agreement >= AGREEMENT:
+                    attempt = len(arrived) + 1
+                    if agreement < CLEAR:
+                        # One of the two has gone half the way at best; but what they agree on is right, since chance
+                        # makes no two agree, and on that a further attempt can build.
+                        attempt += 1
+                        maps = self._begin(pairs, iterations, attempt, poor=True)
+                    maps, spellings = self._finish(maps, iterations, attempt)
+                    return Learned(maps, iterations, spellings, agreement)
             arrived.append(maps)
+        found = (
+            f"{len(arrived)} attempts from different starts agree on at most {100 * best:.1f}% of the frequent words"
+        )
         raise NlprepError(
-            f"{len(arrived)} attempts from different starts agree on at most {100 * best:.1f}% of the frequent words, "
+            f"{found if len(arrived) > 1 else 'no two attempts got anywhere'}, "
             "so none can be trusted: give a small dictionary (25 pairs help), or vectors trained on larger texts of "
             "one kind"
         )
 
-    def agreement(self, one: Maps, other: Maps) -> float:
-        """Share of the most frequent words, of both sides, for which two pairs of maps give the same translation."""
-        found = [
+    def compare(self, one: Maps, other: Maps) -> tuple[float, NDArray[np.int64]]:
+        """What two pairs of maps translate alike among the most frequent words.
+
+        Returns:
+            The share of the words of both sides, and (p, 2) rows of those that are each other's best in both.
+        """
+        first, second = (
             find_candidates(
                 *map_words(*self._sides, maps, min(COMPARED, self._cutoff)),
                 neighborhood=self._neighborhood,
                 threads=self._threads,
             )
             for maps in (one, other)
-        ]
+        )
         same = [
-            np.mean(first[:, 0] == second[:, 0])
-            for first, second in zip(*((each.forward, each.backward) for each in found), strict=True)
+            np.mean(these[:, 0] == those[:, 0])
+            for these, those in ((first.forward, second.forward), (first.backward, second.backward))
         ]
-        return float(np.mean(same))
+        pairs = mutual_pairs(first)
+        return float(np.mean(same)), pairs[second.forward[pairs[:, 0], 0] == pairs[:, 1]]
 
     def _starts(self, likely: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], bool]]:
         """Starts that have as little as may be in common, and whether they are poor."""

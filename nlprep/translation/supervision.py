@@ -21,7 +21,7 @@ FITTED_METHODS = ("whitened", "procrustes", "least-squares")
 """Maps in closed form, fitted to a dictionary."""
 SUPERVISED_METHODS = (*FITTED_METHODS, "rcsls", "contrastive")
 """Those that cannot do without a dictionary."""
-METHODS = (*SUPERVISED_METHODS, "self-learning")
+METHODS = (*SUPERVISED_METHODS, "self-learning", "adversarial")
 ENOUGH_WORDS = 2.0
 """A dictionary of so many words per dimension is fitted to; from a smaller one, self-learning goes further."""
 FEWEST_WORDS = 20
@@ -76,12 +76,19 @@ def choose_supervision(
 
     Raises:
         NlprepError: No pair of the dictionary is known, or too few are for the method.
-        OptionError: The method needs a dictionary and there is none.
+        OptionError: The method needs a dictionary and there is none, or takes none and there is one.
 
     Warns:
         AlignmentWarning: Fewer pairs than dimensions, so that a part of an orthogonal map is arbitrary; or so few that
             what is learned from them is doubtful.
     """
+    if method == "adversarial":
+        if lexicon is not None:
+            raise OptionError(
+                "the adversarial method takes no dictionary: leave it out, or choose the self-learning method"
+            )
+        reason = "as asked; learning starts from games of a map against a discriminator"
+        return Supervision("adversarial", reason, "none", np.empty((0, 2), np.int64))
     if lexicon is not None:
         return _choose_with(source, target, lexicon, method, ridge)
     if method in SUPERVISED_METHODS:

@@ -16,9 +16,10 @@ from nlprep.translation.csls import find_candidates, mean_csls, mutual_pairs
 from nlprep.translation.distributions import match_distributions
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.lexicon import Lexicon
+from nlprep.translation.maps import ROUGH, make_fit, map_words
 from nlprep.translation.normalization import fit_normalization, scaled_to_unit
 from nlprep.translation.retrieval import TranslationIndex
-from nlprep.translation.self_learning import choose_by_chance
+from nlprep.translation.self_learning import SelfLearning, choose_by_chance
 from nlprep.translation.supervision import ENOUGH_ALIKE, choose_supervision
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
@@ -142,6 +143,62 @@ def test_attempts_that_succeed_agree():
     assert with_pairs.provenance["agreement"] is None
 
 
+def make_learning(source, target):
+    fit = make_fit(source, target)
+    return SelfLearning(source, target, rough=make_fit(source, target, whitening=ROUGH), fit=fit)
+
+
+def test_what_two_maps_translate_alike():
+    generator = np.random.default_rng(2)
+    words = scaled_to_unit(generator.standard_normal((600, 12)))
+    learning = make_learning(words, words)
+    same, half = np.eye(12), np.diag([1.0] * 8 + [-1.0] * 4)
+    share, pairs = learning.compare((same, same), (same, same))
+    assert share == 1
+    np.testing.assert_array_equal(pairs, np.stack([np.arange(600)] * 2, 1))
+    share, pairs = learning.compare((same, same), (half, same))
+    assert 0.02 < share < 0.9
+    assert len(pairs) < 600
+    np.testing.assert_array_equal(pairs[:, 0], pairs[:, 1])
+
+
+def test_attempts_that_hardly_agree_are_built_upon(monkeypatch):
+    planted = plant(num_words=1500, num_train=10, noise=0.15)
+    sides = [fit_normalization(side.matrix).apply(side.matrix) for side in (planted.source, planted.target)]
+    compare = SelfLearning.compare
+
+    def hardly(self, one, other):
+        _, pairs = compare(self, one, other)
+        return 0.2, pairs[::10]
+
+    monkeypatch.setattr(SelfLearning, "compare", hardly)
+    learned = make_learning(*sides).learn(np.empty((0, 2), np.int64))
+    assert learned.agreement == 0.2
+    assert {entry.attempt for entry in learned.iterations} == {1, 2, 3}
+    one, other = map_words(*sides, learned.maps)
+    rows = planted.test.rows(planted.source, planted.target)
+    assert np.mean((one[rows[:, 0]] @ other.T).argmax(axis=1) == rows[:, 1]) > 0.9
+
+
+def test_attempts_start_from_what_is_offered():
+    planted = plant(num_words=700, num_train=60, noise=0.1)
+    sides = [fit_normalization(side.matrix).apply(side.matrix) for side in (planted.source, planted.target)]
+    pairs = planted.train.rows(planted.source, planted.target)
+    fetched = []
+
+    def offer():
+        for part in (pairs[:30], pairs[30:], pairs):
+            fetched.append(len(part))
+            yield part
+
+    learned = make_learning(*sides).learn(np.empty((0, 2), np.int64), offer())
+    # As many as it takes.
+    assert fetched == [30, 30]
+    assert learned.agreement > 0.9
+    with pytest.raises(NlprepError, match="no two attempts got anywhere"):
+        make_learning(*sides).learn(np.empty((0, 2), np.int64), iter([pairs]))
+
+
 def test_what_is_chosen_by_what_there_is():
     planted = plant()
     none = choose_supervision(planted.source, planted.target, None)
@@ -155,6 +212,9 @@ def test_what_is_chosen_by_what_there_is():
     assert (few.method, few.kind, len(few.pairs)) == ("self-learning", "dictionary", 39)
     many = choose_supervision(planted.source, planted.target, Lexicon(planted.train.pairs[:40]))
     assert many.method == "whitened"
+    assert choose_supervision(planted.source, planted.target, None, method="adversarial").method == "adversarial"
+    with pytest.raises(OptionError, match="takes no dictionary"):
+        choose_supervision(planted.source, planted.target, planted.train, method="adversarial")
     with pytest.raises(OptionError, match="the whitened method learns from a dictionary: give one, or choose"):
         choose_supervision(planted.source, planted.target, None, method="whitened")
     with pytest.raises(NlprepError, match="the dictionary is empty"):
