@@ -177,7 +177,7 @@ class SelfLearning:
     def learn_from(self, known: NDArray[np.int64]) -> Learned:
         """Learn from (p, 2) pairs that are known to be right, and stay."""
         iterations: list[Iteration] = []
-        maps = self._begin(known, iterations, 1, poor=len(known) < MANY, kept=known)
+        maps = self.begin(known, iterations, 1, poor=len(known) < MANY, kept=known)
         maps, spellings = self._finish(maps, iterations, 1, kept=known)
         return Learned(maps, iterations, spellings, None)
 
@@ -203,7 +203,7 @@ class SelfLearning:
         best = 0.0
         attempts = self._starts(likely) if starts is None else ((start, True) for start in starts)
         for start, poor in attempts:
-            maps = self._begin(start, iterations, len(arrived) + 1, poor=poor)
+            maps = self.begin(start, iterations, len(arrived) + 1, poor=poor)
             for other in arrived:
                 agreement, pairs = self.compare(maps, other)
                 best = max(best, agreement)
@@ -213,7 +213,7 @@ class SelfLearning:
                         # One of the two has gone half the way at best; but what they agree on is right, since chance
                         # makes no two agree, and on that a further attempt can build.
                         attempt += 1
-                        maps = self._begin(pairs, iterations, attempt, poor=True)
+                        maps = self.begin(pairs, iterations, attempt, poor=True)
                     maps, spellings = self._finish(maps, iterations, attempt)
                     return Learned(maps, iterations, spellings, agreement)
             arrived.append(maps)
@@ -263,7 +263,7 @@ class SelfLearning:
             )
             yield pairs, True
 
-    def _begin(
+    def begin(
         self,
         start: NDArray[np.int64],
         iterations: list[Iteration],
@@ -272,6 +272,15 @@ class SelfLearning:
         poor: bool,
         kept: NDArray[np.int64] = NO_PAIRS,
     ) -> Maps:
+        """An attempt as far as attempts are compared.
+
+        Args:
+            start: (p, 2) rows to begin with.
+            iterations: What they saw is appended.
+            attempt: Its number, from 1.
+            poor: Whether hardly any pair is right, so that chance has to find others.
+            kept: (q, 2) rows that are right, and stay.
+        """
         stages = (*FROM_NOTHING, *BEGINNING) if poor else BEGINNING
         maps = self._rough(start, np.ones(len(start)))
         return self._pass_through(stages, maps, iterations, attempt, kept, None)
