@@ -72,8 +72,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _translate(arguments: argparse.Namespace, console: Console) -> int:
+    from nlprep.core.devices import find_device
     from nlprep.core.threads import torch_threads
-    from nlprep.language_models.encoder import find_device
     from nlprep.language_models.sequence_to_sequence.model import load_translation_model
     from nlprep.language_models.sequence_to_sequence.translation import translate_sentences
 

@@ -92,7 +92,7 @@ def load_model(arguments: argparse.Namespace, kind: str) -> tuple[PreTrainedMode
         FileError: There is no such model.
         OptionError: There is no such device.
     """
-    from nlprep.language_models.encoder import find_device
+    from nlprep.core.devices import find_device
     from nlprep.language_models.model_files import load_language_model
 
     device = find_device(arguments.device)

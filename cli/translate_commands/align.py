@@ -82,6 +82,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Align, and write the translator."""
+    from nlprep.embeddings.nearest import search_device
     from nlprep.embeddings.vector_files import read_vectors
     from nlprep.translation.lexicon import read_lexicon
 
@@ -93,9 +94,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         name: read_vectors(path, limit=arguments.limit, threads=arguments.threads, progress=console.progress)
         for name, path in zip(names, arguments.vectors, strict=True)
     }
-    if len(names) == 2:
-        return _align_two(arguments, console, config, vectors, lexicons[0] if lexicons else None)
-    return _align_several(arguments, console, config, vectors, lexicons)
+    with search_device(config.device):
+        if len(names) == 2:
+            return _align_two(arguments, console, config, vectors, lexicons[0] if lexicons else None)
+        return _align_several(arguments, console, config, vectors, lexicons)
 
 
 def _name_languages(arguments: argparse.Namespace) -> list[str]:

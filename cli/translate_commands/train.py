@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     _check_output(output, kind)
     if config.device != "cpu":
         # Reading the text can take minutes; whether there is such a device shows at once.
-        from nlprep.embeddings.skipgram.torch_engine import find_device
+        from nlprep.core.devices import find_device
 
         find_device(config.device)
     state = output.with_name(f"{output.name}.state")

@@ -4,12 +4,15 @@ CSLS, refinement, evaluation, translation, neighbours and sentence retrieval all
 inner product of rows of length one; CSLS for a fixed query is an inner product plus an offset per key.
 
 Memory stays flat: a block of similarities is made by BLAS, scanned while it is in the processor's cache and
-forgotten. Blocks do not depend on the number of threads, so the answer does not either.
+forgotten. Blocks do not depend on the number of threads, so the answer does not either. Inside `search_device` the
+same calls compute on a GPU.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,8 +23,9 @@ from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads, resolve_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    import torch
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
@@ -35,6 +39,30 @@ _BLOCK_ROWS = 768
 _BLOCK_COLUMNS = 1536
 _PLAIN_BLOCK = 1 << 24
 """Similarities in a block of the plain search: 64 MB of float32."""
+
+_device: ContextVar[torch.device | None] = ContextVar("search device", default=None)
+
+
+@contextmanager
+def search_device(name: str | None) -> Iterator[None]:
+    """Search on a torch device inside the block: ``cuda``, say; ``cpu`` is the search compiled for processors.
+
+    Few queries are answered by the processor all the same. Scores may differ from a processor's in their last bits,
+    as sums are made in another order.
+
+    Raises:
+        OptionError: No such device.
+    """
+    device = None
+    if name is not None and name != "cpu":
+        from nlprep.core.devices import find_device
+
+        device = find_device(name)
+    token = _device.set(device)
+    try:
+        yield
+    finally:
+        _device.reset(token)
 
 
 @dataclass(frozen=True)
@@ -86,6 +114,11 @@ def top_k(
     added = _checked_offsets(offsets, len(keys))
     if len(queries) <= FEW_QUERIES or len(queries) * len(keys) <= FEW_PRODUCTS:
         return _top_k_plain(queries, keys, k, added)
+    device = _device.get()
+    if device is not None:
+        from nlprep.embeddings.nearest_device import search as search_there
+
+        return search_there(queries, keys, k, device, key_offsets=added, progress=progress)[0]
     from nlprep.embeddings.nearest_kernel import scan_rows
 
     column_offsets = np.zeros(len(keys), np.float32) if added is None else added
@@ -131,10 +164,26 @@ def mutual_top_k(
     _checked(source, target, k)
     if not 1 <= k <= min(len(source), len(target)):
         raise OptionError(f"k = {k}: must lie between 1 and the smaller side, {min(len(source), len(target))}")
-    from nlprep.embeddings.nearest_kernel import merge_lists, scan_both
-
     row_offsets = _checked_offsets(source_offsets, len(source))
     column_offsets = _checked_offsets(target_offsets, len(target))
+    device = _device.get()
+    if device is not None:
+        from nlprep.embeddings.nearest_device import search as search_there
+
+        forward, backward = search_there(
+            source,
+            target,
+            k,
+            device,
+            query_offsets=row_offsets,
+            key_offsets=column_offsets,
+            mutual=True,
+            progress=progress,
+        )
+        assert backward is not None  # noqa: S101 - both directions were asked for
+        return MutualNeighbors(*forward, *backward)
+    from nlprep.embeddings.nearest_kernel import merge_lists, scan_both
+
     row_offsets = np.zeros(len(source), np.float32) if row_offsets is None else row_offsets
     column_offsets = np.zeros(len(target), np.float32) if column_offsets is None else column_offsets
     scores = np.full((len(source), k), -np.inf, np.float32)

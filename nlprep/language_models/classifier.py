@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nlprep.core.devices import find_device
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.progress import SILENT
-from nlprep.language_models.encoder import TruncationWarning, find_device
+from nlprep.language_models.encoder import TruncationWarning
 from nlprep.language_models.model_files import (
     check_vocabulary,
     context_length,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from nlprep.core.configuration import check, option
+from nlprep.core.devices import find_device
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.progress import SILENT
 
@@ -356,26 +357,6 @@ class TextEncoder:
                 yield
         finally:
             self.module.train(training)
-
-
-def find_device(name: str | None) -> torch.device:
-    """The device of a name; a GPU where there is one for None.
-
-    Raises:
-        OptionError: Unknown, or not there.
-    """
-    import torch
-
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise OptionError(
-            f"device = {name!r}: there is no such device here; use cpu, or cuda where there is a GPU"
-        ) from None
-    return device
 
 
 def _sees_only_the_past(model: PreTrainedModel) -> bool:

@@ -13,6 +13,7 @@ from nlprep.core.configuration import check, option, to_mapping
 from nlprep.core.errors import FileError, NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
+from nlprep.embeddings.nearest import search_device
 from nlprep.translation.maps import ROUGH, make_fit, map_words
 from nlprep.translation.normalization import Normalization, fit_normalization, parse_steps, scaled_to_unit
 from nlprep.translation.rcsls import fit_rcsls
@@ -50,6 +51,7 @@ class AlignmentConfig:
     cutoff: int = option(20_000, "induce pairs among this many of the most frequent words", minimum=1)
     spelling: bool = option(True, "let likeness of spelling count, as much as it is found to be worth")
     seed: int = option(1, "of what chance decides in learning", minimum=0)
+    device: str = option("cpu", "where to search for neighbours: cpu, or a torch device such as cuda")
     neighborhood: int = option(10, "nearest neighbours that CSLS averages", minimum=1)
     tolerance: float = option(0.01, "stop refining when the criterion rises by less than this share", minimum=0)
     induced_weight: float = option(0.5, "weight of an induced pair in refinement, a dictionary pair having 1", above=0)
@@ -367,7 +369,7 @@ def align(
         cutoff=settings.cutoff,
         ridge=settings.ridge,
     )
-    with blas_threads(threads):
+    with blas_threads(threads), search_device(settings.device):
         normalizations = [fit_normalization(side.matrix, settings.normalization) for side in (source, target)]
         normalized = [fitted.apply(side.matrix) for fitted, side in zip(normalizations, (source, target), strict=True)]
         work = _Work(settings, normalized[0], normalized[1], threads, progress)

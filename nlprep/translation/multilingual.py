@@ -18,6 +18,7 @@ from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
+from nlprep.embeddings.nearest import search_device
 from nlprep.translation.alignment import Alignment, AlignmentConfig, align
 from nlprep.translation.joint_whitening import PairedVectors, fit_jointly
 from nlprep.translation.maps import map_words
@@ -159,7 +160,7 @@ def align_languages(
             raise NlprepError(f"{first} and {second}: {error}") from error
         links[one, other] = link
         normalizations |= {one: link.source_normalization, other: link.target_normalization}
-    with blas_threads(threads):
+    with blas_threads(threads), search_device(settings.device):
         joint = _Joint(
             settings,
             [normalizations[number].apply(vectors[name].matrix) for number, name in enumerate(names)],

@@ -31,12 +31,26 @@ def compiled(monkeypatch):
     monkeypatch.setattr(nearest, "_BLOCK_COLUMNS", 50)
 
 
+@pytest.fixture
+def on_device(compiled, monkeypatch):
+    """The search for GPUs, on a processor."""
+    import torch
+
+    from nlprep.embeddings import nearest_device
+
+    monkeypatch.setattr(nearest_device, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(nearest_device, "BLOCK_COLUMNS", 50)
+    token = nearest._device.set(torch.device("cpu"))
+    yield
+    nearest._device.reset(token)
+
+
 @pytest.mark.parametrize("k", [1, 3, 10, 207, 1000])
 @pytest.mark.parametrize("offset", [False, True])
-@pytest.mark.parametrize("path", ["plain", "compiled"])
+@pytest.mark.parametrize("path", ["plain", "compiled", "on_device"])
 def test_equals_brute_force_with_ties_by_lower_index(k, offset, path, request, monkeypatch):
-    if path == "compiled":
-        request.getfixturevalue("compiled")
+    if path != "plain":
+        request.getfixturevalue(path)
     else:
         monkeypatch.setattr(nearest, "_PLAIN_BLOCK", 64 * 37)
     generator = np.random.default_rng(k)
@@ -51,9 +65,11 @@ def test_equals_brute_force_with_ties_by_lower_index(k, offset, path, request, m
     np.testing.assert_array_equal(scores, want_scores)
 
 
+@pytest.mark.parametrize("path", ["compiled", "on_device"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("offset", [False, True])
-def test_mutual_equals_a_search_each_way(threads, offset, compiled):
+def test_mutual_equals_a_search_each_way(threads, offset, path, request):
+    request.getfixturevalue(path)
     generator = np.random.default_rng(threads)
     source, target = grid_vectors(generator, 131), grid_vectors(generator, 207)
     given = {}
@@ -165,3 +181,32 @@ def test_few_queries_do_not_load_numba():
     )
     output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "False"
+
+
+def test_a_device_gives_the_same_neighbours_of_real_numbers(request):
+    generator = np.random.default_rng(9)
+    source, target = generator.standard_normal((300, 20), np.float32), generator.standard_normal((260, 20), np.float32)
+    here = mutual_top_k(source, target, 7)
+    request.getfixturevalue("on_device")
+    there = mutual_top_k(source, target, 7)
+    for side in ("forward", "backward"):
+        np.testing.assert_array_equal(getattr(there, side), getattr(here, side))
+        np.testing.assert_allclose(getattr(there, f"{side}_scores"), getattr(here, f"{side}_scores"), atol=1e-5)
+
+
+def test_packed_scores_sort_as_scores_do():
+    import torch
+
+    from nlprep.embeddings.nearest_device import _pack, _unpack
+
+    scores = torch.tensor([[-0.0, 0.0, -1.5, 3e38, -3e38, 1e-40, -1e-40, float("-inf"), 2.0]])
+    values, rows = _unpack([_pack(scores, 5, 1).sort(dim=1, descending=True).values], 9)
+    assert rows.tolist() == [[8, 13, 10, 5, 6, 11, 7, 9, 12]]
+    np.testing.assert_array_equal(values[0], scores[0].numpy()[rows[0] - 5])
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(OptionError, match=r"device = 'toaster': torch cannot use it"), nearest.search_device("toaster"):
+        pass
+    with nearest.search_device("cpu"):
+        assert nearest._device.get() is None

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from nlprep.core.devices import find_device
 from nlprep.core.errors import OptionError
 from nlprep.embeddings.skipgram.model import Parameters
 from nlprep.embeddings.skipgram.sampling import (
@@ -369,18 +370,3 @@ def _rates(chunks: list[Chunk]) -> NDArray[np.float32]:
         for chunk in chunks
     ]
     return np.concatenate(parts)
-
-
-def find_device(name: str) -> torch.device:
-    """The torch device of that name, tried out.
-
-    Raises:
-        OptionError: Unknown, or not in this machine.
-    """
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise OptionError(f"device = {name!r}: torch cannot use it ({reason:.100}): choose cpu") from None
-    return device
