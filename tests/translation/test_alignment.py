@@ -176,3 +176,10 @@ def test_wrong_translations_beside_right_ones_do_little_harm(planted):
         target = scaled_to_unit(alignment.map_target(planted.target.matrix[rows[:, 1]]))
         fit[temperature] = (source * target).sum(axis=1).mean()
     assert fit[0.1] > fit[0.0] + 0.02
+
+
+def test_a_device_that_is_not_there_is_named():
+    words = WordVectors([f"w{number}" for number in range(30)], np.eye(30, 8, dtype=np.float32) + 0.1)
+    pairs = Lexicon((f"w{number}", f"w{number}") for number in range(30))
+    with pytest.raises(OptionError, match="device = 'toaster': torch cannot use it"):
+        align(words, words, pairs, AlignmentConfig(device="toaster"))
