@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import Alignment, AlignmentConfig, AlignmentWarning, align
 from nlprep.translation.lexicon import Lexicon
 from nlprep.translation.normalization import scaled_to_unit
