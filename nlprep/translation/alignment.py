@@ -69,6 +69,23 @@ class AlignmentConfig:
         parse_steps(self.normalization)
 
 
+def map_vectors(
+    matrix: NDArray[np.floating], normalization: Normalization, mapping: NDArray[np.float32], side: str
+) -> NDArray[np.float32]:
+    """Vectors (n, d) through a normalisation and a map (d, r): (n, r) float32.
+
+    Raises:
+        NlprepError: Vectors of another dimension; ``side`` says whose.
+    """
+    if matrix.ndim != 2 or matrix.shape[1] != len(mapping):
+        raise NlprepError(
+            f"{side} vectors of shape {matrix.shape}: this alignment takes rows of {len(mapping)} "
+            "values; use the vectors it was made from"
+        )
+    mapped: NDArray[np.float32] = normalization.apply(matrix) @ mapping
+    return mapped
+
+
 @dataclass(frozen=True)
 class Alignment:
     """What the vectors of two languages go through to meet; always fitted, and good for both directions.
@@ -91,11 +108,11 @@ class Alignment:
 
     def map_source(self, matrix: NDArray[np.floating]) -> NDArray[np.float32]:
         """Source vectors (n, d) in the shared space, (n, r) float32; lengths carry no meaning there."""
-        return self._map(matrix, self.source_normalization, self.source_map, "source")
+        return map_vectors(matrix, self.source_normalization, self.source_map, "source")
 
     def map_target(self, matrix: NDArray[np.floating]) -> NDArray[np.float32]:
         """Target vectors (m, e) in the shared space, (m, r) float32."""
-        return self._map(matrix, self.target_normalization, self.target_map, "target")
+        return map_vectors(matrix, self.target_normalization, self.target_map, "target")
 
     def bring_together(
         self, source: WordVectors, target: WordVectors
@@ -109,18 +126,6 @@ class Alignment:
             return one, other
         of_source, of_target = embed_spellings(source.words, target.words)
         return Spellings(of_source, of_target, self.spelling_weight).join(one, other)
-
-    @staticmethod
-    def _map(
-        matrix: NDArray[np.floating], normalization: Normalization, mapping: NDArray[np.float32], side: str
-    ) -> NDArray[np.float32]:
-        if matrix.ndim != 2 or matrix.shape[1] != len(mapping):
-            raise NlprepError(
-                f"{side} vectors of shape {matrix.shape}: this alignment takes rows of {len(mapping)} "
-                "values; use the vectors it was made from"
-            )
-        mapped: NDArray[np.float32] = normalization.apply(matrix) @ mapping
-        return mapped
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """The arrays to save, by name."""

@@ -19,7 +19,7 @@ from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
 from nlprep.embeddings.nearest import search_device
-from nlprep.translation.alignment import Alignment, AlignmentConfig, align
+from nlprep.translation.alignment import Alignment, AlignmentConfig, align, map_vectors
 from nlprep.translation.joint_whitening import PairedVectors, fit_jointly
 from nlprep.translation.maps import map_words
 from nlprep.translation.normalization import scaled_to_unit
@@ -77,8 +77,12 @@ class MultilingualAlignment:
         return weights[source, target] if (source, target) in weights else weights[target, source]
 
     def map_words(self, language: str, matrix: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Vectors (n, d) of a language in the shared space, (n, r) float32 rows of length one."""
-        return scaled_to_unit(self.normalizations[language].apply(matrix) @ self.maps[language])
+        """Vectors (n, d) of a language in the shared space, (n, r) float32 rows of length one.
+
+        Raises:
+            NlprepError: Vectors of another dimension than the language's.
+        """
+        return scaled_to_unit(map_vectors(matrix, self.normalizations[language], self.maps[language], language))
 
     def between(self, source: str, target: str) -> Alignment:
         """The alignment of two of the languages.

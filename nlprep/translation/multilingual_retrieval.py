@@ -95,6 +95,7 @@ class MultilingualIndex:
 
         Raises:
             OptionError: Other languages than the alignment's.
+            NlprepError: Vectors of another dimension.
         """
         names = alignment.languages
         if sorted(vectors) != sorted(names):

@@ -166,6 +166,9 @@ def test_what_does_not_fit_is_refused(vectors, lexicons, alignment, index, tmp_p
         align_languages(vectors, {("en", "fr"): Lexicon([("cat", "chat")])})
     with pytest.raises(OptionError, match="this alignment is of"):
         MultilingualIndex.build({name: vectors[name] for name in ("en", "fr")}, alignment)
+    narrow = vectors | {"fr": WordVectors(vectors["fr"].words, vectors["fr"].matrix[:, :9])}
+    with pytest.raises(NlprepError, match=r"fr vectors of shape \(500, 9\): this alignment takes rows of 16"):
+        MultilingualIndex.build(narrow, alignment)
     for source, target, problem in (("en", "it", "'it' is not"), ("en", "en", "two different")):
         with pytest.raises(OptionError, match=problem):
             index.between(source, target)
