@@ -1,14 +1,16 @@
-"""The results table of the README, made of what the benchmarks printed.
+"""The results tables of the README, made of what the benchmarks printed.
 
-Every file of ``docs/results`` is the output of the benchmark of its name, as printed; its JSON lines become rows::
+Every file of ``docs/results`` is the output of the benchmark of its name, as printed; its JSON lines become rows, and
+the table of `benchmarks.translation` a table::
 
     python -m benchmarks.skipgram > docs/results/skipgram.txt
-    python -m benchmarks.results                                    rewrites the table in README.md
+    python -m benchmarks.results                                    rewrites the tables in README.md
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 OUTPUTS = ROOT / "docs" / "results"
 BEGIN, END = "<!-- results -->\n", "<!-- end of results -->\n"
+BEGIN_TRANSLATION, END_TRANSLATION = "<!-- translation -->\n", "<!-- end of translation -->\n"
+_COLUMNS = re.compile(r"\s{2,}")
 
 
 def read_claims() -> list[tuple[str, dict[str, Any]]]:
@@ -37,11 +41,26 @@ def format_table(claims: list[tuple[str, dict[str, Any]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def format_translation() -> str:
+    """The table that `benchmarks.translation` printed, in Markdown."""
+    lines = (OUTPUTS / "translation.txt").read_text(encoding="utf-8").splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.lstrip().startswith("learned from"))
+    header = _COLUMNS.split(lines[begin].strip())
+    table = [header, ["---"] + ["---:"] * (len(header) - 1)]
+    for line in lines[begin + 2 :]:
+        if not line.strip():
+            break
+        table.append(_COLUMNS.split(line.strip()))
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in table)
+
+
 def with_table(readme: str) -> str:
-    """The README with its table made anew."""
-    before, rest = readme.split(BEGIN)
-    _, after = rest.split(END)
-    return before + BEGIN + format_table(read_claims()) + END + after
+    """The README with its tables made anew."""
+    tables = ((BEGIN, END, format_table(read_claims())), (BEGIN_TRANSLATION, END_TRANSLATION, format_translation()))
+    for begin, end, table in tables:
+        before, rest = readme.split(begin)
+        readme = before + begin + table + end + rest.split(end)[1]
+    return readme
 
 
 if __name__ == "__main__":
