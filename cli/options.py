@@ -225,6 +225,22 @@ def apply_file(path: str, name: str, commands: Mapping[str, Parser]) -> None:
     commands[name].set_defaults(from_file=configured, **defaults)
 
 
+class Repeated(argparse.Action):
+    """An option that may be given several times; what the command line gives replaces what a file gave."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's signature
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Take note of one more value."""
+        given: list[object] = [*getattr(namespace, f"{self.dest}_given", ()), values]
+        setattr(namespace, f"{self.dest}_given", given)
+        setattr(namespace, self.dest, given)
+
+
 def _checked(path: str, name: str, value: object, action: argparse.Action) -> object:
     if action.default is argparse.SUPPRESS:
         # Fields of a configuration are checked by it.
@@ -233,6 +249,11 @@ def _checked(path: str, name: str, value: object, action: argparse.Action) -> ob
         if not isinstance(value, bool):
             raise OptionError(f"{path}: {name} = {value!r}: expected true or false")
         return value
+    if isinstance(action, Repeated):
+        listed = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, str) for item in listed):
+            raise OptionError(f"{path}: {name} = {value!r}: expected a text, or a list of them")
+        return listed
     if isinstance(value, list | bool):
         raise OptionError(f"{path}: {name} = {value!r}: expected a single value")
     convert = action.type if callable(action.type) else str

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cli.options import (
+    Repeated,
     add_common_options,
     add_configuration,
     complete,
@@ -61,7 +62,7 @@ def add_arguments(parser: Parser) -> None:
             "--dictionary",
             "-d",
             metavar="FILE",
-            action="append",
+            action=Repeated,
             help="pairs of words, if you have any; may be repeated",
         )
     )

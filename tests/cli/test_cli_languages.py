@@ -88,3 +88,20 @@ def test_bad_input_of_several(three, made, fail, tmp_path):
         assert "--from" in fail(*command)
     assert "'de' is not in the model" in fail("translate", three.model, "horse", "--from", "en", "--to", "de")
     assert not (tmp_path / "out").exists()
+
+
+def test_dictionaries_from_a_settings_file(three, made, answer, fail, tmp_path):
+    file = tmp_path / "project.toml"
+    seed, other = str(made.text.seed_dictionary), str(three.folder / "fr-x.txt")
+    align = ["align", *three.arguments, "-o", tmp_path / "all", "--refine", 0, "--config", file]
+    file.write_text(f'dictionary = ["{seed}", "{other}"]\n')
+    assert [link["languages"] for link in answer(*align)["links"]] == [["en", "fr"], ["fr", "x"]]
+    # The command line replaces the list of the file, and may give one of its own.
+    assert "a second dictionary" in fail(*align, "-d", seed, "-d", seed)
+    two = ["align", made.english, made.french, "--refine", 0, "--no-spelling", "-o", tmp_path / "two", "--config", file]
+    assert "one dictionary" in fail(*two)
+    assert answer(*two, "--dictionary", seed)["method"] == "whitened"
+    file.write_text(f'dictionary = "{seed}"\n')
+    assert answer(*two)["method"] == "whitened"
+    file.write_text("dictionary = 3\n")
+    assert "expected a text" in fail(*two)
