@@ -24,16 +24,16 @@ from scipy.stats import spearmanr
 from benchmarks.languages import make_languages
 from benchmarks.report import describe_machine, print_claim, print_table
 from nlprep.core.threads import blas_threads
-from nlprep.embeddings.nearest import mutual_neighborhood_means, ranks
 from nlprep.embeddings.vector_files import read_vectors
-from nlprep.translation.adversarial import AXES_OF, CENTERED, match_axes
-from nlprep.translation.csls import find_candidates, mutual_pairs
-from nlprep.translation.distributions import FREQUENT, match_distributions
+from nlprep.translation.aligners.maps import ROUGH, make_fit, map_words
+from nlprep.translation.aligners.self_learning import AGREEMENT, SHARES, Iteration, SelfLearning
+from nlprep.translation.aligners.starts.adversarial import AXES_OF, CENTERED, match_axes
+from nlprep.translation.aligners.starts.distributions import FREQUENT, match_distributions
 from nlprep.translation.lexicon import Lexicon, read_lexicon
-from nlprep.translation.maps import ROUGH, make_fit, map_words
-from nlprep.translation.normalization import fit_normalization, scaled_to_unit
-from nlprep.translation.self_learning import AGREEMENT, SHARES, Iteration, SelfLearning
-from nlprep.translation.whitening import WhiteningConfig
+from nlprep.vectors.csls import find_candidates, mutual_pairs
+from nlprep.vectors.nearest import mutual_neighborhood_means, ranks
+from nlprep.vectors.normalization import fit_normalization, scaled_to_unit
+from nlprep.vectors.whitening import WhiteningConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.embeddings.word_vectors import WordVectors
-    from nlprep.translation.maps import Maps
+    from nlprep.translation.aligners.maps import Maps
 
 CUTOFF = 8_000
 BAND = 1_000

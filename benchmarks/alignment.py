@@ -33,9 +33,9 @@ from nlprep.embeddings.vector_files import read_vectors
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import Alignment, AlignmentConfig, align
 from nlprep.translation.evaluation import evaluate_translation
+from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon, read_lexicon
-from nlprep.translation.normalization import fit_normalization
-from nlprep.translation.retrieval import TranslationIndex
+from nlprep.vectors.normalization import fit_normalization
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from benchmarks.report import describe_machine, print_claim, print_table, time_call
 from nlprep.core.threads import resolve_threads
-from nlprep.embeddings.nearest import mutual_neighborhood_means
-from nlprep.translation.normalization import scaled_to_unit
+from nlprep.vectors.nearest import mutual_neighborhood_means
+from nlprep.vectors.normalization import scaled_to_unit
 
 Vectors = NDArray[np.float32]
 NEIGHBORS = 10

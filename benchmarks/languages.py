@@ -27,10 +27,10 @@ from nlprep.embeddings.vector_files import read_vectors
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import AlignmentConfig, align
 from nlprep.translation.evaluation import evaluate_translation
+from nlprep.translation.index.bilingual import TranslationIndex
+from nlprep.translation.index.multilingual import MultilingualIndex
 from nlprep.translation.lexicon import Lexicon, read_lexicon
 from nlprep.translation.multilingual import align_languages
-from nlprep.translation.multilingual_retrieval import MultilingualIndex
-from nlprep.translation.retrieval import TranslationIndex
 
 
 def make_languages(count: int, num_words: int, dimension: int) -> tuple[dict[str, WordVectors], dict[str, Lexicon]]:

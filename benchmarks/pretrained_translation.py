@@ -29,22 +29,22 @@ from benchmarks.report import describe_machine, print_claim, print_table
 from nlprep.core.files import atomic_file
 from nlprep.core.progress import terminal_progress
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.documents import read_documents
-from nlprep.language_models.pretraining import (
+from nlprep.language_models.pretraining.training import (
     CausalPretrainingConfig,
     MaskedPretrainingConfig,
     pretrain_causal,
     pretrain_masked,
 )
 from nlprep.language_models.sequence_to_sequence.parallel_text import ParallelText, read_parallel_text
-from nlprep.language_models.sequence_to_sequence.translation import (
+from nlprep.language_models.sequence_to_sequence.training import (
     TranslationConfig,
     score_translations,
     train_auto_encoder,
     train_translation,
     translate_sentences,
 )
-from nlprep.language_models.tokenizers import TokenizerConfig
+from nlprep.language_models.text.documents import read_documents
+from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 if TYPE_CHECKING:
     from transformers import EncoderDecoderModel, PreTrainedModel, PreTrainedTokenizerFast
@@ -201,7 +201,7 @@ class Experiment:
     def _fresh(
         self, source: PreTrainedTokenizerFast, target: PreTrainedTokenizerFast
     ) -> tuple[PreTrainedModel, PreTrainedModel]:
-        from nlprep.language_models.architectures import build_causal_model, build_masked_model
+        from nlprep.language_models.models.architectures import build_causal_model, build_masked_model
 
         plan = self.plan
         shape = {"layers": plan.layers, "width": plan.width, "heads": plan.heads, "context": plan.longest + 2}

@@ -28,8 +28,8 @@ from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import align
 from nlprep.translation.evaluation import evaluate_translation
+from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import read_lexicon
-from nlprep.translation.retrieval import TranslationIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

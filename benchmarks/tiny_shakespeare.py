@@ -29,14 +29,14 @@ from benchmarks.report import describe_machine, print_claim, print_table
 from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import fit
-from nlprep.language_models.architectures import build_causal_model
-from nlprep.language_models.attention import fast_attention
-from nlprep.language_models.causal import CausalBlocks, causal_step
-from nlprep.language_models.documents import read_documents
-from nlprep.language_models.generation import GenerationConfig, generate
-from nlprep.language_models.packing import TokenBlocks
-from nlprep.language_models.token_files import TokenFile, tokenize_documents
-from nlprep.language_models.tokenizers import TokenizerConfig, causal_form, train_tokenizer
+from nlprep.language_models.generators.generation import GenerationConfig, generate
+from nlprep.language_models.models.architectures import build_causal_model
+from nlprep.language_models.models.attention import fast_attention
+from nlprep.language_models.pretraining.causal import CausalBlocks, causal_step
+from nlprep.language_models.text.documents import read_documents
+from nlprep.language_models.text.packing import TokenBlocks
+from nlprep.language_models.text.token_files import TokenFile, tokenize_documents
+from nlprep.language_models.text.tokenizers import TokenizerConfig, causal_form, train_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

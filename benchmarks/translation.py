@@ -28,8 +28,8 @@ from benchmarks.report import describe_machine, print_claim, print_table
 from nlprep.embeddings.vector_files import read_vectors
 from nlprep.translation.alignment import AlignmentConfig, align
 from nlprep.translation.evaluation import evaluate_translation
+from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon, read_lexicon
-from nlprep.translation.retrieval import TranslationIndex
 from nlprep.translation.spelling import pair_spelled_alike
 
 if TYPE_CHECKING:

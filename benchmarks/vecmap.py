@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlprep.translation.csls import find_candidates
-from nlprep.translation.distributions import match_distributions
-from nlprep.translation.maps import make_fit, map_words
-from nlprep.translation.self_learning import choose_by_chance
-from nlprep.translation.whitening import PRESETS, WhiteningConfig
+from nlprep.translation.aligners.maps import make_fit, map_words
+from nlprep.translation.aligners.self_learning import choose_by_chance
+from nlprep.translation.aligners.starts.distributions import match_distributions
+from nlprep.vectors.csls import find_candidates
+from nlprep.vectors.whitening import PRESETS, WhiteningConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from nlprep.translation.maps import Maps
+    from nlprep.translation.aligners.maps import Maps
 
 BATCH = 10_000
 """Rows of similarities that are held at a time."""

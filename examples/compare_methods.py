@@ -10,8 +10,8 @@ from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import AlignmentConfig, align
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.figures import draw_translations, pick_pairs
+from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import read_lexicon
-from nlprep.translation.retrieval import TranslationIndex
 
 METHODS = {
     "least squares": AlignmentConfig(method="least-squares", refine=0, spelling=False),

@@ -7,16 +7,16 @@ the model is trained for seconds: this shows how to measure, not how good pretra
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nlprep.core.linear_probe import ProbeConfig
 from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.demonstration import generate_sentences, read_concepts, write_demonstration
-from nlprep.language_models.encoder import TextEncoder
-from nlprep.language_models.figures import draw_probe_curves
-from nlprep.language_models.labelled_texts import LabelledTexts
-from nlprep.language_models.pretraining import CausalPretrainingConfig, pretrain_causal
-from nlprep.language_models.probing import probe
-from nlprep.language_models.tokenizers import TokenizerConfig
+from nlprep.evaluation.linear_probe import ProbeConfig
+from nlprep.figures.curves import draw_probe_curves
+from nlprep.language_models.encoders.probing import probe
+from nlprep.language_models.encoders.text_encoder import TextEncoder
+from nlprep.language_models.pretraining.training import CausalPretrainingConfig, pretrain_causal
+from nlprep.language_models.text.labelled_texts import LabelledTexts
+from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 ANIMALS = {word for concept in read_concepts() if concept.category == "animal" for word, _ in concept.pairs}
 

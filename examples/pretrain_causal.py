@@ -10,11 +10,11 @@ from nlprep.core.progress import terminal_progress
 from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.demonstration import generate_sentences, write_demonstration
-from nlprep.language_models.generation import GenerationConfig, generate
-from nlprep.language_models.model_files import load_language_model
-from nlprep.language_models.perplexity import measure_perplexity
-from nlprep.language_models.pretraining import CausalPretrainingConfig, pretrain_causal
-from nlprep.language_models.tokenizers import TokenizerConfig
+from nlprep.language_models.generators.generation import GenerationConfig, generate
+from nlprep.language_models.generators.perplexity import measure_perplexity
+from nlprep.language_models.models.files import load_language_model
+from nlprep.language_models.pretraining.training import CausalPretrainingConfig, pretrain_causal
+from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 
 def main() -> None:

@@ -12,10 +12,10 @@ from nlprep.core.progress import terminal_progress
 from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.demonstration import write_demonstration
-from nlprep.language_models.filling import fill
-from nlprep.language_models.masking import MaskingConfig
-from nlprep.language_models.pretraining import MaskedPretrainingConfig, pretrain_masked
-from nlprep.language_models.tokenizers import TokenizerConfig
+from nlprep.language_models.generators.filling import fill
+from nlprep.language_models.pretraining.masking import MaskingConfig
+from nlprep.language_models.pretraining.training import MaskedPretrainingConfig, pretrain_masked
+from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 
 def main() -> None:

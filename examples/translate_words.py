@@ -11,8 +11,8 @@ from nlprep.demonstration import write_demonstration
 from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import align
+from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import read_lexicon
-from nlprep.translation.retrieval import TranslationIndex
 
 
 def train(text: Path) -> WordVectors:

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
     from nlprep.embeddings.vector_files import read_vectors, write_vectors
     from nlprep.embeddings.word_vectors import WordVectors
-    from nlprep.language_models.encoder import TextEncoder
-    from nlprep.language_models.filling import fill
-    from nlprep.language_models.generation import GenerationConfig, generate
-    from nlprep.language_models.model_files import load_language_model
-    from nlprep.language_models.pretraining import pretrain_causal, pretrain_masked
-    from nlprep.language_models.tokenizers import TokenizerConfig, train_tokenizer
+    from nlprep.language_models.encoders.text_encoder import TextEncoder
+    from nlprep.language_models.generators.filling import fill
+    from nlprep.language_models.generators.generation import GenerationConfig, generate
+    from nlprep.language_models.models.files import load_language_model
+    from nlprep.language_models.pretraining.training import pretrain_causal, pretrain_masked
+    from nlprep.language_models.text.tokenizers import TokenizerConfig, train_tokenizer
     from nlprep.translation.alignment import Alignment, AlignmentConfig, align
     from nlprep.translation.evaluation import evaluate_translation
+    from nlprep.translation.index.bilingual import TranslationIndex
+    from nlprep.translation.index.multilingual import MultilingualIndex, open_translator
     from nlprep.translation.lexicon import Lexicon, read_lexicon
     from nlprep.translation.multilingual import MultilingualAlignment, align_languages
-    from nlprep.translation.multilingual_retrieval import MultilingualIndex, open_translator
-    from nlprep.translation.retrieval import TranslationIndex
 
 __version__ = "0.1.0"
 
@@ -35,33 +35,33 @@ _HOMES = {
     "Alignment": "nlprep.translation.alignment",
     "AlignmentConfig": "nlprep.translation.alignment",
     "EncodedCorpus": "nlprep.corpus",
-    "GenerationConfig": "nlprep.language_models.generation",
+    "GenerationConfig": "nlprep.language_models.generators.generation",
     "Lexicon": "nlprep.translation.lexicon",
     "MultilingualAlignment": "nlprep.translation.multilingual",
-    "MultilingualIndex": "nlprep.translation.multilingual_retrieval",
+    "MultilingualIndex": "nlprep.translation.index.multilingual",
     "NlprepError": "nlprep.core.errors",
     "SkipGramConfig": "nlprep.embeddings.skipgram.model",
-    "TextEncoder": "nlprep.language_models.encoder",
-    "TokenizerConfig": "nlprep.language_models.tokenizers",
+    "TextEncoder": "nlprep.language_models.encoders.text_encoder",
+    "TokenizerConfig": "nlprep.language_models.text.tokenizers",
     "TrainingConfig": "nlprep.core.training.configuration",
-    "TranslationIndex": "nlprep.translation.retrieval",
+    "TranslationIndex": "nlprep.translation.index.bilingual",
     "WordVectors": "nlprep.embeddings.word_vectors",
     "align": "nlprep.translation.alignment",
     "align_languages": "nlprep.translation.multilingual",
     "encode_corpus": "nlprep.corpus",
     "evaluate_translation": "nlprep.translation.evaluation",
-    "fill": "nlprep.language_models.filling",
-    "generate": "nlprep.language_models.generation",
-    "load_language_model": "nlprep.language_models.model_files",
-    "open_translator": "nlprep.translation.multilingual_retrieval",
-    "pretrain_causal": "nlprep.language_models.pretraining",
-    "pretrain_masked": "nlprep.language_models.pretraining",
+    "fill": "nlprep.language_models.generators.filling",
+    "generate": "nlprep.language_models.generators.generation",
+    "load_language_model": "nlprep.language_models.models.files",
+    "open_translator": "nlprep.translation.index.multilingual",
+    "pretrain_causal": "nlprep.language_models.pretraining.training",
+    "pretrain_masked": "nlprep.language_models.pretraining.training",
     "read_lexicon": "nlprep.translation.lexicon",
     "read_sentences": "nlprep.corpus",
     "read_vectors": "nlprep.embeddings.vector_files.formats",
     "tokenize": "nlprep.corpus",
     "train_skipgram": "nlprep.embeddings.skipgram.training",
-    "train_tokenizer": "nlprep.language_models.tokenizers",
+    "train_tokenizer": "nlprep.language_models.text.tokenizers",
     "write_vectors": "nlprep.embeddings.vector_files.formats",
 }
 

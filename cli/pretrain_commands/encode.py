@@ -9,7 +9,7 @@ from cli.options import add_common_options, add_configuration, complete, positiv
 from cli.pretrain_commands.inputs import add_device, add_encoding_errors, add_model
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import atomic_file
-from nlprep.language_models.encoder import EncoderConfig
+from nlprep.language_models.encoders.text_encoder import EncoderConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -53,7 +53,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Encode."""
     from nlprep.core.threads import torch_threads
-    from nlprep.language_models.encoder import TextEncoder
+    from nlprep.language_models.encoders.text_encoder import TextEncoder
 
     config = resolve_configuration(EncoderConfig, arguments)
     if (arguments.texts is None) == (arguments.similarity is None):

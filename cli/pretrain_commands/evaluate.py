@@ -87,7 +87,7 @@ def _shots(text: str) -> list[int]:
 
 
 def _evaluate_text(arguments: argparse.Namespace, kind: str, console: Console) -> int:
-    from nlprep.language_models.perplexity import measure_perplexity, measure_pseudo_perplexity
+    from nlprep.language_models.generators.perplexity import measure_perplexity, measure_pseudo_perplexity
 
     model, tokenizer = load_model(arguments, kind)
     limit = arguments.limit or (_MASKED_LIMIT if kind == "masked" else None)
@@ -108,7 +108,7 @@ def _evaluate_text(arguments: argparse.Namespace, kind: str, console: Console) -
 
 
 def _evaluate_task(arguments: argparse.Namespace, shots: list[int], console: Console) -> int:
-    from nlprep.language_models.few_shot import evaluate_few_shot, read_task
+    from nlprep.language_models.generators.few_shot import evaluate_few_shot, read_task
 
     task = read_task(arguments.task)
     model, tokenizer = load_model(arguments, "causal")

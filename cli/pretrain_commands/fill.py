@@ -38,7 +38,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Fill."""
     from nlprep.core.threads import torch_threads
-    from nlprep.language_models.filling import fill
+    from nlprep.language_models.generators.filling import fill
 
     model, tokenizer = load_model(arguments, "masked")
     if not arguments.texts and sys.stdin.isatty():

@@ -12,10 +12,10 @@ from cli.pretrain_commands.probe import add_columns, labelled_of
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.classification import ClassificationConfig
-from nlprep.language_models.contrastive import CONTRASTIVE_TRAINING, ContrastiveConfig
-from nlprep.language_models.encoder import EncoderConfig
-from nlprep.language_models.sequence_to_sequence.translation import TRANSLATION_TRAINING, TranslationConfig
+from nlprep.language_models.classifiers.training import ClassificationConfig
+from nlprep.language_models.encoders.text_encoder import EncoderConfig
+from nlprep.language_models.encoders.training import CONTRASTIVE_TRAINING, ContrastiveConfig
+from nlprep.language_models.sequence_to_sequence.training import TRANSLATION_TRAINING, TranslationConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -146,8 +146,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _classify(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from nlprep.language_models.classification import measure_classifier, train_classifier
-    from nlprep.language_models.labelled_texts import split_labelled_texts
+    from nlprep.language_models.classifiers.training import measure_classifier, train_classifier
+    from nlprep.language_models.text.labelled_texts import split_labelled_texts
 
     config = resolve_configuration(ClassificationConfig, arguments, train=arguments.parts)
     training = resolve_configuration(TrainingConfig, arguments, to_mapping(config.default_training()))
@@ -178,7 +178,7 @@ def _classify(arguments: argparse.Namespace, console: Console) -> dict[str, Any]
 
 def _contrast(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     from nlprep.core.files import read_lines
-    from nlprep.language_models.contrastive import (
+    from nlprep.language_models.encoders.training import (
         SentencePairs,
         read_sentence_pairs,
         retrieval_accuracy,
@@ -222,10 +222,10 @@ def _contrast(arguments: argparse.Namespace, console: Console) -> dict[str, Any]
 
 def _translate(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     from nlprep.core.training.processes import make_accelerator
-    from nlprep.language_models.model_files import load_language_model
+    from nlprep.language_models.models.files import load_language_model
     from nlprep.language_models.sequence_to_sequence.model import join, save_translation_model
     from nlprep.language_models.sequence_to_sequence.parallel_text import read_parallel_text
-    from nlprep.language_models.sequence_to_sequence.translation import (
+    from nlprep.language_models.sequence_to_sequence.training import (
         score_translations,
         train_translation,
         translate_sentences,

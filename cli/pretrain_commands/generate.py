@@ -8,7 +8,7 @@ from cli.options import add_common_options, add_configuration, given_options, po
 from cli.pretrain_commands.inputs import add_device, add_model, kind_of, lines_of, load_model
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
-from nlprep.language_models.generation import GenerationConfig
+from nlprep.language_models.generators.generation import GenerationConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from dataclasses import replace
 
     from nlprep.core.threads import torch_threads
-    from nlprep.language_models.generation import generate
+    from nlprep.language_models.generators.generation import generate
 
     if kind_of(arguments.model) == "translation":
         return _translate(arguments, console)
@@ -75,7 +75,7 @@ def _translate(arguments: argparse.Namespace, console: Console) -> int:
     from nlprep.core.devices import find_device
     from nlprep.core.threads import torch_threads
     from nlprep.language_models.sequence_to_sequence.model import load_translation_model
-    from nlprep.language_models.sequence_to_sequence.translation import translate_sentences
+    from nlprep.language_models.sequence_to_sequence.training import translate_sentences
 
     given = given_options(GenerationConfig, arguments)
     if given:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cli.options import add_common_options, resolve_configuration
 from cli.pretrain_commands.pretraining import add_pretraining, chosen_tokenizer, report, said_as_command
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.pretraining import CausalPretrainingConfig
+from nlprep.language_models.pretraining.training import CausalPretrainingConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Pretrain."""
     from nlprep.core.threads import torch_threads
-    from nlprep.language_models.pretraining import pretrain_causal
+    from nlprep.language_models.pretraining.training import pretrain_causal
 
     config = resolve_configuration(CausalPretrainingConfig, arguments)
     training = resolve_configuration(TrainingConfig, arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli.options import complete
-from nlprep.language_models.documents import DOCUMENT_UNITS
+from nlprep.language_models.text.documents import DOCUMENT_UNITS
 
 if TYPE_CHECKING:
     import argparse
@@ -55,7 +55,7 @@ def documents_of(arguments: argparse.Namespace, console: Console) -> Iterator[st
         FileError: A file is missing or not UTF-8.
         NlprepError: There is no text at all.
     """
-    from nlprep.language_models.documents import read_documents
+    from nlprep.language_models.text.documents import read_documents
 
     return read_documents(
         arguments.text,
@@ -93,7 +93,7 @@ def load_model(arguments: argparse.Namespace, kind: str) -> tuple[PreTrainedMode
         OptionError: There is no such device.
     """
     from nlprep.core.devices import find_device
-    from nlprep.language_models.model_files import load_language_model
+    from nlprep.language_models.models.files import load_language_model
 
     device = find_device(arguments.device)
     model, tokenizer = load_language_model(arguments.model, kind)
@@ -108,7 +108,7 @@ def kind_of(path: str) -> str:
         FileError: There is no model.
     """
     from nlprep.core.artifacts import read_config
-    from nlprep.language_models.model_files import find_model
+    from nlprep.language_models.models.files import find_model
 
     names = read_config(find_model(path)).get("architectures") or []
     if any(name == "EncoderDecoderModel" for name in names):

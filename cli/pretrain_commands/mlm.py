@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from cli.options import add_common_options, add_configuration, resolve_configuration
 from cli.pretrain_commands.pretraining import add_pretraining, chosen_tokenizer, report, said_as_command
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.masking import MaskingConfig
-from nlprep.language_models.pretraining import MaskedPretrainingConfig
+from nlprep.language_models.pretraining.masking import MaskingConfig
+from nlprep.language_models.pretraining.training import MaskedPretrainingConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -40,7 +40,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Pretrain."""
     from nlprep.core.threads import torch_threads
-    from nlprep.language_models.pretraining import pretrain_masked
+    from nlprep.language_models.pretraining.training import pretrain_masked
 
     config = resolve_configuration(MaskedPretrainingConfig, arguments)
     training = resolve_configuration(TrainingConfig, arguments)

@@ -17,7 +17,7 @@ from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.files import check_replaceable
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.tokenizers import TokenizerConfig
+from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cli.console import Console
     from cli.options import Parser
-    from nlprep.language_models.pretraining import Pretraining
+    from nlprep.language_models.pretraining.training import Pretraining
 
 _MODEL = ("family", "size", "block_length", "layers", "width", "heads", "dropout")
 TRAINING_FIRST = (
@@ -102,7 +102,7 @@ def chosen_tokenizer(
         OptionError: Both were asked for.
         FileError: There is no tokenizer.
     """
-    from nlprep.language_models.tokenizers import load_tokenizer
+    from nlprep.language_models.text.tokenizers import load_tokenizer
 
     check_run(arguments.output)
     config = resolve_configuration(TokenizerConfig, arguments, {"algorithm": algorithm})

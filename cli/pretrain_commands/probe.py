@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from cli.options import add_common_options, add_configuration, complete, positive_integer, resolve_configuration
 from cli.pretrain_commands.inputs import add_device, add_model
 from nlprep.core.configuration import to_mapping
-from nlprep.core.figure_files import figure_format
-from nlprep.core.linear_probe import ProbeConfig
-from nlprep.language_models.encoder import EncoderConfig
+from nlprep.evaluation.linear_probe import ProbeConfig
+from nlprep.figures.files import figure_format
+from nlprep.language_models.encoders.text_encoder import EncoderConfig
 
 if TYPE_CHECKING:
     import argparse
 
     from cli.console import Console
     from cli.options import Parser
-    from nlprep.language_models.labelled_texts import LabelledTexts
+    from nlprep.language_models.text.labelled_texts import LabelledTexts
 
 EPILOG = """\
 examples:
@@ -62,7 +62,7 @@ def labelled_of(arguments: argparse.Namespace, path: str) -> LabelledTexts:
     Raises:
         FileError: Unreadable, or a column is not there.
     """
-    from nlprep.language_models.labelled_texts import read_labelled_texts
+    from nlprep.language_models.text.labelled_texts import read_labelled_texts
 
     return read_labelled_texts(
         path, text=arguments.text_column, label=arguments.label_column, text_pair=arguments.pair_column
@@ -72,7 +72,7 @@ def labelled_of(arguments: argparse.Namespace, path: str) -> LabelledTexts:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Probe."""
     from nlprep.core.threads import torch_threads
-    from nlprep.language_models.probing import probe
+    from nlprep.language_models.encoders.probing import probe
 
     config = resolve_configuration(ProbeConfig, arguments)
     encoder_config = resolve_configuration(EncoderConfig, arguments)
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=console.progress,
         )
     if arguments.plot is not None:
-        from nlprep.language_models.figures import draw_probe_curves
+        from nlprep.figures.curves import draw_probe_curves
 
         draw_probe_curves(result.curves, arguments.plot, majority=result.majority)
     if console.json_output:

@@ -8,7 +8,7 @@ from cli.options import add_common_options, add_configuration, complete, resolve
 from cli.pretrain_commands.inputs import add_reading, add_text, documents_of
 from nlprep.core.configuration import to_mapping
 from nlprep.core.files import check_replaceable
-from nlprep.language_models.tokenizers import TokenizerConfig
+from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +50,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Train and write the tokenizer."""
-    from nlprep.language_models.tokenizers import save_tokenizer, train_tokenizer
+    from nlprep.language_models.text.tokenizers import save_tokenizer, train_tokenizer
 
     config = resolve_configuration(TokenizerConfig, arguments)
     check_replaceable(arguments.output, replaces="tokenizer_config.json")

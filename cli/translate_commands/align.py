@@ -83,9 +83,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Align, and write the translator."""
-    from nlprep.embeddings.nearest import search_device
     from nlprep.embeddings.vector_files import read_vectors
     from nlprep.translation.lexicon import read_lexicon
+    from nlprep.vectors.nearest import search_device
 
     config = resolve_configuration(AlignmentConfig, arguments)
     names = _name_languages(arguments)
@@ -129,7 +129,7 @@ def _align_two(
     lexicon: Lexicon | None,
 ) -> int:
     from nlprep.translation.alignment import align
-    from nlprep.translation.retrieval import TranslationIndex
+    from nlprep.translation.index.bilingual import TranslationIndex
 
     (source_language, source), (target_language, target) = vectors.items()
     coverage = None if lexicon is None else lexicon.coverage(source, target)
@@ -192,9 +192,9 @@ def _align_several(
     vectors: dict[str, WordVectors],
     given: list[Lexicon],
 ) -> int:
+    from nlprep.translation.index.multilingual import MultilingualIndex
     from nlprep.translation.lexicon import detect_languages
     from nlprep.translation.multilingual import align_languages
-    from nlprep.translation.multilingual_retrieval import MultilingualIndex
 
     lexicons: dict[tuple[str, str], Lexicon] = {}
     for path, lexicon in zip(arguments.dictionary or (), given, strict=True):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cli.console import Console
     from cli.options import Parser
     from nlprep.embeddings.word_vectors import WordVectors
-    from nlprep.translation.retrieval import TranslationIndex
+    from nlprep.translation.index.bilingual import TranslationIndex
 
 EPILOG = """\
 examples:
@@ -65,8 +65,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from nlprep.translation.alignment import AlignmentConfig, align
     from nlprep.translation.evaluation import evaluate_translation
     from nlprep.translation.figures import draw_translations
+    from nlprep.translation.index.bilingual import TranslationIndex
     from nlprep.translation.lexicon import Lexicon
-    from nlprep.translation.retrieval import TranslationIndex
 
     began = time.perf_counter()
     folder = Path(arguments.output)

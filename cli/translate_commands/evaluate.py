@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from cli.console import Console
     from cli.options import Parser
+    from nlprep.translation.index.bilingual import TranslationIndex
     from nlprep.translation.lexicon import Lexicon
-    from nlprep.translation.retrieval import TranslationIndex
 
 EPILOG = """\
 examples:
@@ -67,7 +67,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Measure."""
-    from nlprep.translation.multilingual_retrieval import open_translator
+    from nlprep.translation.index.multilingual import open_translator
 
     if arguments.dictionary is None and arguments.sentences is None:
         raise OptionError("nothing to measure with: give a dictionary, or two texts with --sentences")

@@ -48,10 +48,10 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Draw."""
-    from nlprep.core.figure_files import figure_format
+    from nlprep.figures.files import figure_format
     from nlprep.translation.figures import draw_translations, pick_pairs
+    from nlprep.translation.index.multilingual import open_translator
     from nlprep.translation.lexicon import read_lexicon
-    from nlprep.translation.multilingual_retrieval import open_translator
 
     kind = figure_format(arguments.output)
     index = open_translator(arguments.model, arguments.from_language, arguments.to_language)

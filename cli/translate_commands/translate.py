@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cli.console import Console
     from cli.options import Parser
-    from nlprep.translation.retrieval import Candidate, TranslationIndex
+    from nlprep.translation.index.bilingual import Candidate, TranslationIndex
 
 EPILOG = """\
 examples:
@@ -63,7 +63,7 @@ def add_languages(parser: Parser) -> argparse._ArgumentGroup:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Translate."""
-    from nlprep.translation.multilingual_retrieval import open_translator
+    from nlprep.translation.index.multilingual import open_translator
 
     named = (arguments.from_language, arguments.to_language)
     if arguments.reverse and named != (None, None):

@@ -16,7 +16,7 @@ import numpy as np
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.files import display_name, read_lines
 from nlprep.core.progress import SILENT
-from nlprep.embeddings.nearest import top_k
+from nlprep.vectors.nearest import top_k
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

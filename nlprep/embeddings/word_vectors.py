@@ -270,7 +270,7 @@ class WordVectors:
         return cosines
 
     def _best(self, scores: NDArray[np.float32], top: int, excluded: set[str]) -> list[tuple[str, float]]:
-        from nlprep.embeddings.nearest import top_k
+        from nlprep.vectors.nearest import top_k
 
         if top < 1:
             raise OptionError(f"top = {top}: ask for at least 1 word")

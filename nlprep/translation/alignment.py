@@ -13,15 +13,15 @@ from nlprep.core.configuration import check, option, to_mapping
 from nlprep.core.errors import FileError, NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
-from nlprep.embeddings.nearest import search_device
-from nlprep.translation.maps import ROUGH, make_fit, map_words
-from nlprep.translation.normalization import Normalization, fit_normalization, parse_steps, scaled_to_unit
-from nlprep.translation.rcsls import fit_rcsls
-from nlprep.translation.refinement import fit_seed, induce_pairs, refine, without_words_of
-from nlprep.translation.self_learning import SelfLearning
+from nlprep.translation.aligners.maps import ROUGH, make_fit, map_words
+from nlprep.translation.aligners.rcsls import fit_rcsls
+from nlprep.translation.aligners.refinement import fit_seed, induce_pairs, refine, without_words_of
+from nlprep.translation.aligners.self_learning import SelfLearning
 from nlprep.translation.spelling import WEIGHED_ON, Spellings, embed_spellings
 from nlprep.translation.supervision import FITTED_METHODS, METHODS, AlignmentWarning, Supervision, choose_supervision
-from nlprep.translation.whitening import WhiteningConfig
+from nlprep.vectors.nearest import search_device
+from nlprep.vectors.normalization import Normalization, fit_normalization, parse_steps, scaled_to_unit
+from nlprep.vectors.whitening import WhiteningConfig
 
 if TYPE_CHECKING:
     import os
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from nlprep.core.artifacts import Artifact
     from nlprep.core.progress import Progress
     from nlprep.embeddings.word_vectors import WordVectors
+    from nlprep.translation.aligners.maps import Maps
+    from nlprep.translation.aligners.self_learning import Learned
     from nlprep.translation.lexicon import Lexicon
-    from nlprep.translation.maps import Maps
-    from nlprep.translation.self_learning import Learned
 
 __all__ = ["METHODS", "Alignment", "AlignmentConfig", "AlignmentWarning", "align"]
 
@@ -237,7 +237,7 @@ class _Work:
         self, supervision: Supervision, spellings: Spellings | None
     ) -> tuple[Maps, Spellings | None, dict[str, Any]]:
         """Fit and refine, then tell the pairs, induced ones included, from what is taken for them."""
-        from nlprep.translation.contrastive import ContrastiveConfig, refine_by_contrast
+        from nlprep.translation.aligners.hard_negatives import ContrastiveConfig, refine_by_contrast
 
         settings = self.settings
         maps, spellings, told = self.fit_and_refine(supervision, spellings)
@@ -288,7 +288,7 @@ class _Work:
         self, supervision: Supervision, spellings: Spellings | None
     ) -> tuple[Maps, Spellings | None, dict[str, Any]]:
         """Learn from what comes of games."""
-        from nlprep.translation.adversarial import AdversarialConfig, AdversarialStarts, describe_games
+        from nlprep.translation.aligners.starts.adversarial import AdversarialConfig, AdversarialStarts, describe_games
 
         settings = self.settings
         starts = AdversarialStarts(

@@ -14,8 +14,8 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
+from nlprep.translation.index.bilingual import METHODS
 from nlprep.translation.lexicon import quoted_examples
-from nlprep.translation.retrieval import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
+    from nlprep.translation.index.bilingual import Side, TranslationIndex
     from nlprep.translation.lexicon import Lexicon
-    from nlprep.translation.retrieval import Side, TranslationIndex
 
 PLACES = (1, 5, 10)
 BANDS = (1_000, 5_000, 10_000, 20_000, 50_000, 100_000)

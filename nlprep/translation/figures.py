@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlprep.core.errors import NlprepError
-from nlprep.core.figure_files import figure_format, write_figure
+from nlprep.figures.files import figure_format, write_figure
 
 if TYPE_CHECKING:
     import os
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nlprep.translation.index.bilingual import TranslationIndex
     from nlprep.translation.lexicon import Lexicon
-    from nlprep.translation.retrieval import TranslationIndex
 
 # Okabe and Ito's blue and vermilion: apart for every kind of colour vision, and in grey.
 SOURCE_COLOUR = "#0072B2"

@@ -1,7 +1,7 @@
 """Any number of languages in one space: two by two through a pivot, then all at once.
 
 Languages are first aligned one after the other, each to the pivot or, where there is a dictionary, to a language that
-is in already. Then all are mapped into one space together (`nlprep.translation.joint_whitening`), and refined there:
+is in already. Then all are mapped into one space together (`nlprep.vectors.joint_whitening`), and refined there:
 words that are each other's nearest are paired between all languages, those included that nobody gave a dictionary
 for (Chen and Cardie, EMNLP 2018, "Unsupervised multilingual word embeddings", whose maps are orthogonal).
 """
@@ -18,13 +18,13 @@ from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
-from nlprep.embeddings.nearest import search_device
+from nlprep.translation.aligners.maps import map_words
+from nlprep.translation.aligners.refinement import induce_pairs, weigh_pairs, without_words_of
 from nlprep.translation.alignment import Alignment, AlignmentConfig, align, map_vectors
-from nlprep.translation.joint_whitening import PairedVectors, fit_jointly
-from nlprep.translation.maps import map_words
-from nlprep.translation.normalization import scaled_to_unit
-from nlprep.translation.refinement import induce_pairs, weigh_pairs, without_words_of
 from nlprep.translation.spelling import WEIGHED_ON, Spellings, embed_spellings
+from nlprep.vectors.joint_whitening import PairedVectors, fit_jointly
+from nlprep.vectors.nearest import search_device
+from nlprep.vectors.normalization import scaled_to_unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress
     from nlprep.embeddings.word_vectors import WordVectors
+    from nlprep.translation.aligners.refinement import InducedPairs
     from nlprep.translation.lexicon import Lexicon
-    from nlprep.translation.normalization import Normalization
-    from nlprep.translation.refinement import InducedPairs
+    from nlprep.vectors.normalization import Normalization
 
     Pair = tuple[int, int]
     """Numbers of two languages, the smaller first."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
-from nlprep.embeddings.nearest import mutual_neighborhood_means, ranks
 from nlprep.translation.evaluation import summarize_ranks
-from nlprep.translation.normalization import scaled_to_unit
+from nlprep.vectors.nearest import mutual_neighborhood_means, ranks
+from nlprep.vectors.normalization import scaled_to_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
-    from nlprep.translation.retrieval import Side, TranslationIndex
+    from nlprep.translation.index.bilingual import Side, TranslationIndex
 
 
 def inverse_document_frequencies(sentences: Iterable[Sequence[str]]) -> dict[str, float]:

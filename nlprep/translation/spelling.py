@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlprep.translation.csls import find_candidates, mutual_pairs
-from nlprep.translation.normalization import scaled_to_unit
+from nlprep.vectors.csls import find_candidates, mutual_pairs
+from nlprep.vectors.normalization import scaled_to_unit
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import scipy.sparse
     from numpy.typing import NDArray
 
-    from nlprep.embeddings.nearest import MutualNeighbors
+    from nlprep.vectors.nearest import MutualNeighbors
 
 SHORTEST = 4
 """Shorter words are often spelled alike by chance: "on", "or", "but"."""

@@ -11,7 +11,7 @@ from tests_cli_support import failing, one_line
 from tests_pretrain_support import SHAPE, SHORT, SMALL, english
 
 from cli.pretrain import main
-from nlprep.language_models.tokenizers import TokenizerConfig, save_tokenizer, train_tokenizer
+from nlprep.language_models.text.tokenizers import TokenizerConfig, save_tokenizer, train_tokenizer
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests_pretrain_support import PRETRAIN, SHORT, SMALL, english
 
 from cli.pretrain import main
 from nlprep.core.artifacts import read_tensors
-from nlprep.language_models.tokenizers import load_tokenizer
+from nlprep.language_models.text.tokenizers import load_tokenizer
 
 COMMANDS = ("mlm", "gpt")
 # Far more steps than are made before the signal, each saved; one thread, as every bit is compared.

@@ -12,12 +12,12 @@ from tests_pretrain_support import PRETRAIN
 
 from cli.pretrain import COMMANDS, main
 from nlprep.demonstration import generate_sentences
-from nlprep.language_models.encoder import TextEncoder
-from nlprep.language_models.filling import fill
-from nlprep.language_models.model_files import load_language_model
-from nlprep.language_models.perplexity import measure_perplexity
+from nlprep.language_models.encoders.text_encoder import TextEncoder
+from nlprep.language_models.generators.filling import fill
+from nlprep.language_models.generators.perplexity import measure_perplexity
+from nlprep.language_models.models.files import load_language_model
 from nlprep.language_models.sequence_to_sequence.model import load_translation_model
-from nlprep.language_models.sequence_to_sequence.translation import translate_sentences
+from nlprep.language_models.sequence_to_sequence.training import translate_sentences
 
 QUICK = ["--threads", "1", "--precision", "fp32"]
 
@@ -95,7 +95,7 @@ def test_encode(pretrained, tmp_path, answer, ending):
     assert (said["texts"], said["dimension"], said["pooling"]) == (3, 16, "max")
     opened = load_file(output) if ending == "safetensors" else np.load(output)
     vectors = opened if ending == "npy" else opened["vectors"]
-    from nlprep.language_models.encoder import EncoderConfig
+    from nlprep.language_models.encoders.text_encoder import EncoderConfig
 
     expected = TextEncoder.from_directory(pretrained.masked, EncoderConfig(pooling="max")).encode(texts)
     np.testing.assert_allclose(vectors, expected, rtol=1e-5, atol=1e-6)

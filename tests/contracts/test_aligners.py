@@ -12,8 +12,8 @@ from nlprep.core.errors import NlprepError
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import METHODS, Alignment, AlignmentConfig, align
 from nlprep.translation.evaluation import evaluate_translation
+from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon
-from nlprep.translation.retrieval import TranslationIndex
 
 sys.path.insert(0, str(Path(__file__).parent))
 from planted import plant

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from nlprep.demonstration import generate_sentences
-from nlprep.language_models.architectures import build_causal_model, build_masked_model
-from nlprep.language_models.tokenizers import TokenizerConfig, train_tokenizer
+from nlprep.language_models.models.architectures import build_causal_model, build_masked_model
+from nlprep.language_models.text.tokenizers import TokenizerConfig, train_tokenizer
 
 MASKED_FAMILIES = ("bert", "roberta", "modernbert", "distilbert")
 CAUSAL_FAMILIES = ("gpt2", "llama")

@@ -5,7 +5,7 @@ import torch
 from language_model_toys import CAUSAL_FAMILIES, MASKED_FAMILIES, toy_causal, toy_masked, toy_tokenizer
 
 from nlprep.core.errors import OptionError
-from nlprep.language_models.architectures import SIZES, build_causal_model, build_masked_model
+from nlprep.language_models.models.architectures import SIZES, build_causal_model, build_masked_model
 
 
 @pytest.mark.parametrize("family", MASKED_FAMILIES)

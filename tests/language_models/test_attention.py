@@ -5,10 +5,10 @@ import torch
 from language_model_toys import toy_causal, toy_masked
 from torch.nn import functional
 
-from nlprep.language_models import attention
-from nlprep.language_models.attention import attend, fast_attention
-from nlprep.language_models.causal import CausalLanguageModelling
-from nlprep.language_models.masked import MaskedLanguageModelling
+from nlprep.language_models.models import attention
+from nlprep.language_models.models.attention import attend, fast_attention
+from nlprep.language_models.pretraining.causal import CausalLanguageModelling
+from nlprep.language_models.pretraining.masked import MaskedLanguageModelling
 
 
 class Layer:

@@ -6,9 +6,9 @@ import torch
 from language_model_toys import CAUSAL_FAMILIES, toy_causal, toy_tokenizer
 from torch.nn import functional
 
-from nlprep.language_models.causal import CausalBlocks, CausalLanguageModelling, causal_step
-from nlprep.language_models.packing import IGNORED, TokenBlocks
-from nlprep.language_models.token_files import tokenize_documents
+from nlprep.language_models.pretraining.causal import CausalBlocks, CausalLanguageModelling, causal_step
+from nlprep.language_models.text.packing import IGNORED, TokenBlocks
+from nlprep.language_models.text.token_files import tokenize_documents
 
 
 @pytest.fixture

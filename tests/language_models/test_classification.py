@@ -13,17 +13,17 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.classification import (
+from nlprep.language_models.classifiers.classifier import Classification, LabelledExamples, TextClassifier
+from nlprep.language_models.classifiers.training import (
     ClassificationConfig,
     ClassificationReport,
     evaluate_classifier,
     measure_classifier,
     train_classifier,
 )
-from nlprep.language_models.classifier import Classification, LabelledExamples, TextClassifier
-from nlprep.language_models.encoder import TruncationWarning
-from nlprep.language_models.labelled_texts import LabelledTexts
-from nlprep.language_models.model_files import save_language_model
+from nlprep.language_models.encoders.text_encoder import TruncationWarning
+from nlprep.language_models.models.files import save_language_model
+from nlprep.language_models.text.labelled_texts import LabelledTexts
 
 QUICK = TrainingConfig(steps=60, batch_size=16, learning_rate=1e-2, precision="fp32", warmup=0.1, schedule="linear")
 ANIMALS, THINGS = ["dog", "cat", "bird", "cow"], ["car", "book", "lamp", "table"]

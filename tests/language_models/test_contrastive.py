@@ -11,8 +11,9 @@ from language_model_toys import sentences, toy_causal, toy_masked, toy_tokenizer
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.contrast import Contrast, set_dropout
-from nlprep.language_models.contrastive import (
+from nlprep.language_models.encoders.paired_texts import Contrast, set_dropout
+from nlprep.language_models.encoders.text_encoder import TextEncoder
+from nlprep.language_models.encoders.training import (
     ContrastiveConfig,
     DropoutWarning,
     PairExamples,
@@ -21,8 +22,7 @@ from nlprep.language_models.contrastive import (
     retrieval_accuracy,
     train_sentence_encoder,
 )
-from nlprep.language_models.encoder import TextEncoder
-from nlprep.language_models.model_files import save_language_model
+from nlprep.language_models.models.files import save_language_model
 
 SHORT = TrainingConfig(steps=2, batch_size=4, precision="fp32")
 

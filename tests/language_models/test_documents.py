@@ -6,7 +6,7 @@ import io
 import pytest
 
 from nlprep.core.errors import FileError, NlprepError
-from nlprep.language_models.documents import find_text_files, read_documents
+from nlprep.language_models.text.documents import find_text_files, read_documents
 
 
 def test_lines_paragraphs_and_files(tmp_path) -> None:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from language_model_toys import sentences, toy_causal, toy_masked, toy_tokenizer
 
 from nlprep.core.errors import FileError, OptionError
-from nlprep.language_models.encoder import POOLINGS, EncoderConfig, TextEncoder, TruncationWarning
-from nlprep.language_models.model_files import save_language_model
-from nlprep.language_models.pooling import pool
+from nlprep.language_models.encoders.pooling import pool
+from nlprep.language_models.encoders.text_encoder import POOLINGS, EncoderConfig, TextEncoder, TruncationWarning
+from nlprep.language_models.models.files import save_language_model
 
 TEXTS = [
     "the dog sleeps in the garden",
@@ -318,9 +318,9 @@ def test_a_tokenizer_without_padding(tmp_path):
 
 def test_settings_are_light_to_import():
     code = (
-        "import sys, nlprep.language_models.encoder, nlprep.language_models.classification, "
-        "nlprep.language_models.contrastive, nlprep.language_models.probing, nlprep.language_models.figures, "
-        "nlprep.language_models.labelled_texts; "
+        "import sys, nlprep.language_models.encoders.text_encoder, nlprep.language_models.classifiers.training, "
+        "nlprep.language_models.encoders.training, nlprep.language_models.encoders.probing, nlprep.figures.curves, "
+        "nlprep.language_models.text.labelled_texts; "
         "print([m for m in ('torch', 'transformers', 'sentence_transformers', 'sklearn', 'matplotlib', 'scipy') "
         "if m in sys.modules])"
     )

@@ -8,7 +8,7 @@ from language_model_toys import toy_causal, toy_tokenizer
 from scipy.stats import binomtest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
-from nlprep.language_models.few_shot import (
+from nlprep.language_models.generators.few_shot import (
     FewShotTask,
     TaskExample,
     _Scorer,
@@ -16,7 +16,7 @@ from nlprep.language_models.few_shot import (
     read_task,
     wilson_interval,
 )
-from nlprep.language_models.tokenizers import causal_form
+from nlprep.language_models.text.tokenizers import causal_form
 
 
 def task(number: int = 6, choices: tuple[str, ...] = ("yes", "no")) -> FewShotTask:

@@ -5,7 +5,7 @@ import torch
 from language_model_toys import MASKED_FAMILIES, toy_masked, toy_tokenizer
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.language_models.filling import fill
+from nlprep.language_models.generators.filling import fill
 
 
 @pytest.mark.parametrize("family", MASKED_FAMILIES)

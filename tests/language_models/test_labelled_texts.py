@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlprep.core.errors import FileError, NlprepError
-from nlprep.language_models.labelled_texts import LabelledTexts, read_labelled_texts, split_labelled_texts
+from nlprep.language_models.text.labelled_texts import LabelledTexts, read_labelled_texts, split_labelled_texts
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from language_model_toys import CAUSAL_FAMILIES, MASKED_FAMILIES, toy_causal, to
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from nlprep.core.errors import FileError, OptionError
-from nlprep.language_models.model_files import context_length, find_model, load_language_model, save_language_model
-from nlprep.language_models.tokenizers import TokenizerConfig, train_tokenizer
+from nlprep.language_models.models.files import context_length, find_model, load_language_model, save_language_model
+from nlprep.language_models.text.tokenizers import TokenizerConfig, train_tokenizer
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.language_models.packing import IGNORED, TokenBlocks, pack, stream
-from nlprep.language_models.token_files import TokenFile
+from nlprep.language_models.text.packing import IGNORED, TokenBlocks, pack, stream
+from nlprep.language_models.text.token_files import TokenFile
 
 OPENING, SEPARATOR, PADDING = 2, 3, 0
 

@@ -7,8 +7,8 @@ import torch
 from language_model_toys import CAUSAL_FAMILIES, sentences, toy_causal, toy_masked, toy_tokenizer
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.language_models.perplexity import measure_perplexity, measure_pseudo_perplexity
-from nlprep.language_models.tokenizers import causal_form
+from nlprep.language_models.generators.perplexity import measure_perplexity, measure_pseudo_perplexity
+from nlprep.language_models.text.tokenizers import causal_form
 
 
 def slow_nats(model, ids: list[int], context: int, stride: int) -> float:

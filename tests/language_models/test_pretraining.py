@@ -15,14 +15,14 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.perplexity import measure_perplexity
-from nlprep.language_models.pretraining import (
+from nlprep.language_models.generators.perplexity import measure_perplexity
+from nlprep.language_models.pretraining.training import (
     CausalPretrainingConfig,
     MaskedPretrainingConfig,
     pretrain_causal,
     pretrain_masked,
 )
-from nlprep.language_models.tokenizers import TokenizerConfig
+from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 RUN = Path(__file__).with_name("pretraining_run.py")
 

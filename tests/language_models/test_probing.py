@@ -10,11 +10,11 @@ import pytest
 from language_model_toys import toy_masked, toy_tokenizer
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
-from nlprep.core.linear_probe import ProbeConfig, probe_features
-from nlprep.language_models.encoder import TextEncoder
-from nlprep.language_models.labelled_texts import LabelledTexts
-from nlprep.language_models.model_files import save_language_model
-from nlprep.language_models.probing import BAG_OF_WORDS, FROM_SCRATCH, probe
+from nlprep.evaluation.linear_probe import ProbeConfig, probe_features
+from nlprep.language_models.encoders.probing import BAG_OF_WORDS, FROM_SCRATCH, probe
+from nlprep.language_models.encoders.text_encoder import TextEncoder
+from nlprep.language_models.models.files import save_language_model
+from nlprep.language_models.text.labelled_texts import LabelledTexts
 
 
 def topics(number: int, seed: int = 0, *, paired: bool = False) -> LabelledTexts:

@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from nlprep.core.errors import NlprepError
 from nlprep.corpus import tokenize
-from nlprep.language_models.tf_idf import TfIdf
+from nlprep.language_models.encoders.tf_idf import TfIdf
 
 
 def test_the_features_are_scikit_learns():

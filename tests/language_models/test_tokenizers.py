@@ -7,7 +7,7 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
-from nlprep.language_models.tokenizers import (
+from nlprep.language_models.text.tokenizers import (
     ALGORITHMS,
     SPECIAL_TOKENS,
     TokenizerConfig,

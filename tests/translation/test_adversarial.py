@@ -13,7 +13,7 @@ from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import fit
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.adversarial import (
+from nlprep.translation.aligners.starts.adversarial import (
     AdversarialConfig,
     AdversarialStarts,
     Game,

@@ -11,11 +11,11 @@ import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
+from nlprep.translation.aligners.refinement import fit_seed, induce_pairs, refine, weigh_pairs
 from nlprep.translation.alignment import Alignment, AlignmentConfig, AlignmentWarning, align
 from nlprep.translation.lexicon import Lexicon
-from nlprep.translation.normalization import scaled_to_unit
-from nlprep.translation.procrustes import fit_procrustes
-from nlprep.translation.refinement import fit_seed, induce_pairs, refine, weigh_pairs
+from nlprep.vectors.normalization import scaled_to_unit
+from nlprep.vectors.procrustes import fit_procrustes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 from planted import plant

@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from nlprep.translation.contrastive import ContrastiveConfig, ContrastiveMaps, PairsWithNegatives, refine_by_contrast
-from nlprep.translation.maps import make_fit, map_words
-from nlprep.translation.normalization import scaled_to_unit
+from nlprep.translation.aligners.hard_negatives import (
+    ContrastiveConfig,
+    ContrastiveMaps,
+    PairsWithNegatives,
+    refine_by_contrast,
+)
+from nlprep.translation.aligners.maps import make_fit, map_words
+from nlprep.vectors.normalization import scaled_to_unit
 
 
 def test_the_loss_equals_a_slow_reference():

@@ -11,14 +11,14 @@ from nlprep.core.errors import NlprepError
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import Alignment
 from nlprep.translation.evaluation import evaluate_translation, summarize_ranks
+from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon
-from nlprep.translation.normalization import Normalization
-from nlprep.translation.retrieval import TranslationIndex
 from nlprep.translation.sentences import (
     embed_sentences,
     evaluate_sentence_retrieval,
     inverse_document_frequencies,
 )
+from nlprep.vectors.normalization import Normalization
 
 
 def identity_index(source, target):

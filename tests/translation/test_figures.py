@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
-from nlprep.core.figure_files import figure_format
 from nlprep.embeddings.word_vectors import WordVectors
+from nlprep.figures.files import figure_format
 from nlprep.translation.alignment import AlignmentConfig, align
 from nlprep.translation.figures import (
     draw_translations,
@@ -15,8 +15,8 @@ from nlprep.translation.figures import (
     pick_pairs,
     principal_plane,
 )
+from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon
-from nlprep.translation.retrieval import TranslationIndex
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import AlignmentConfig
 from nlprep.translation.evaluation import evaluate_translation
+from nlprep.translation.index.bilingual import TranslationIndex
+from nlprep.translation.index.multilingual import MultilingualIndex, open_translator
 from nlprep.translation.lexicon import Lexicon, detect_languages
 from nlprep.translation.multilingual import align_languages
-from nlprep.translation.multilingual_retrieval import MultilingualIndex, open_translator
-from nlprep.translation.retrieval import TranslationIndex
 
 NAMES = ("en", "fr", "de", "el")
 COUNT = 500

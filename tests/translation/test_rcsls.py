@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nlprep.translation.normalization import scaled_to_unit
-from nlprep.translation.procrustes import fit_procrustes
-from nlprep.translation.rcsls import find_neighborhoods, fit_rcsls, mean_gradient, mean_loss, project
+from nlprep.translation.aligners.rcsls import find_neighborhoods, fit_rcsls, mean_gradient, mean_loss, project
+from nlprep.vectors.normalization import scaled_to_unit
+from nlprep.vectors.procrustes import fit_procrustes
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.translation.alignment import AlignmentConfig, align
-from nlprep.translation.retrieval import TranslationIndex
+from nlprep.translation.index.bilingual import TranslationIndex
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 from planted import plant
@@ -124,7 +124,7 @@ def test_misuse_is_named(arguments, error, index):
 def test_a_question_loads_nothing_heavy(index, tmp_path):
     index.save(tmp_path / "model")
     program = (
-        "import sys; from nlprep.translation.retrieval import TranslationIndex;"
+        "import sys; from nlprep.translation.index.bilingual import TranslationIndex;"
         f"print(TranslationIndex.load({str(tmp_path / 'model')!r}).translate(['s1'], 1)[0][0].word);"
         "print(sorted({'torch', 'numba', 'gensim', 'scipy', 'faiss', 'rich'} & set(sys.modules)))"
     )

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.embeddings.nearest import MutualNeighbors
 from nlprep.embeddings.word_vectors import WordVectors
+from nlprep.translation.aligners.maps import ROUGH, make_fit, map_words
+from nlprep.translation.aligners.self_learning import SelfLearning, choose_by_chance
+from nlprep.translation.aligners.starts.distributions import match_distributions
 from nlprep.translation.alignment import AlignmentConfig, AlignmentWarning, align
-from nlprep.translation.csls import find_candidates, mean_csls, mutual_pairs
-from nlprep.translation.distributions import match_distributions
 from nlprep.translation.evaluation import evaluate_translation
+from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon
-from nlprep.translation.maps import ROUGH, make_fit, map_words
-from nlprep.translation.normalization import fit_normalization, scaled_to_unit
-from nlprep.translation.retrieval import TranslationIndex
-from nlprep.translation.self_learning import SelfLearning, choose_by_chance
 from nlprep.translation.supervision import ENOUGH_ALIKE, choose_supervision
+from nlprep.vectors.csls import find_candidates, mean_csls, mutual_pairs
+from nlprep.vectors.nearest import MutualNeighbors
+from nlprep.vectors.normalization import fit_normalization, scaled_to_unit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 from planted import plant

@@ -11,9 +11,8 @@ import pytest
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.alignment import Alignment, AlignmentConfig, align
 from nlprep.translation.evaluation import evaluate_translation
+from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon
-from nlprep.translation.normalization import scaled_to_unit
-from nlprep.translation.retrieval import TranslationIndex
 from nlprep.translation.spelling import (
     HEAVIEST,
     Spellings,
@@ -22,6 +21,7 @@ from nlprep.translation.spelling import (
     pair_spelled_alike,
     weigh_spellings,
 )
+from nlprep.vectors.normalization import scaled_to_unit
 
 LETTERS = list("abcdefghijklmnopqrstuvwxyz")
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlprep.embeddings.compilation import compiled
+from nlprep.core.compilation import compiled
 from nlprep.embeddings.skipgram.simd_kernel import (
     LANES,
     load,

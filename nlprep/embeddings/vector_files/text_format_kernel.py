@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nlprep.embeddings.compilation import compiled
+from nlprep.core.compilation import compiled
 
 BYTES_PER_NUMBER = 18
 """At most: a space, a sign, 9 digits, a point, and an exponent or leading zeros."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nlprep.embeddings.compilation import compiled
+from nlprep.core.compilation import compiled
 
 _SPACE, _TAB, _LINE_FEED, _RETURN = 32, 9, 10, 13
 _ZERO, _POINT, _PLUS, _MINUS, _SMALL_E, _BIG_E = 48, 46, 43, 45, 101, 69

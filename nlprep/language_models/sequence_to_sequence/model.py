@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
 from nlprep.core.training.step import PlainStep
-from nlprep.language_models.losses import token_cross_entropy
-from nlprep.language_models.packing import IGNORED
-from nlprep.language_models.tokenizers import fill_tokenizer, load_tokenizer
+from nlprep.language_models.models.token_cross_entropy import token_cross_entropy
+from nlprep.language_models.text.packing import IGNORED
+from nlprep.language_models.text.tokenizers import fill_tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     import os
@@ -164,7 +164,7 @@ def save_translation_model(
     Raises:
         FileError: It cannot be written; what was there is untouched.
     """
-    from nlprep.language_models.model_files import without_progress_bars
+    from nlprep.language_models.models.files import without_progress_bars
 
     with atomic_directory(directory) as assembly:
         with without_progress_bars():
@@ -184,7 +184,7 @@ def load_translation_model(
     """
     from transformers import EncoderDecoderModel
 
-    from nlprep.language_models.model_files import find_model, without_progress_bars
+    from nlprep.language_models.models.files import find_model, without_progress_bars
 
     directory = find_model(path)
     if not all((directory / side).is_dir() for side in _SIDES):

@@ -8,7 +8,6 @@ from language_model_toys import toy_tokenizer
 
 from nlprep.core.errors import FileError, NlprepError
 from nlprep.core.randomness import combine
-from nlprep.language_models.packing import IGNORED
 from nlprep.language_models.sequence_to_sequence.parallel_text import (
     DenoisingExamples,
     SpecialIds,
@@ -16,7 +15,8 @@ from nlprep.language_models.sequence_to_sequence.parallel_text import (
     encode_sentences,
     read_parallel_text,
 )
-from nlprep.language_models.tokenizers import causal_form
+from nlprep.language_models.text.packing import IGNORED
+from nlprep.language_models.text.tokenizers import causal_form
 
 SENTENCES = ["the river is long", "a sea", "honest people sing and sing again", "yesterday [SEP] here"]
 

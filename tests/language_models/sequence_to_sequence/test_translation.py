@@ -10,8 +10,7 @@ from transformers import EncoderDecoderModel
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.architectures import build_causal_model, build_masked_model
-from nlprep.language_models.packing import IGNORED
+from nlprep.language_models.models.architectures import build_causal_model, build_masked_model
 from nlprep.language_models.sequence_to_sequence.model import (
     Translation,
     TranslationStep,
@@ -25,14 +24,15 @@ from nlprep.language_models.sequence_to_sequence.parallel_text import (
     TranslationExamples,
     encode_sentences,
 )
-from nlprep.language_models.sequence_to_sequence.translation import (
+from nlprep.language_models.sequence_to_sequence.training import (
     TranslationConfig,
     score_translations,
     train_auto_encoder,
     train_translation,
     translate_sentences,
 )
-from nlprep.language_models.tokenizers import TokenizerConfig, causal_form, train_tokenizer
+from nlprep.language_models.text.packing import IGNORED
+from nlprep.language_models.text.tokenizers import TokenizerConfig, causal_form, train_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_bad_input(tokenizers, tmp_path) -> None:
         translate_sentences(model, *tokenizers, [])
     with pytest.raises(NlprepError, match="2 translations and 1 references"):
         score_translations(["a", "b"], ["a"])
-    from nlprep.language_models.model_files import save_language_model
+    from nlprep.language_models.models.files import save_language_model
 
     save_language_model(toy_masked(), toy_tokenizer(), tmp_path / "masked")
     with pytest.raises(FileError, match="no translation model"):

@@ -1,0 +1,1 @@
+"""What a representation is worth, whatever it represents: instruments that take arrays and encoders."""

@@ -1,0 +1,246 @@
+"""Fine-tuning for classification, of a text or of a pair of texts, and measuring the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlprep.core.configuration import check, option, to_mapping
+from nlprep.core.errors import NlprepError
+from nlprep.core.progress import SILENT
+from nlprep.core.training.configuration import TrainingConfig
+
+if TYPE_CHECKING:
+    import os
+
+    from accelerate import Accelerator
+    from numpy.typing import NDArray
+
+    from nlprep.core.progress import Progress
+    from nlprep.core.training.loop import History
+    from nlprep.language_models.classifiers.classifier import TextClassifier
+    from nlprep.language_models.text.labelled_texts import LabelledTexts
+
+FINE_TUNING = TrainingConfig(
+    epochs=3, learning_rate=1e-4, final_learning_rate=0.0, schedule="linear", warmup=0.1, weight_decay=0.01, beta2=0.999
+)
+"""How a whole model is fine-tuned, unless told otherwise."""
+
+HEAD_TRAINING = replace(FINE_TUNING, epochs=10, learning_rate=3e-3)
+"""How a head alone is trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationConfig:
+    """What is trained; how is `nlprep.core.training.configuration.TrainingConfig`'s."""
+
+    train: str = option("all", "the whole model, or its new head on the frozen rest", choices=("all", "head"))
+    max_length: int | None = option(None, "cut texts after so many tokens; none: what the model takes", minimum=4)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def default_training(self) -> TrainingConfig:
+        """`FINE_TUNING` or `HEAD_TRAINING`."""
+        return FINE_TUNING if self.train == "all" else HEAD_TRAINING
+
+
+@dataclass(frozen=True)
+class ClassificationReport:
+    """How good a classifier's answers are.
+
+    Attributes:
+        labels: The names of the C classes.
+        confusion: (C, C) int64, how many examples of the row's label were given the column's.
+    """
+
+    labels: tuple[str, ...]
+    confusion: NDArray[np.int64]
+
+    @property
+    def num_examples(self) -> int:
+        """Examples measured on."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers."""
+        return float(np.trace(self.confusion) / max(1, self.num_examples))
+
+    @property
+    def f1(self) -> dict[str, float]:
+        """2 right / (2 right + wrongly given + missed), of each label that occurs or was given."""
+        right = np.diag(self.confusion)
+        total = self.confusion.sum(0) + self.confusion.sum(1)
+        return {
+            label: float(2 * right[place] / total[place]) for place, label in enumerate(self.labels) if total[place]
+        }
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean of `f1`: every label counts alike, however rare."""
+        return float(np.mean(list(self.f1.values()))) if self.num_examples else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON."""
+        return {
+            "examples": self.num_examples,
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
+            "f1": self.f1,
+            "labels": list(self.labels),
+            "confusion": self.confusion.tolist(),
+        }
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """A finished run.
+
+    Attributes:
+        directory: The run's directory; the classifier is in ``model``.
+        classifier: The classifier.
+        history: What happened.
+        report: Of the validation examples, if there were any.
+        summary: Plain values to show.
+    """
+
+    directory: Path
+    classifier: TextClassifier
+    history: History
+    report: ClassificationReport | None
+    summary: dict[str, Any]
+
+
+def train_classifier(
+    model: str | os.PathLike[str],
+    train: LabelledTexts,
+    directory: str | os.PathLike[str],
+    *,
+    config: ClassificationConfig | None = None,
+    training: TrainingConfig | None = None,
+    validation: LabelledTexts | None = None,
+    resume: str = "auto",
+    accelerator: Accelerator | None = None,
+    progress: Progress = SILENT,
+) -> FineTuning:
+    """Fine-tune a pretrained model as a classifier; the same call again goes on where it was stopped.
+
+    Args:
+        model: The directory of a pretrained model, or of its run.
+        train: Examples; their labels are the classes.
+        directory: The run's directory: ``checkpoints``, ``metrics.jsonl`` and, in the end, ``model``.
+        config: What is trained.
+        training: The loop's settings; default: ``config.default_training()``.
+        validation: Examples that decide which weights are kept, and on which the result is measured.
+        resume: As for `nlprep.core.training.loop.fit`.
+        accelerator: As for `fit`.
+        progress: Gets training.
+
+    Returns:
+        The run; its classifier is also in ``directory/model``, which transformers alone opens.
+
+    Raises:
+        FileError: No such model, or a validation label that was not seen in training.
+        NlprepError: No examples or a single label, pairs here and none there, or as `fit` does.
+        OptionError: More tokens than the model takes.
+    """
+    from nlprep.core.training.loop import fit
+    from nlprep.core.training.processes import make_accelerator
+    from nlprep.core.training.step import PlainStep
+    from nlprep.language_models.classifiers.classifier import Classification, LabelledExamples, TextClassifier
+    from nlprep.language_models.models.attention import fast_attention
+
+    config = config or ClassificationConfig()
+    training = training or config.default_training()
+    names = train.label_names()
+    classes = train.label_indices(names)
+    if validation is not None:
+        _check_form(validation, train)
+        validation_classes = validation.label_indices(names)
+    classifier = TextClassifier.from_pretrained(model, names, max_length=config.max_length, seed=training.seed)
+    examples = LabelledExamples(classifier, train.texts, train.pairs, classes)
+    held = None
+    if validation is not None:
+        held = LabelledExamples(classifier, validation.texts, validation.pairs, validation_classes)
+    accelerator = accelerator or make_accelerator(training, Path(directory))
+    module = Classification(classifier, head_only=config.train == "head")
+    with fast_attention(classifier.model):
+        history = fit(
+            PlainStep(module),
+            examples,
+            config=training,
+            directory=directory,
+            validation=held,
+            resume=resume,
+            accelerator=accelerator,
+            progress=progress,
+        )
+    if accelerator.is_main_process:
+        classifier.save(Path(directory) / "model")
+    accelerator.wait_for_everyone()
+    report = None if validation is None else measure_classifier(classifier, validation, progress=progress)
+    summary: dict[str, Any] = {
+        "labels": names,
+        "examples": len(train),
+        "pairs": train.pairs is not None,
+        "trained_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "steps": history.steps,
+        "train_loss": history.last("loss"),
+        "resumed_from": history.resumed_from,
+        "seconds": round(history.seconds, 1),
+        "settings": to_mapping(config) | to_mapping(training),
+    }
+    if report is not None:
+        summary |= {"best_step": history.best_step, "validation": report.to_dict()}
+    return FineTuning(Path(directory), classifier, history, report, summary)
+
+
+def evaluate_classifier(
+    path: str | os.PathLike[str],
+    data: LabelledTexts,
+    *,
+    batch_size: int = 32,
+    device: str | None = None,
+    progress: Progress = SILENT,
+) -> ClassificationReport:
+    """Measure a classifier on disk.
+
+    Args:
+        path: The directory of a classifier, trained here or not, or of its run.
+        data: Examples with the right labels.
+        batch_size: How many at once.
+        device: ``cpu``, ``cuda``...; default: a GPU where there is one.
+        progress: Gets texts.
+
+    Raises:
+        FileError: No classifier there, or a label that it does not know.
+        NlprepError: There are no examples.
+    """
+    from nlprep.language_models.classifiers.classifier import TextClassifier
+
+    classifier = TextClassifier.from_directory(path, device=device)
+    return measure_classifier(classifier, data, batch_size=batch_size, progress=progress)
+
+
+def measure_classifier(
+    classifier: TextClassifier, data: LabelledTexts, *, batch_size: int = 32, progress: Progress = SILENT
+) -> ClassificationReport:
+    """As `evaluate_classifier`, of a classifier in memory."""
+    if not len(data):
+        raise NlprepError(f"{data.name}: there are no examples to measure on: give some")
+    truth = data.label_indices(classifier.labels)
+    given = classifier.logits(data.texts, data.pairs, batch_size=batch_size, progress=progress).argmax(1)
+    confusion = np.zeros((len(classifier.labels), len(classifier.labels)), np.int64)
+    np.add.at(confusion, (truth, given), 1)
+    return ClassificationReport(classifier.labels, confusion)
+
+
+def _check_form(validation: LabelledTexts, train: LabelledTexts) -> None:
+    if (validation.pairs is None) != (train.pairs is None):
+        one, other = (validation, train) if validation.pairs is not None else (train, validation)
+        raise NlprepError(f"{one.name} has pairs of texts and {other.name} has not: give both in one form")

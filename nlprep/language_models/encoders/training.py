@@ -1,0 +1,319 @@
+"""Sentence encoders by contrast: two texts that belong together, against all others of the batch.
+
+With pairs (a question and its answer, a sentence and its translation) the encoder learns what the pairs have in
+common. Without any, a sentence is paired with itself, seen through other dropout (Gao et al. 2021, "SimCSE").
+The loss is sentence-transformers' MultipleNegativesRankingLoss; the loop is ours.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlprep.core.configuration import check, option, to_mapping
+from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.files import display_name
+from nlprep.core.progress import SILENT
+from nlprep.core.training.configuration import TrainingConfig
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from accelerate import Accelerator
+    from torch import Tensor
+
+    from nlprep.core.files import EncodingErrors
+    from nlprep.core.progress import Progress
+    from nlprep.core.training.loop import History
+    from nlprep.language_models.encoders.text_encoder import EncoderConfig, TextEncoder
+
+CONTRASTIVE_TRAINING = TrainingConfig(
+    epochs=1, batch_size=64, learning_rate=1e-4, final_learning_rate=0.0, schedule="linear", warmup=0.1,
+    weight_decay=0.01, beta2=0.999,
+)  # fmt: skip
+"""How an encoder is trained by contrast, unless told otherwise."""
+
+
+class DropoutWarning(UserWarning):
+    """The two views of a sentence would be one, because the model has no dropout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastiveConfig:
+    """The contrastive loss."""
+
+    temperature: float = option(0.05, "what cosines are divided by; lower minds the hardest negatives more", above=0)
+    symmetric: bool = option(False, "also look for the first text of a pair, given the second")
+    dropout: float = option(
+        0.1, "dropout of the model when a sentence is paired with itself, if it was built with less", minimum=0,
+        maximum=0.9,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class SentencePairs:
+    """Texts that belong together.
+
+    Attributes:
+        first: n texts.
+        second: The text that belongs to each; None: each belongs to itself.
+        name: Where they come from, for errors.
+    """
+
+    first: Sequence[str]
+    second: Sequence[str] | None = None
+    name: str = "pairs"
+
+    def __post_init__(self) -> None:
+        if self.second is not None and len(self.second) != len(self.first):
+            raise NlprepError(
+                f"{self.name}: {len(self.first):,} first and {len(self.second):,} second texts: pair them"
+            )
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def without_repeats(self) -> SentencePairs:
+        """Each pair once: what is both right answer and wrong one teaches nothing."""
+        if self.second is None:
+            return SentencePairs(list(dict.fromkeys(self.first)), None, self.name)
+        kept = list(dict.fromkeys(zip(self.first, self.second, strict=True)))
+        return SentencePairs([one for one, _ in kept], [other for _, other in kept], self.name)
+
+
+def read_sentence_pairs(
+    path: str | os.PathLike[str],
+    *,
+    first: str | None = None,
+    second: str | None = None,
+    encoding_errors: EncodingErrors = "strict",
+) -> SentencePairs:
+    """Read pairs of texts from CSV, TSV or JSON lines (see `nlprep.language_models.text.labelled_texts`).
+
+    Args:
+        path: The file; ``-`` is standard input.
+        first: The column of the first text; default: the first column.
+        second: The column of the second; default: the second column.
+        encoding_errors: What to do with bytes that are not UTF-8.
+
+    Raises:
+        FileError: Unreadable or empty, or a row without a pair; with the line.
+    """
+    from nlprep.language_models.text.labelled_texts import read_rows
+
+    name = display_name(path)
+    ones: list[str] = []
+    others: list[str] = []
+    columns: list[str] = []
+    for line, row in read_rows(path, encoding_errors=encoding_errors):
+        if not columns:
+            present = list(row)
+            if len(present) < 2:
+                raise FileError(name, f"has one column ({', '.join(present)}): give two texts in each row", line=line)
+            columns = [first or present[0], second or present[1]]
+        for column, texts in zip(columns, (ones, others), strict=True):
+            value = row.get(column)
+            if not isinstance(value, str) or not value.strip():
+                seen = f"has {', '.join(map(repr, list(row)[:8]))}" if column not in row else f"found {value!r}"
+                raise FileError(name, f"expected a text in {column!r}, {seen}: correct the line", line=line)
+            texts.append(value)
+    if not ones:
+        raise FileError(name, "holds no pairs: give a file with two texts in each row")
+    return SentencePairs(ones, others, name)
+
+
+@dataclass(frozen=True)
+class SentenceTraining:
+    """A finished run.
+
+    Attributes:
+        directory: The run's directory; the encoder is in ``model``, as a SentenceTransformer.
+        encoder: The encoder.
+        history: What happened; ``retrieval_accuracy`` is recorded with each evaluation.
+        summary: Plain values to show.
+    """
+
+    directory: Path
+    encoder: TextEncoder
+    history: History
+    summary: dict[str, Any]
+
+
+def train_sentence_encoder(
+    model: str | os.PathLike[str] | TextEncoder,
+    pairs: SentencePairs,
+    directory: str | os.PathLike[str],
+    *,
+    config: ContrastiveConfig | None = None,
+    training: TrainingConfig | None = None,
+    encoder_config: EncoderConfig | None = None,
+    validation: SentencePairs | None = None,
+    resume: str = "auto",
+    accelerator: Accelerator | None = None,
+    progress: Progress = SILENT,
+) -> SentenceTraining:
+    """Make a sentence encoder of a language model; the same call again goes on where it was stopped.
+
+    The negatives of a text are the second texts of all other pairs of the batch, so that the batch is a part of the
+    loss: it cannot be computed in parts, and under several processes each has its share for a batch.
+
+    Args:
+        model: The directory of a masked or causal language model, of a SentenceTransformer, or an encoder in memory,
+            which is then changed.
+        pairs: What belongs together.
+        directory: The run's directory: ``checkpoints``, ``metrics.jsonl`` and, in the end, ``model``.
+        config: The loss.
+        training: The loop's settings; default: `CONTRASTIVE_TRAINING`.
+        encoder_config: Pooling, length and so on, if ``model`` is a directory.
+        validation: Pairs, of two texts each, on which loss and retrieval are measured.
+        resume: As for `nlprep.core.training.loop.fit`.
+        accelerator: As for `fit`.
+        progress: Gets training.
+
+    Returns:
+        The run; its encoder is also in ``directory/model``, which ``SentenceTransformer`` opens.
+
+    Warns:
+        DropoutWarning: Sentences are paired with themselves, and the model has no dropout to tell them apart.
+
+    Raises:
+        NlprepError: Fewer than two different pairs, or as `fit` does.
+        OptionError: Settings that would compute the batch in parts.
+        FileError: No such model.
+    """
+    from nlprep.core.training.loop import fit
+    from nlprep.core.training.processes import make_accelerator
+    from nlprep.core.training.step import PlainStep
+    from nlprep.language_models.encoders.paired_texts import Contrast, set_dropout
+    from nlprep.language_models.encoders.text_encoder import TextEncoder
+
+    config = config or ContrastiveConfig()
+    training = training or CONTRASTIVE_TRAINING
+    distinct = pairs.without_repeats()
+    if len(distinct) < 2:
+        raise NlprepError(
+            f"{pairs.name}: {len(distinct)} different pair(s): a contrast needs at least two, and many help"
+        )
+    training = _check_batch(training, len(distinct))
+    if validation is not None and validation.second is None:
+        raise NlprepError(f"{validation.name}: texts paired with themselves measure nothing: give pairs, or none")
+    encoder = model if isinstance(model, TextEncoder) else TextEncoder.from_directory(model, encoder_config)
+    if distinct.second is None and not set_dropout(encoder.module, config.dropout):
+        warnings.warn(
+            "the model has no dropout: the two views of a sentence are one, and little is learnt; give pairs",
+            DropoutWarning,
+            stacklevel=2,
+        )
+    accelerator = accelerator or make_accelerator(training, Path(directory))
+    step = PlainStep(Contrast(encoder, temperature=config.temperature, symmetric=config.symmetric))
+    history = fit(
+        step,
+        PairExamples(encoder, distinct),
+        config=training,
+        directory=directory,
+        validation=None if validation is None else PairExamples(encoder, validation.without_repeats()),
+        evaluate=_make_evaluation(encoder, validation),
+        resume=resume,
+        accelerator=accelerator,
+        progress=progress,
+    )
+    if accelerator.is_main_process:
+        encoder.to_sentence_transformer(Path(directory) / "model")
+    accelerator.wait_for_everyone()
+    summary: dict[str, Any] = {
+        "pairs": len(distinct),
+        "dimension": encoder.dimension,
+        "steps": history.steps,
+        "train_loss": history.last("loss"),
+        "validation_loss": history.best_loss,
+        "retrieval_accuracy": history.last("retrieval_accuracy"),
+        "resumed_from": history.resumed_from,
+        "seconds": round(history.seconds, 1),
+        "settings": to_mapping(config) | to_mapping(training) | {"pooling": encoder.config.pooling},
+    }
+    return SentenceTraining(Path(directory), encoder, history, summary)
+
+
+def _check_batch(training: TrainingConfig, num_pairs: int) -> TrainingConfig:
+    parts = training.micro_batch_size is not None and training.micro_batch_size < training.batch_size
+    if parts or training.halve_on_out_of_memory:
+        raise OptionError(
+            "the batch's texts are each other's negatives, so that it cannot be computed in parts: leave out "
+            "micro_batch_size and halve_on_out_of_memory, and lower batch_size if memory runs out"
+        )
+    if training.batch_size < 2:
+        raise OptionError(f"batch_size = {training.batch_size}: a contrast needs at least 2")
+    # A pair that came twice into a batch would be its own negative.
+    return replace(training, batch_size=min(training.batch_size, num_pairs))
+
+
+def _make_evaluation(encoder: TextEncoder, validation: SentencePairs | None) -> Any:
+    if validation is None:
+        return None
+    distinct = validation.without_repeats()
+    return lambda: {"retrieval_accuracy": retrieval_accuracy(encoder, distinct)}
+
+
+def retrieval_accuracy(
+    encoder: TextEncoder, pairs: SentencePairs, *, batch_size: int = 64, progress: Progress = SILENT
+) -> float:
+    """The share of first texts whose most similar second text, by the cosine, is their own.
+
+    A second text that equals the right one is as right.
+
+    Args:
+        encoder: The encoder.
+        pairs: n pairs, all of whose second texts are searched.
+        batch_size: Texts that are encoded at once.
+        progress: Gets texts encoded.
+
+    Raises:
+        NlprepError: There are no pairs, or texts paired with themselves.
+    """
+    if pairs.second is None or not len(pairs):
+        raise NlprepError(f"{pairs.name}: there are no pairs to find again: give some")
+    sides = []
+    for texts in (pairs.first, pairs.second):
+        vectors = encoder.encode(texts, batch_size, progress=progress).astype(np.float32)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        sides.append(np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0))
+    right = 0
+    for start in range(0, len(pairs), 1024):
+        found = (sides[0][start : start + 1024] @ sides[1].T).argmax(1)
+        right += sum(pairs.second[place] == pairs.second[start + row] for row, place in enumerate(found))
+    return right / len(pairs)
+
+
+class PairExamples:
+    """Pairs as token ids: the `nlprep.core.training.examples.Examples` of contrastive training.
+
+    Args:
+        encoder: Whose tokenizer is used.
+        pairs: The pairs; texts paired with themselves are given once, and paired by `Contrast`.
+    """
+
+    def __init__(self, encoder: TextEncoder, pairs: SentencePairs) -> None:
+        self._encoder = encoder
+        self._first = encoder.token_ids(pairs.first)
+        self._second = None if pairs.second is None else encoder.token_ids(pairs.second)
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def batch(self, indices: np.ndarray[Any, np.dtype[np.int64]], seeds: Any) -> dict[str, Tensor]:  # noqa: ARG002
+        """Fetch examples: ``first_*`` and ``second_*`` (b, L), each side as long as its longest."""
+        batch = {f"first_{name}": value for name, value in self._side(self._first, indices).items()}
+        if self._second is not None:
+            batch |= {f"second_{name}": value for name, value in self._side(self._second, indices).items()}
+        return batch
+
+    def _side(self, ids: list[list[int]], indices: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, Tensor]:
+        return self._encoder.pad([ids[index] for index in indices])

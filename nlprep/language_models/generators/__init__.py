@@ -1,0 +1,1 @@
+"""What language models say: generated text, filled blanks, few-shot answers, perplexity."""

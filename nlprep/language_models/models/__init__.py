@@ -1,0 +1,1 @@
+"""The models themselves: their shapes, files, attention and cross-entropy."""

@@ -1,0 +1,1 @@
+"""Language models from text alone: the masked and the causal objective, and the runs that train them."""

@@ -1,0 +1,1 @@
+"""First pairs of words where there is no dictionary: each kind of start is an iterator of pairs of rows."""

@@ -1,0 +1,1 @@
+"""Arrays of vectors, whatever they stand for: exact search, CSLS, normalisation, and the linear algebra of maps."""

@@ -1,0 +1,186 @@
+"""The linear probe against scikit-learn, its choices of labels, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from nlprep.core.errors import NlprepError, OptionError
+from nlprep.evaluation.linear_probe import (
+    L2_GRID,
+    LinearProbe,
+    ProbeConfig,
+    ProbePoint,
+    choose_l2,
+    fit_linear_probe,
+    probe_features,
+    stratified_order,
+)
+
+
+def blobs(
+    n: int, *, classes: int = 3, dimension: int = 6, apart: float = 1.5, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(classes, dimension)) * apart
+    labels = generator.integers(0, classes, n)
+    labels[:classes] = np.arange(classes)
+    return (centres[labels] + generator.normal(size=(n, dimension))).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("l2", [1e-1, 1e-3])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_fit_is_scikit_learns(l2, classes):
+    features, labels = blobs(120, classes=classes)
+    features = features * np.array([1, 10, 0.1, 1, 1, 1]) + 5
+    probe = fit_linear_probe(features, labels, classes, l2=l2, tolerance=1e-9)
+    scaler = StandardScaler()
+    # Of two classes scikit-learn has one weight vector w, the difference of ours: |W|^2 = |w|^2 / 2.
+    strength = l2 / 2 if classes == 2 else l2
+    reference = LogisticRegression(C=1 / (len(labels) * strength), tol=1e-10, max_iter=5000)
+    reference.fit(scaler.fit_transform(features), labels)
+    tests, _ = blobs(50, classes=classes, seed=1)
+    chances = torch.from_numpy(probe.logits(tests)).softmax(1).numpy()
+    np.testing.assert_allclose(chances, reference.predict_proba(scaler.transform(tests)), atol=2e-5)
+
+
+def test_the_gradient_vanishes_at_the_fit():
+    features, labels = blobs(60)
+    probe = fit_linear_probe(features, labels, 3, l2=0.01, tolerance=1e-9)
+    standard = torch.from_numpy((features - probe.centre) / probe.scale)
+    weights = torch.from_numpy(probe.weights.copy()).requires_grad_()
+    bias = torch.from_numpy(probe.bias.copy()).requires_grad_()
+    loss = torch.nn.functional.cross_entropy(standard @ weights + bias, torch.from_numpy(labels))
+    (loss + 0.01 / 2 * weights.square().sum()).backward()
+    assert weights.grad.abs().max() < 1e-7
+    assert bias.grad.abs().max() < 1e-7
+
+
+def test_sparse_features_give_what_dense_ones_do():
+    generator = np.random.default_rng(3)
+    dense = generator.normal(size=(80, 12)) * (generator.random((80, 12)) < 0.3)
+    labels = (dense[:, 0] + 0.3 * generator.normal(size=80) > 0).astype(np.int64)
+    sparse = torch.from_numpy(dense).to_sparse_coo()
+    one = fit_linear_probe(dense, labels, 2, l2=1e-3, standardize=False, tolerance=1e-9)
+    other = fit_linear_probe(sparse, labels, 2, l2=1e-3, tolerance=1e-9)
+    np.testing.assert_allclose(one.weights, other.weights, atol=1e-6)
+    np.testing.assert_array_equal(one.predict(dense), other.predict(sparse))
+    curves = [
+        probe_features("x", (kind, labels), (kind, labels), ProbeConfig(labels="20,80", repeats=2, l2=0.01))
+        for kind in (sparse, sparse)
+    ]
+    assert curves[0] == curves[1]
+
+
+def test_a_constant_feature_does_no_harm():
+    features, labels = blobs(60)
+    features[:, 2] = 7.3
+    probe = fit_linear_probe(features, labels, 3, l2=1e-3)
+    assert np.isfinite(probe.weights).all()
+    assert probe.accuracy(features, labels) > 0.8
+
+
+def test_a_start_elsewhere_ends_at_the_same_place():
+    features, labels = blobs(100)
+    plain = fit_linear_probe(features, labels, 3, l2=1e-3, tolerance=1e-9)
+    begun = fit_linear_probe(
+        features, labels, 3, l2=1e-3, tolerance=1e-9, start=fit_linear_probe(features, labels, 3, l2=1.0)
+    )
+    np.testing.assert_allclose(plain.weights, begun.weights, atol=1e-5)
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=4, max_size=60).map(lambda found: [0, 1, 2, 3, *found]),
+    st.integers(0, 2**40),
+)
+@settings(max_examples=50, deadline=None)
+def test_every_beginning_of_the_order_is_stratified(labels, seed):
+    labels = np.array(labels)
+    order = stratified_order(labels, seed)
+    assert sorted(order) == list(range(len(labels)))
+    assert set(labels[order[:4]]) == {0, 1, 2, 3}
+    for number in range(4, len(labels) + 1):
+        counts = np.bincount(labels[order[:number]], minlength=4)
+        expected = number * np.bincount(labels) / len(labels)
+        # The first of each class comes early, which shifts the others by as much.
+        assert np.abs(counts - expected).max() <= 4
+
+
+def test_orders_differ_by_seed_and_only_by_it():
+    labels = np.arange(40) % 4
+    assert (stratified_order(labels, 1) == stratified_order(labels, 1)).all()
+    assert (stratified_order(labels, 1) != stratified_order(labels, 2)).any()
+
+
+def test_more_labels_help_and_everything_is_reproducible():
+    train, test = blobs(400, apart=0.7), blobs(300, apart=0.7, seed=5)
+    config = ProbeConfig(labels="2%,20%,100%", repeats=4)
+    curve = probe_features("blobs", train, test, config)
+    assert curve == probe_features("blobs", train, test, config)
+    assert [point.num_labels for point in curve.points] == [8, 80, 400]
+    assert [len(point.accuracies) for point in curve.points] == [4, 4, 1]
+    accuracies = [point.accuracy for point in curve.points]
+    assert accuracies[0] < accuracies[1] <= accuracies[2] + 0.02
+    assert curve.points[0].spread > 0
+    assert curve.points[2].spread == 0
+    written = curve.to_dict()
+    assert written["points"][1]["accuracy"] == pytest.approx(accuracies[1])
+    assert written["dimension"] == 6
+
+
+def test_the_penalty_is_chosen_by_held_out_labels():
+    generator = np.random.default_rng(0)
+    # Forty examples of two hundred features, of which one counts: without a penalty the rest is learnt by heart.
+    labels = np.arange(40) % 2
+    features = generator.normal(size=(40, 200))
+    features[:, 0] += 3 * labels
+    assert choose_l2(features, labels, 2) in L2_GRID
+    # One of each class: nothing to hold out.
+    assert choose_l2(features[:2], labels[:2], 2) == 0.01
+
+
+def test_spread_is_the_sample_standard_deviation():
+    point = ProbePoint(10, 0.1, (0.5, 0.7, 0.9), (1.0, 1.0, 1.0))
+    assert point.accuracy == pytest.approx(0.7)
+    assert point.spread == pytest.approx(np.std([0.5, 0.7, 0.9], ddof=1))
+
+
+def test_logits_are_of_standardised_features():
+    probe = LinearProbe(np.eye(2), np.array([0.5, 0.0]), np.array([1.0, 2.0]), np.array([2.0, 4.0]), 0.1)
+    np.testing.assert_allclose(probe.logits(np.array([[3.0, 2.0]])), [[1.5, 0.0]])
+
+
+@pytest.mark.parametrize("labels", ["ten", "0", "0%", "-3", "", "5%,x%", "1.5"])
+def test_numbers_of_labels_that_are_none(labels):
+    with pytest.raises(OptionError, match="labels = "):
+        ProbeConfig(labels=labels)
+
+
+def test_numbers_of_labels():
+    assert ProbeConfig(labels="100%, 1%,10%").num_labels(300) == [3, 30, 300]
+    assert ProbeConfig(labels="50,0.5%").num_labels(1000) == [5, 50]
+    with pytest.raises(OptionError, match="only 40"):
+        ProbeConfig(labels="50").num_labels(40)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda x, y: ((x, y * 0), (x, y * 0)), "one class only"),
+        (lambda x, y: ((x, y[:-1]), (x, y)), "a row for each label"),
+        (lambda x, y: ((x, y), (x[:, :2], y)), "must be the same"),
+        (lambda x, y: ((x, y * 2), (x, y)), "without a gap"),
+        (lambda x, y: ((x, y), (x, y + 1)), "test labels reach 3"),
+        (lambda x, y: ((x, y), (x[:0], y[:0])), "no test examples"),
+        (lambda x, y: ((x[:40], y[:40]), (x, y)), "fewer than the 3 classes"),
+    ],
+)
+def test_data_that_cannot_be_probed(change, problem):
+    train, test = change(*blobs(60))
+    with pytest.raises(NlprepError, match=problem):
+        probe_features("x", train, test, ProbeConfig(labels="5%,100%"))

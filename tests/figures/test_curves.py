@@ -1,0 +1,85 @@
+"""Figures that are whole, labelled and reproducible."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.evaluation.linear_probe import ProbeCurve, ProbePoint
+from nlprep.figures.curves import _spread, draw_probe_curves, draw_training
+
+CURVES = [
+    ProbeCurve(
+        name,
+        8,
+        (
+            ProbePoint(10, 0.01, (low, low + 0.02, low + 0.05), (1.0,) * 3),
+            ProbePoint(1000, 1.0, (0.9,), (1.0,)),
+        ),
+    )
+    for name, low in (("pretrained", 0.7), ("random weights", 0.4), ("bag of words", 0.3))
+]
+RECORDS = [{"step": step, "loss": 5 / step, "learning_rate": 0.1} for step in range(1, 20)] + [
+    {"step": step, "validation_loss": 5 / step + 0.1} for step in (5, 10, 15, 19)
+]
+
+
+def test_probe_curves_name_every_line_and_number_once(tmp_path):
+    for name in ("one.svg", "two.svg"):
+        draw_probe_curves(CURVES, tmp_path / name, majority=0.25, title="A title")
+    text = (tmp_path / "one.svg").read_text()
+    assert text == (tmp_path / "two.svg").read_text()
+    for words in ("pretrained", "random weights", "bag of words", "most frequent label", "A title", "1,000"):
+        assert text.count(f">{words}</") == 1, words
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.svg", "two.svg"]
+
+
+@pytest.mark.parametrize(("name", "magic"), [("a.png", b"\x89PNG"), ("a.pdf", b"%PDF"), ("a.SVG", b"<?xml")])
+def test_the_ending_gives_the_format(tmp_path, name, magic):
+    draw_probe_curves(CURVES[:1], tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(magic)
+    draw_training({"": RECORDS}, tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(magic)
+
+
+def test_a_single_number_of_labels(tmp_path):
+    curve = ProbeCurve("mine", 8, (ProbePoint(50, 0.5, (0.5, 0.6), (1.0, 1.0)),))
+    draw_probe_curves([curve], tmp_path / "a.svg")
+    assert ">mine</" in (tmp_path / "a.svg").read_text()
+
+
+def test_training_and_validation_of_every_run_are_named(tmp_path):
+    draw_training({"bf16": RECORDS, "fp32": RECORDS[:19]}, tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text()
+    for words in ("bf16: training", "bf16: validation", "fp32: training"):
+        assert text.count(f">{words}</") == 1
+    assert "fp32: validation" not in text
+    draw_training({"": [*RECORDS, {"step": 20, "loss": None}]}, tmp_path / "b.svg")
+    assert ">training</" in (tmp_path / "b.svg").read_text()
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
+def test_labels_are_moved_apart_and_keep_their_order(heights):
+    placed = _spread(heights, 10)
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    for low, high in pairwise(order):
+        assert placed[high] - placed[low] >= 10 - 1e-6
+    assert sum(placed) == pytest.approx(sum(heights), abs=1e-6)
+    if all(heights[high] - heights[low] >= 10 for low, high in pairwise(order)):
+        assert placed == pytest.approx(heights)
+
+
+def test_what_cannot_be_drawn(tmp_path):
+    with pytest.raises(OptionError, match=r"end its name in \.png"):
+        draw_probe_curves(CURVES, tmp_path / "a.jpg")
+    with pytest.raises(NlprepError, match="no probes"):
+        draw_probe_curves([], tmp_path / "a.png")
+    with pytest.raises(NlprepError, match="no loss"):
+        draw_training({"": [{"step": 1}]}, tmp_path / "a.png")
+    with pytest.raises(FileError):
+        draw_training({"": RECORDS}, tmp_path / "gone" / "a.png")
+    assert list(tmp_path.iterdir()) == []
