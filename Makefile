@@ -4,9 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PACKAGES := nlprep vision multimodal cli
-SOURCES := $(PACKAGES) tests benchmarks examples
+SOURCES := $(PACKAGES) tests benchmarks examples docs
 
-.PHONY: help install demo test check format lint types contracts clean
+.PHONY: help install demo test test-fast check format lint types contracts reference clean
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 12
@@ -22,8 +22,11 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: install  ## two languages from text to translations, in a minute, with a figure at the end
 	$(BIN)/rep-translate demo --output demo
 
-test: install  ## run the tests
-	$(BIN)/python -m pytest
+test: install  ## run the tests, on two processors
+	$(BIN)/python -m pytest --numprocesses 2
+
+test-fast: install  ## run the tests that take no time, in less than a minute
+	$(BIN)/python -m pytest --numprocesses 2 -m "not slow"
 
 check: install format lint types contracts test  ## everything that must hold before a change lands
 
@@ -38,6 +41,9 @@ types:  ## mypy, strict
 
 contracts:  ## who may import whom
 	$(BIN)/lint-imports
+
+reference:  ## write the reference of every room from the docstrings
+	$(BIN)/python docs/reference.py
 
 clean:  ## remove the environment and what the demo made
 	rm -rf $(VENV) demo

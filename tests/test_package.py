@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -45,13 +47,67 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: zipfile.ZipFi
     assert f"{metadata}/licenses/LICENSE" in names
 
 
-def test_constraints_pin_every_direct_dependency() -> None:
+def imported_packages(sources: dict[str, str]) -> dict[str, str]:
+    """The third-party packages that modules import, each with one module that does.
+
+    Args:
+        sources: The text of each module, by its name.
+    """
+    packages: dict[str, str] = {}
+    for name, text in sources.items():
+        for node in ast.walk(ast.parse(text)):
+            named: list[str] = []
+            if isinstance(node, ast.Import):
+                named = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                named = [node.module]
+            for module in named:
+                packages.setdefault(module.partition(".")[0], name)
+    return {package: name for package, name in packages.items() if package not in sys.stdlib_module_names}
+
+
+def distributions_of(packages: dict[str, str], ours: set[str]) -> set[str]:
+    known = packages_distributions()
+    return {normalized(known[package][0]) for package in packages if package not in ours}
+
+
+def normalized(requirement: str) -> str:
+    return re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-")
+
+
+def declared() -> tuple[set[str], set[str]]:
+    """What is needed to run, and what is needed to develop besides."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    named = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
-    pinned = {
-        line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().split("\n")
+    return (
+        {normalized(requirement) for requirement in project["project"]["dependencies"]},
+        {normalized(requirement) for requirement in project["dependency-groups"]["dev"]},
+    )
+
+
+def test_constraints_pin_every_direct_dependency() -> None:
+    runtime, dev = declared()
+    pinned = {normalized(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    assert (runtime | dev) - pinned == set()
+
+
+def test_the_wheel_requires_what_its_modules_import_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    sources = {name: wheel.read(name).decode() for name in wheel.namelist() if name.endswith(".py")}
+    (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    required = {
+        normalized(line.removeprefix("Requires-Dist: "))
+        for line in wheel.read(metadata).decode().splitlines()
+        if line.startswith("Requires-Dist: ")
     }
-    assert {requirement.split(">=")[0] for requirement in named} - pinned == set()
+    assert distributions_of(imported_packages(sources), set(PACKAGES)) == required
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "examples"])
+def test_what_developers_import_is_declared(folder: str) -> None:
+    paths = list((ROOT / folder).rglob("*.py"))
+    ours = {*PACKAGES, "benchmarks", "no_such_module_as_this", *(path.stem for path in paths)}
+    imported = imported_packages({str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths})
+    runtime, dev = declared()
+    assert distributions_of(imported, ours) <= runtime | dev
 
 
 def test_importing_is_light() -> None:
