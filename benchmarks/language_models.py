@@ -120,7 +120,7 @@ def measure(
     print_table(f"{kind} model: loss after {compared} steps", ["", "mean of the last ten"], rows)
     print_claim(
         f"{kind} LM training, tokens/s",
-        peer="transformers Trainer, its defaults",
+        peer="transformers Trainer at its defaults, which are fp32",
         ratio=ratios[ours],
         quality={
             "ratios": {name: round(ratio, 2) for name, ratio in ratios.items()},
