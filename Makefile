@@ -42,8 +42,9 @@ types:  ## mypy, strict
 contracts:  ## who may import whom
 	$(BIN)/lint-imports
 
-reference:  ## write the reference of every room from the docstrings
+reference:  ## write the reference of every room, and the picture of who imports whom, from the code
 	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/imports.py
 
 clean:  ## remove the environment and what the demo made
 	rm -rf $(VENV) demo
