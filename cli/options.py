@@ -77,6 +77,40 @@ def add_common_options(parser: argparse.ArgumentParser, *, threads: bool = True)
     )
 
 
+def add_output(
+    parser: argparse._ActionsContainer, what: str, *, metavar: str, kind: str = "file", **settings: Any
+) -> None:
+    """Add ``--output`` and ``--overwrite``.
+
+    Args:
+        parser: The command's parser.
+        what: The help of ``--output``.
+        metavar: What stands for its value.
+        kind: ``file`` or ``directory``, for completion.
+        settings: More for ``add_argument``, such as ``required``.
+    """
+    complete(parser.add_argument("--output", "-o", metavar=metavar, help=what, **settings), kind)
+    add_overwrite(parser)
+
+
+def add_overwrite(parser: argparse._ActionsContainer) -> None:
+    """Add ``--overwrite``."""
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else",
+    )
+
+
+def inputs_of(arguments: argparse.Namespace, *names: str) -> list[str]:
+    """The files that a command reads, by the names of its arguments: no output may touch them."""
+    given: list[str] = []
+    for name in (*names, "config"):
+        value = getattr(arguments, name)
+        given += value if isinstance(value, list) else [] if value is None else [value]
+    return given
+
+
 def positive_integer(text: str) -> int:
     """Parse a whole number of at least 1.
 

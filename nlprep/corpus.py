@@ -282,6 +282,7 @@ def encode_corpus(
     *,
     min_count: int = 5,
     max_vocabulary: int | None = None,
+    overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> EncodedCorpus:
     """Number the words of sentences and write them as an artifact, in one pass over ``sentences``.
@@ -296,6 +297,7 @@ def encode_corpus(
         directory: The corpus directory; an earlier corpus there is replaced once the new one is whole.
         min_count: Words that occur less often are left out.
         max_vocabulary: Keep at most this many words, the most frequent.
+        overwrite: Whether another kind of ours may be replaced, too.
         progress: Gets tokens renumbered; the first pass is reported by the reader of the sentences.
 
     Raises:
@@ -309,7 +311,7 @@ def encode_corpus(
         raise OptionError(f"min_count = {min_count}: must be at least 1")
     if max_vocabulary is not None and max_vocabulary < 1:
         raise OptionError(f"max_vocabulary = {max_vocabulary}: must be at least 1, or None for no limit")
-    with atomic_directory(directory) as assembly:
+    with atomic_directory(directory, kind=KIND, overwrite=overwrite) as assembly:
         ids_path, ends_path = assembly / "ids.scratch", assembly / "ends.scratch"
         numbering = _Numbering()
         try:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from cli.options import add_common_options, add_configuration, complete, positive_integer, resolve_configuration
+from cli.options import (
+    add_common_options,
+    add_configuration,
+    add_output,
+    complete,
+    inputs_of,
+    positive_integer,
+    resolve_configuration,
+)
 from cli.pretrain_commands.inputs import add_device, add_encoding_errors, add_model
-from nlprep.core.errors import FileError, NlprepError, OptionError
-from nlprep.core.files import atomic_file
+from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.ownership import check_replaceable
 from nlprep.language_models.encoders.text_encoder import EncoderConfig
+from nlprep.language_models.encoders.vector_arrays import (
+    ENDINGS,
+    VECTOR_ARRAYS,
+    vector_array_ending,
+    write_vector_arrays,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -31,15 +44,13 @@ One text a line, and one row of the output for each line, blank ones too. An .np
 holds the texts beside the vectors.
 """
 
-_ENDINGS = (".npy", ".npz", ".safetensors")
-
 
 def add_arguments(parser: Parser) -> None:
     """Add the arguments of this command."""
     parser.epilog = EPILOG
     add_model(parser, "an encoder, or any language model")
     complete(parser.add_argument("texts", nargs="?", metavar="TEXTS", help="texts, one a line; - is standard input"))
-    complete(parser.add_argument("--output", "-o", metavar="FILE", help=f"where they go: {', '.join(_ENDINGS)}"))
+    add_output(parser, f"where they go: {', '.join(ENDINGS)}", metavar="FILE")
     parser.add_argument("--similarity", nargs=2, metavar="TEXT", help="print the cosine of two texts instead")
     add_configuration(parser, EncoderConfig, title="encoder")
     parser.add_argument(
@@ -59,15 +70,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if (arguments.texts is None) == (arguments.similarity is None):
         raise OptionError("give either texts with --output, or two texts with --similarity")
     if arguments.similarity is None:
-        _check_output(arguments.output)
+        _check_output(arguments)
     encoder = TextEncoder.from_directory(arguments.model, config, device=arguments.device)
     texts = arguments.similarity or _texts(arguments)
     with torch_threads(arguments.threads):
         vectors = encoder.encode(texts, arguments.batch_size, progress=console.progress)
     if arguments.similarity:
         return _report_similarity(texts, vectors, console)
-    with atomic_file(arguments.output) as stream:
-        _write(stream, Path(arguments.output).suffix, vectors, texts)
+    write_vector_arrays(vectors, texts, arguments.output, overwrite=arguments.overwrite)
     if console.json_output:
         console.result(
             {
@@ -82,13 +92,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _check_output(output: str | None) -> None:
-    if output is None:
+def _check_output(arguments: argparse.Namespace) -> None:
+    if arguments.output is None:
         raise OptionError("nowhere to put the vectors: name a file with --output")
-    if Path(output).suffix not in _ENDINGS:
-        raise OptionError(f"output {output!r}: end it in {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}")
-    if Path(output).is_dir():
-        raise FileError(output, "is a directory: name a file to write")
+    vector_array_ending(arguments.output)
+    inputs = inputs_of(arguments, "model", "texts")
+    check_replaceable(arguments.output, VECTOR_ARRAYS, inputs=inputs, overwrite=arguments.overwrite)
 
 
 def _texts(arguments: argparse.Namespace) -> list[str]:
@@ -98,19 +107,6 @@ def _texts(arguments: argparse.Namespace) -> list[str]:
     if not texts:
         raise NlprepError(f"{display_name(arguments.texts)}: is empty: give one text a line")
     return texts
-
-
-def _write(stream: BinaryIO, ending: str, vectors: NDArray[np.float32], texts: list[str]) -> None:
-    import numpy as np
-
-    if ending == ".npy":
-        np.save(stream, vectors)
-    elif ending == ".npz":
-        np.savez(stream, vectors=vectors, texts=np.array(texts))
-    else:
-        from safetensors.numpy import save
-
-        stream.write(save({"vectors": vectors}))
 
 
 def _report_similarity(texts: list[str], vectors: NDArray[np.float32], console: Console) -> int:

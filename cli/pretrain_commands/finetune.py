@@ -5,16 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.options import add_common_options, add_configuration, complete, given_options, resolve_configuration
+from cli.options import (
+    add_common_options,
+    add_configuration,
+    add_output,
+    complete,
+    given_options,
+    inputs_of,
+    resolve_configuration,
+)
 from cli.pretrain_commands.inputs import add_model
-from cli.pretrain_commands.pretraining import RESUME_HELP, TRAINING_FIRST, check_run, said_as_command
+from cli.pretrain_commands.pretraining import RESUME_HELP, TRAINING_FIRST, said_as_command
 from cli.pretrain_commands.probe import add_columns, labelled_of
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training.runs import check_training_run
+from nlprep.language_models.classifiers import training as classification
 from nlprep.language_models.classifiers.training import ClassificationConfig
+from nlprep.language_models.encoders import training as similarity
 from nlprep.language_models.encoders.text_encoder import EncoderConfig
 from nlprep.language_models.encoders.training import CONTRASTIVE_TRAINING, ContrastiveConfig
+from nlprep.language_models.models.files import CLASSIFIER, SENTENCE_TRANSFORMER, TRANSLATION_MODEL
+from nlprep.language_models.sequence_to_sequence import training as translation
 from nlprep.language_models.sequence_to_sequence.training import TRANSLATION_TRAINING, TranslationConfig
 
 if TYPE_CHECKING:
@@ -37,6 +50,11 @@ similarity: two texts in a row that belong together. translation: two files, lin
 or one with a tab between the two. Stopped, the same command goes on where it was.
 """
 
+_KINDS = {
+    "classification": (classification.RUN, CLASSIFIER),
+    "similarity": (similarity.RUN, SENTENCE_TRANSFORMER),
+    "translation": (translation.RUN, TRANSLATION_MODEL),
+}
 _TASKS = ("classification", "similarity", "translation")
 _PARTS = ("all", "head", "cross-attention")
 _BY_TASK = (
@@ -64,10 +82,7 @@ def add_arguments(parser: Parser) -> None:
         ("--test", False, "examples to measure the result on"),
     ):
         complete(parser.add_argument(flag, required=required, nargs="+", metavar="FILE", help=what))
-    complete(
-        parser.add_argument("--output", "-o", required=True, metavar="RUN", help="directory for everything"),
-        "directory",
-    )
+    add_output(parser, "directory for everything", metavar="RUN", kind="directory", required=True)
     parser.add_argument(
         "--parts", choices=_PARTS, default="all", help="what learns: all, the new head, or cross-attention"
     )
@@ -92,7 +107,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from nlprep.core.threads import torch_threads
 
     _check(arguments)
-    check_run(arguments.output)
+    kind, result = _KINDS[arguments.task]
+    inputs = inputs_of(arguments, "model", "train", "validation", "test", "decoder")
+    check_training_run(arguments.output, kind, result=result, inputs=inputs, overwrite=arguments.overwrite)
     task = {"classification": _classify, "similarity": _contrast, "translation": _translate}[arguments.task]
     with torch_threads(arguments.threads), said_as_command():
         summary = task(arguments, console)
@@ -168,6 +185,7 @@ def _classify(arguments: argparse.Namespace, console: Console) -> dict[str, Any]
         training=training,
         validation=validation if len(validation) else None,
         resume=arguments.resume,
+        overwrite=arguments.overwrite,
         progress=console.progress,
     )
     summary = dict(made.summary)
@@ -209,6 +227,7 @@ def _contrast(arguments: argparse.Namespace, console: Console) -> dict[str, Any]
         encoder_config=encoder_config,
         validation=validation,
         resume=arguments.resume,
+        overwrite=arguments.overwrite,
         progress=console.progress,
     )
     summary = dict(made.summary)
@@ -253,6 +272,7 @@ def _translate(arguments: argparse.Namespace, console: Console) -> dict[str, Any
         validation=validation,
         directory=arguments.output,
         resume=arguments.resume,
+        overwrite=arguments.overwrite,
         accelerator=accelerator,
         progress=console.progress,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cli.options import add_common_options, resolve_configuration
 from cli.pretrain_commands.pretraining import add_pretraining, chosen_tokenizer, report, said_as_command
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.pretraining.training import CausalPretrainingConfig
+from nlprep.language_models.pretraining.training import CAUSAL_RUN, CausalPretrainingConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     config = resolve_configuration(CausalPretrainingConfig, arguments)
     training = resolve_configuration(TrainingConfig, arguments)
-    tokenizer = chosen_tokenizer(arguments, console, algorithm=_ALGORITHM)
+    tokenizer = chosen_tokenizer(arguments, console, algorithm=_ALGORITHM, kind=CAUSAL_RUN)
     with torch_threads(arguments.threads), said_as_command():
         made = pretrain_causal(
             arguments.text,
@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             training=training,
             tokenizer=tokenizer,
             resume=arguments.resume,
+            overwrite=arguments.overwrite,
             encoding_errors=arguments.encoding_errors,
             progress=console.progress,
         )

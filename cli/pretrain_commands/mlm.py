@@ -8,7 +8,7 @@ from cli.options import add_common_options, add_configuration, resolve_configura
 from cli.pretrain_commands.pretraining import add_pretraining, chosen_tokenizer, report, said_as_command
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.language_models.pretraining.masking import MaskingConfig
-from nlprep.language_models.pretraining.training import MaskedPretrainingConfig
+from nlprep.language_models.pretraining.training import MASKED_RUN, MaskedPretrainingConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     config = resolve_configuration(MaskedPretrainingConfig, arguments)
     training = resolve_configuration(TrainingConfig, arguments)
     masking = resolve_configuration(MaskingConfig, arguments)
-    tokenizer = chosen_tokenizer(arguments, console, algorithm=_ALGORITHM)
+    tokenizer = chosen_tokenizer(arguments, console, algorithm=_ALGORITHM, kind=MASKED_RUN)
     with torch_threads(arguments.threads), said_as_command():
         made = pretrain_masked(
             arguments.text,
@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             masking=masking,
             tokenizer=tokenizer,
             resume=arguments.resume,
+            overwrite=arguments.overwrite,
             encoding_errors=arguments.encoding_errors,
             progress=console.progress,
         )

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 from cli.options import (
     add_configuration,
+    add_output,
     complete,
     given_options,
+    inputs_of,
     resolve_configuration,
 )
 from cli.pretrain_commands.inputs import add_encoding_errors, add_text
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
-from nlprep.core.files import check_replaceable
 from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training.runs import check_training_run
+from nlprep.language_models.models.files import LANGUAGE_MODEL
 from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 if TYPE_CHECKING:
@@ -38,7 +41,6 @@ RESUME_HELP = (
     "auto goes on where RUN was stopped, or starts; never refuses a RUN that was begun, must one that was not "
     "(default: auto)"
 )
-_OF_A_RUN = ("run.json", "checkpoints", "metrics.jsonl")
 _LABELS = {
     "parameters": "parameters",
     "steps": "steps",
@@ -67,10 +69,7 @@ def add_pretraining(parser: Parser, configuration: type, *, algorithm: str) -> N
     # Written out, the options would fill the first screen.
     parser.usage = "%(prog)s TEXT [TEXT ...] --output RUN [options]"
     add_text(parser)
-    complete(
-        parser.add_argument("--output", "-o", required=True, metavar="RUN", help="directory for everything"),
-        "directory",
-    )
+    add_output(parser, "directory for everything", metavar="RUN", kind="directory", required=True)
     complete(
         parser.add_argument("--tokenizer", metavar="DIR", help="a tokenizer, or a model's; without, one is trained"),
         "directory",
@@ -94,17 +93,18 @@ def add_pretraining(parser: Parser, configuration: type, *, algorithm: str) -> N
 
 
 def chosen_tokenizer(
-    arguments: argparse.Namespace, console: Console, *, algorithm: str
+    arguments: argparse.Namespace, console: Console, *, algorithm: str, kind: str
 ) -> PreTrainedTokenizerFast | TokenizerConfig:
     """The tokenizer of ``--tokenizer``, or the settings of one to train.
 
     Raises:
         OptionError: Both were asked for.
-        FileError: There is no tokenizer.
+        FileError: There is no tokenizer, or no place for a run of this kind.
     """
     from nlprep.language_models.text.tokenizers import load_tokenizer
 
-    check_run(arguments.output)
+    inputs = inputs_of(arguments, "text", "tokenizer")
+    check_training_run(arguments.output, kind, result=LANGUAGE_MODEL, inputs=inputs, overwrite=arguments.overwrite)
     config = resolve_configuration(TokenizerConfig, arguments, {"algorithm": algorithm})
     if arguments.tokenizer is not None:
         given = given_options(TokenizerConfig, arguments)
@@ -115,16 +115,6 @@ def chosen_tokenizer(
     if not directory.exists():
         console.note(f"no --tokenizer given: a {config.algorithm} one is trained on this text, into {directory}")
     return config
-
-
-def check_run(output: str) -> None:
-    """Fail before the work if a run's directory cannot be made, or holds something else.
-
-    Raises:
-        FileError: Says which.
-    """
-    if not any((Path(output) / name).exists() for name in _OF_A_RUN):
-        check_replaceable(output, replaces=_OF_A_RUN[0])
 
 
 @contextmanager

@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.options import add_common_options, add_configuration, complete, positive_integer, resolve_configuration
+from cli.options import (
+    add_common_options,
+    add_configuration,
+    add_overwrite,
+    complete,
+    inputs_of,
+    positive_integer,
+    resolve_configuration,
+)
 from cli.pretrain_commands.inputs import add_device, add_model
 from nlprep.core.configuration import to_mapping
+from nlprep.core.ownership import check_replaceable
 from nlprep.evaluation.linear_probe import ProbeConfig
-from nlprep.figures.files import figure_format
+from nlprep.figures.files import FIGURE, figure_format
 from nlprep.language_models.encoders.text_encoder import EncoderConfig
 
 if TYPE_CHECKING:
@@ -37,6 +46,7 @@ def add_arguments(parser: Parser) -> None:
     for flag, what in (("--train", "learn from"), ("--test", "measure on")):
         complete(parser.add_argument(flag, required=True, metavar="FILE", help=f"texts with labels to {what}"))
     complete(parser.add_argument("--plot", metavar="FILE", help="draw accuracy by number of labels: .png, .svg, .pdf"))
+    add_overwrite(parser)
     parser.add_argument("--no-baselines", action="store_true", help="leave out random weights and counted words")
     add_configuration(parser, ProbeConfig, title="probe")
     add_configuration(parser, EncoderConfig, title="encoder")
@@ -79,6 +89,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.plot is not None:
         # Before the work rather than after it.
         figure_format(arguments.plot)
+        inputs = inputs_of(arguments, "models", "train", "test")
+        check_replaceable(arguments.plot, FIGURE, inputs=inputs, overwrite=arguments.overwrite)
     train, test = (labelled_of(arguments, path) for path in (arguments.train, arguments.test))
     with torch_threads(arguments.threads):
         result = probe(
@@ -96,7 +108,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.plot is not None:
         from nlprep.figures.curves import draw_probe_curves
 
-        draw_probe_curves(result.curves, arguments.plot, majority=result.majority)
+        draw_probe_curves(result.curves, arguments.plot, majority=result.majority, overwrite=arguments.overwrite)
     if console.json_output:
         console.result(result.to_dict() | {"settings": to_mapping(config), "plot": arguments.plot})
         return 0

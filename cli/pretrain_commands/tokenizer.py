@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cli.options import add_common_options, add_configuration, complete, resolve_configuration
+from cli.options import add_common_options, add_configuration, add_output, inputs_of, resolve_configuration
 from cli.pretrain_commands.inputs import add_reading, add_text, documents_of
 from nlprep.core.configuration import to_mapping
-from nlprep.core.files import check_replaceable
-from nlprep.language_models.text.tokenizers import TokenizerConfig
+from nlprep.core.ownership import check_replaceable
+from nlprep.language_models.text.tokenizers import KIND, TokenizerConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -39,10 +39,7 @@ def add_arguments(parser: Parser) -> None:
     """Add the arguments of this command."""
     parser.epilog = EPILOG
     add_text(parser)
-    complete(
-        parser.add_argument("--output", "-o", required=True, metavar="DIR", help="directory for the tokenizer"),
-        "directory",
-    )
+    add_output(parser, "directory for the tokenizer", metavar="DIR", kind="directory", required=True)
     add_configuration(parser, TokenizerConfig, title="tokenizer")
     add_reading(parser)
     add_common_options(parser, threads=False)
@@ -53,10 +50,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from nlprep.language_models.text.tokenizers import save_tokenizer, train_tokenizer
 
     config = resolve_configuration(TokenizerConfig, arguments)
-    check_replaceable(arguments.output, replaces="tokenizer_config.json")
+    check_replaceable(arguments.output, KIND, inputs=inputs_of(arguments, "text"), overwrite=arguments.overwrite)
     sample: list[str] = []
     tokenizer = train_tokenizer(_sampled(documents_of(arguments, console), sample), config, progress=console.progress)
-    save_tokenizer(tokenizer, arguments.output)
+    save_tokenizer(tokenizer, arguments.output, overwrite=arguments.overwrite)
     summary = describe(tokenizer, sample)
     if console.json_output:
         console.result({"output": arguments.output, **summary, "settings": to_mapping(config)})

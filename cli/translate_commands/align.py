@@ -10,13 +10,15 @@ from cli.options import (
     Repeated,
     add_common_options,
     add_configuration,
+    add_output,
     complete,
+    inputs_of,
     positive_integer,
     resolve_configuration,
 )
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
-from nlprep.core.files import check_replaceable
+from nlprep.core.ownership import check_replaceable
 from nlprep.translation.alignment import AlignmentConfig
 
 if TYPE_CHECKING:
@@ -66,10 +68,7 @@ def add_arguments(parser: Parser) -> None:
             help="pairs of words, if you have any; may be repeated",
         )
     )
-    complete(
-        parser.add_argument("--output", "-o", required=True, metavar="MODEL", help="directory for the translator"),
-        "directory",
-    )
+    add_output(parser, "directory for the translator", metavar="MODEL", kind="directory", required=True)
     parser.add_argument(
         "--languages", metavar="NAME,NAME", help="their names in order, such as en,fr (default: source,target)"
     )
@@ -84,12 +83,18 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Align, and write the translator."""
     from nlprep.embeddings.vector_files import read_vectors
+    from nlprep.translation.index import bilingual, multilingual
     from nlprep.translation.lexicon import read_lexicon
     from nlprep.vectors.nearest import search_device
 
     config = resolve_configuration(AlignmentConfig, arguments)
     names = _name_languages(arguments)
-    check_replaceable(arguments.output)
+    check_replaceable(
+        arguments.output,
+        bilingual.ARTIFACT_KIND if len(names) == 2 else multilingual.ARTIFACT_KIND,
+        inputs=inputs_of(arguments, "vectors", "dictionary"),
+        overwrite=arguments.overwrite,
+    )
     lexicons = [read_lexicon(path) for path in arguments.dictionary or ()]
     vectors = {
         name: read_vectors(path, limit=arguments.limit, threads=arguments.threads, progress=console.progress)
@@ -156,7 +161,7 @@ def _align_two(
         progress=console.progress,
     )
     seconds = time.perf_counter() - began
-    index.save(arguments.output)
+    index.save(arguments.output, overwrite=arguments.overwrite)
     if console.json_output:
         told = {} if coverage is None else {"coverage": vars(coverage) | {"percent": coverage.percent}}
         console.result(
@@ -215,7 +220,7 @@ def _align_several(
         progress=console.progress,
     )
     seconds = time.perf_counter() - began
-    index.save(arguments.output)
+    index.save(arguments.output, overwrite=arguments.overwrite)
     provenance = alignment.provenance
     if console.json_output:
         console.result(

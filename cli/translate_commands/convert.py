@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.options import add_common_options, complete, positive_integer
+from cli.options import add_common_options, add_overwrite, complete, inputs_of, positive_integer
 from cli.translate_commands.train import output_format
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def add_arguments(parser: Parser) -> None:
     parser.epilog = EPILOG
     complete(parser.add_argument("input", metavar="INPUT", help="word vectors"))
     complete(parser.add_argument("output", metavar="OUTPUT", help="where they go; .vec, .txt and .bin give the format"))
+    add_overwrite(parser)
     parser.add_argument(
         "--from-format",
         choices=READ_FORMATS,
@@ -51,9 +52,10 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Read and write."""
-    from nlprep.embeddings.vector_files import read_vectors, write_vectors
+    from nlprep.embeddings.vector_files import check_vectors_output, read_vectors, write_vectors
 
     kind: WriteFormat = arguments.to_format or output_format(Path(arguments.output))
+    check_vectors_output(arguments.output, kind, inputs=inputs_of(arguments, "input"), overwrite=arguments.overwrite)
     vectors = read_vectors(
         arguments.input,
         format=arguments.from_format,
@@ -63,7 +65,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         threads=arguments.threads,
         progress=console.progress,
     )
-    write_vectors(vectors, arguments.output, format=kind, threads=arguments.threads, progress=console.progress)
+    write_vectors(
+        vectors,
+        arguments.output,
+        format=kind,
+        threads=arguments.threads,
+        overwrite=arguments.overwrite,
+        progress=console.progress,
+    )
     if console.json_output:
         console.result(
             {

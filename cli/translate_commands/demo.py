@@ -6,13 +6,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.options import add_common_options, complete, positive_integer
+from cli.options import add_common_options, add_output, inputs_of, positive_integer
 
 if TYPE_CHECKING:
     import argparse
 
     from cli.console import Console
     from cli.options import Parser
+    from nlprep.core.ownership import FileFormat
     from nlprep.embeddings.word_vectors import WordVectors
     from nlprep.translation.index.bilingual import TranslationIndex
 
@@ -48,10 +49,7 @@ _DRAWN_EACH = 5
 def add_arguments(parser: Parser) -> None:
     """Add the arguments of this command."""
     parser.epilog = EPILOG
-    complete(
-        parser.add_argument("--output", "-o", default="demo", metavar="DIR", help="where all goes (default: ./demo)"),
-        "directory",
-    )
+    add_output(parser, "where all goes (default: ./demo)", metavar="DIR", kind="directory", default="demo")
     parser.add_argument("--seed", type=positive_integer, default=1, metavar="N", help="seed (default: 1)")
     parser.add_argument(
         "--sentences", type=positive_integer, default=35_000, metavar="N", help="a language (default: 35000)"
@@ -61,18 +59,33 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Generate, train, align, measure, translate, draw."""
+    from nlprep.core.ownership import check_replaceable, check_run, read_mark
     from nlprep.demonstration import held_out_pairs, seed_pairs, write_demonstration
+    from nlprep.demonstration.files import KIND
+    from nlprep.embeddings.word_vectors import ARTIFACT_KIND as WORD_VECTORS
+    from nlprep.figures.files import FIGURE
     from nlprep.translation.alignment import AlignmentConfig, align
     from nlprep.translation.evaluation import evaluate_translation
     from nlprep.translation.figures import draw_translations
+    from nlprep.translation.index.bilingual import ARTIFACT_KIND as TRANSLATOR
     from nlprep.translation.index.bilingual import TranslationIndex
     from nlprep.translation.lexicon import Lexicon
 
     began = time.perf_counter()
     folder = Path(arguments.output)
+    made: dict[str, str | FileFormat] = {"vectors.en": WORD_VECTORS, "vectors.fr": WORD_VECTORS, "en-fr": TRANSLATOR, "figure.png": FIGURE}
+    check_run(folder, KIND, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
+    if (mark := read_mark(folder)) is not None and mark["kind"] == KIND:
+        for name, kind in made.items():
+            check_replaceable(folder / name, kind)
     console.note("The English and French text of this demonstration is generated; no sentence is a translation.")
     files = write_demonstration(
-        folder, num_sentences=arguments.sentences, seed=arguments.seed, progress=console.progress
+        folder,
+        num_sentences=arguments.sentences,
+        seed=arguments.seed,
+        more=tuple(made),
+        overwrite=arguments.overwrite,
+        progress=console.progress,
     )
     english = _train(files.english, folder / "vectors.en", arguments, console)
     french = _train(files.french, folder / "vectors.fr", arguments, console)

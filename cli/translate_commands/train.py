@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.options import (
     add_common_options,
     add_configuration,
+    add_output,
     complete,
+    inputs_of,
     positive_integer,
     resolve_configuration,
 )
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, OptionError, os_errors_named
-from nlprep.core.files import STANDARD_INPUT, atomic_file, check_replaceable
+from nlprep.core.files import STANDARD_INPUT, atomic_file
+from nlprep.core.ownership import FILE_OF_A_RUN, check_run, claim_run, remove_directory, remove_run
 from nlprep.embeddings.skipgram import SkipGramConfig
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ of training; --resume goes on from there, and a finished run removes it.
 """
 
 _FORMATS: dict[str, WriteFormat] = {".vec": "word2vec", ".txt": "word2vec", ".bin": "word2vec-binary"}
+_RUN_KIND = "skipgram-run"
 _RUN_NAME = "run.json"
 _CORPUS_NAME = "corpus"
 _TRAINING_NAME = "training"
@@ -57,7 +60,7 @@ def add_arguments(parser: Parser) -> None:
             help="text, one sentence or paragraph a line; plain, .gz, .xz, .zst; - is standard input",
         )
     )
-    complete(parser.add_argument("--output", "-o", required=True, metavar="PATH", help="where the vectors go"))
+    add_output(parser, "where the vectors go", metavar="PATH", required=True)
     group = parser.add_argument_group("text")
     group.add_argument(
         "--tokenizer",
@@ -91,18 +94,21 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Train and write the vectors."""
     from nlprep.embeddings.skipgram import train_skipgram
-    from nlprep.embeddings.vector_files import write_vectors
+    from nlprep.embeddings.vector_files import check_vectors_output, write_vectors
 
     config = resolve_configuration(SkipGramConfig, arguments)
     output = Path(arguments.output)
     kind = output_format(output)
-    _check_output(output, kind)
+    state = output.with_name(f"{output.name}.state")
+    # Fail before the work rather than after it.
+    inputs = inputs_of(arguments, "text")
+    check_vectors_output(output, kind, inputs=inputs, overwrite=arguments.overwrite)
+    check_run(state, _RUN_KIND, inputs=inputs)
     if config.device != "cpu":
         # Reading the text can take minutes; whether there is such a device shows at once.
         from nlprep.core.devices import find_device
 
         find_device(config.device)
-    state = output.with_name(f"{output.name}.state")
     settings = _text_settings(arguments)
     created = _open_state(state, settings, resume=arguments.resume, fresh=arguments.fresh, console=console)
     try:
@@ -118,23 +124,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         )
         saved_settings = to_mapping(config) | settings
         if kind == "artifact":
-            result.vectors.save(output, config={"training": saved_settings})
+            result.vectors.save(output, config={"training": saved_settings}, overwrite=arguments.overwrite)
         else:
-            write_vectors(result.vectors, output, format=kind, progress=console.progress)
+            write_vectors(result.vectors, output, format=kind, overwrite=arguments.overwrite, progress=console.progress)
     except KeyboardInterrupt:
         if (state / _TRAINING_NAME).exists():
             raise KeyboardInterrupt(f"{state} keeps what is done; the same command with --resume goes on") from None
         if (state / _CORPUS_NAME).exists():
             raise KeyboardInterrupt(f"{state} keeps the numbered text; --resume makes use of it") from None
-        shutil.rmtree(state, ignore_errors=True)
+        remove_run(state)
         raise
     except Exception:
         # What an earlier run left, or hours of training, is not for an error to take away.
         if created and not (state / _TRAINING_NAME).exists():
-            shutil.rmtree(state, ignore_errors=True)
+            remove_run(state)
         raise
     num_tokens, num_words = corpus.num_tokens, len(corpus.vocabulary)
-    shutil.rmtree(state, ignore_errors=True)
+    remove_run(state)
     summary: dict[str, Any] = {
         "output": str(output),
         "format": kind,
@@ -171,16 +177,6 @@ def output_format(output: Path) -> WriteFormat:
     return _FORMATS.get(suffix, "artifact")
 
 
-def _check_output(output: Path, kind: str) -> None:
-    """Fail before the work rather than after it."""
-    if kind == "artifact":
-        check_replaceable(output)
-        return
-    if output.is_dir():
-        raise FileError(output, "is a directory: name a file to write")
-    check_replaceable(output.with_name(f"{output.name}.state"), replaces=_RUN_NAME)
-
-
 def _text_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "text": arguments.text,
@@ -203,10 +199,9 @@ def _open_state(state: Path, settings: dict[str, Any], *, resume: bool, fresh: b
         FileError: It belongs to other text or settings, or is no state of ours.
     """
     record = settings | {"stamps": {name: _stamp(name) for name in settings["text"]}}
-    check_replaceable(state, replaces=_RUN_NAME)
     if (state / _RUN_NAME).exists():
         if fresh:
-            shutil.rmtree(state)
+            remove_directory(state)
         elif resume:
             _check_same_run(state, record)
             return False
@@ -217,12 +212,11 @@ def _open_state(state: Path, settings: dict[str, Any], *, resume: bool, fresh: b
     if resume:
         console.note(f"no unfinished run at {state}: starting from the beginning")
     try:
-        with os_errors_named(state):
-            state.mkdir(exist_ok=True)
-        with atomic_file(state / _RUN_NAME) as stream:
+        claim_run(state, _RUN_KIND, (_RUN_NAME, _CORPUS_NAME, _TRAINING_NAME))
+        with atomic_file(state / _RUN_NAME, format=FILE_OF_A_RUN) as stream:
             stream.write(json.dumps(record, indent=2, ensure_ascii=False).encode("utf-8"))
     except BaseException:
-        shutil.rmtree(state, ignore_errors=True)
+        remove_run(state)
         raise
     return True
 

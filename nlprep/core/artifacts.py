@@ -85,20 +85,26 @@ class Artifact:
 
 
 def write_artifact(
-    path: str | os.PathLike[str], *, kind: str, config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
+    path: str | os.PathLike[str],
+    *,
+    kind: str,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, NDArray[Any]],
+    overwrite: bool = False,
 ) -> None:
-    """Write an artifact directory, replacing an older one at the same path only when whole.
+    """Write an artifact directory, replacing an older one of its kind at the same path only when whole.
 
     Args:
         path: The directory.
         kind: What it is, such as ``word-vectors``.
         config: Plain values for ``config.json``.
         tensors: Arrays by name; memory-mapped ones are copied through a small buffer.
+        overwrite: Whether another kind of ours may be replaced.
 
     Raises:
         FileError: The place cannot be written or holds something else.
     """
-    with atomic_directory(path) as directory:
+    with atomic_directory(path, kind=kind, overwrite=overwrite) as directory:
         fill_artifact(directory, kind=kind, config=config, tensors=tensors)
 
 

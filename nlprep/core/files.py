@@ -2,6 +2,7 @@
 
 Every writer of the project goes through `atomic_file` or `atomic_directory`: the result is written
 beside its target, synced, and renamed into place, so that a reader, a crash or Ctrl-C never meets half of it.
+What may be replaced is `nlprep.core.ownership`'s to say.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ import gzip
 import io
 import lzma
 import os
-import shutil
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from nlprep.core.errors import FileError, OptionError, os_errors_named
+from nlprep.core.ownership import check_replaceable, problem_of_replacing, write_mark, written_place
+from nlprep.core.temporaries import discard, is_at, make_temporary, remove, remove_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
+
+    from nlprep.core.ownership import FileFormat
 
 EncodingErrors = Literal["strict", "replace", "ignore", "skip-line"]
 """What to do with bytes that are not UTF-8; ``skip-line`` drops the whole line."""
@@ -31,6 +35,8 @@ EncodingErrors = Literal["strict", "replace", "ignore", "skip-line"]
 STANDARD_INPUT = "-"
 _MAGIC = {b"\x1f\x8b": "gz", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst", b"BZh": "bz2"}
 _LONGEST_MAGIC = max(map(len, _MAGIC))
+# Flags of renameat2.
+_NO_REPLACE, _EXCHANGE = 1, 2
 
 
 def display_name(path: str | os.PathLike[str]) -> str:
@@ -191,106 +197,197 @@ def _created_mode(base: int) -> int:
 
 
 @contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_file(
+    path: str | os.PathLike[str],
+    *,
+    format: FileFormat | None = None,  # noqa: A002
+    overwrite: bool = False,
+) -> Iterator[BinaryIO]:
     """Yield a binary file that takes the place of ``path`` when the block ends well, and else vanishes.
 
+    Args:
+        path: The file. Behind a symbolic link, what it points to is replaced.
+        format: What is written, by which it is known what it may replace; None: nothing but an empty file.
+        overwrite: Whether it may replace a file of this format that cannot say who wrote it.
+
     Raises:
-        FileError: The folder is missing or read-only, or the disk is full; ``path`` is then untouched.
+        FileError: What is there is not to be replaced (see `nlprep.core.ownership`), the folder is missing or
+            read-only, or the disk is full; ``path`` is then untouched.
     """
-    target = Path(path)
-    with os_errors_named(target):
-        if target.is_dir():
-            raise FileError(target, "is a directory: name a file to write")
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=target.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb", buffering=1 << 20) as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.chmod(_created_mode(0o666))
-            temporary.replace(target)
-            _sync(target.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with _Replacement(path, format, overwrite=overwrite) as replacement:
+        # The descriptor stays open, and the file held, until it is in place.
+        with os.fdopen(os.dup(replacement.descriptor), "wb", buffering=1 << 20) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        replacement.temporary.chmod(_created_mode(0o666))
+        replacement.put_in_place()
 
 
 @contextmanager
-def atomic_directory(path: str | os.PathLike[str], *, replaces: str = "config.json") -> Iterator[Path]:
+def atomic_directory(
+    path: str | os.PathLike[str], *, kind: str, overwrite: bool = False, private: bool = False
+) -> Iterator[Path]:
     """Yield an empty directory that takes the place of ``path`` when the block ends well, and else vanishes.
 
-    An existing directory is replaced only if it is empty or holds a file named ``replaces``, the mark of one
-    of our own: a mistyped path must not cost a folder of other things.
+    What was written is marked with its kind and the digests of its files (see `nlprep.core.ownership`), so that it is
+    known as ours later, and whether somebody has put something in.
+
+    Args:
+        path: The directory. Behind a symbolic link, what it points to is replaced.
+        kind: What it is; an older one of the same kind is replaced, if nothing in it is anybody else's.
+        overwrite: Whether one of another kind of ours may be replaced, too.
+        private: Whether its folder is a run's own, in which nobody else writes and damage is to be replaced.
 
     Raises:
         FileError: ``path`` is something else's, the folder is missing or read-only, or the disk is full;
             ``path`` is then untouched.
     """
-    target = Path(path)
-    with os_errors_named(target):
-        check_replaceable(target, replaces=replaces)
-        parent = target.absolute().parent
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=parent))
+    with _Replacement(path, kind, overwrite=overwrite, private=private) as replacement:
+        assembly = replacement.temporary
+        assembly.chmod(_created_mode(0o777))
+        yield assembly
+        write_mark(assembly, kind)
+        for written in sorted(assembly.rglob("*")):
+            _sync(written)
+        _sync(assembly)
+        replacement.put_in_place()
+
+
+class _Replacement:
+    """Something new being written beside its place, which it then takes from what may be replaced."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        kind: str | FileFormat | None,
+        *,
+        overwrite: bool,
+        private: bool = False,
+    ) -> None:
+        self.path, self.kind, self.overwrite, self.private = path, kind, overwrite, private
+        self.target = written_place(path)
+        self.named = os_errors_named(path)
+
+    def __enter__(self) -> Self:
+        self.named.__enter__()
         try:
-            temporary.chmod(_created_mode(0o777))
-            yield temporary
-            for written in sorted(temporary.rglob("*")):
-                _sync(written)
-            _sync(temporary)
-            _put_in_place(temporary, target)
-            _sync(parent)
+            parent = self.target.absolute().parent
+            remove_leftovers(parent, self.target.name, may_be_replaced=lambda place: self._problem(place) is None)
+            if not self.private:
+                check_replaceable(self.path, self.kind, overwrite=self.overwrite)
+            self.temporary, self.descriptor = make_temporary(self.target, directory=isinstance(self.kind, str))
+        except BaseException as error:
+            # Turns an OSError into a FileError.
+            self.named.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool | None:
+        try:
+            for place in (self.temporary, self._aside):
+                self._clear(place)
         finally:
-            # After a swap the temporary name holds the old directory.
-            shutil.rmtree(temporary, ignore_errors=True)
+            os.close(self.descriptor)
+        return self.named.__exit__(kind, error, trace)
 
+    @property
+    def _aside(self) -> Path:
+        return self.temporary.with_suffix(".old")
 
-def check_replaceable(path: str | os.PathLike[str], *, replaces: str = "config.json") -> None:
-    """Fail now, rather than after hours of work, if `atomic_directory` would refuse to write to ``path``.
+    def _clear(self, place: Path) -> None:
+        """Remove what is new, or old and replaceable; anything else is somebody's."""
+        with contextlib.suppress(OSError):
+            if is_at(place, self.descriptor):
+                remove(place)
+            elif os.path.lexists(place) and self._problem(place) is None:
+                discard(place)
 
-    Raises:
-        FileError: ``path`` is a file, a directory of something else, or its folder is missing or read-only.
-    """
-    target = Path(path)
-    if target.exists():
-        if not target.is_dir():
-            raise FileError(target, "is a file: name a directory to write")
-        if any(target.iterdir()) and not (target / replaces).is_file():
-            raise FileError(
-                target, f"exists and holds no {replaces}, so it is not ours to replace: name a new directory"
-            )
-    parent = target.absolute().parent
-    if not parent.is_dir():
-        raise FileError(parent, "no such directory: create it first")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise FileError(parent, "the directory is not writable: choose another place or change its permissions")
+    def _problem(self, place: Path) -> str | None:
+        return None if self.private else problem_of_replacing(place, self.kind, overwrite=self.overwrite)
 
+    def _check(self, place: Path) -> None:
+        problem = self._problem(place)
+        if problem is not None:
+            raise FileError(self.path, problem)
 
-def _put_in_place(temporary: Path, target: Path) -> None:
-    if not target.exists():
-        temporary.rename(target)
-    elif not _swap(temporary, target):
-        # Without an atomic swap there is a moment with no target: step aside first, step back on failure.
-        aside = temporary.with_suffix(".old")
+    def put_in_place(self) -> None:
+        """Take the place, whatever may have come to stand there since the beginning.
+
+        Raises:
+            FileError: Something that may not be replaced.
+            OSError: It cannot be done.
+        """
+        target, aside = self.target, self._aside
+        while not _rename_to_nothing(self.temporary, target):
+            self._check(target)
+            self.temporary.rename(aside)
+            if _swap(aside, target):
+                try:
+                    # Now nobody else reaches it by its name.
+                    self._check(aside)
+                except BaseException:
+                    _swap(aside, target)
+                    raise
+                break
+            aside.rename(self.temporary)
+            if os.path.lexists(target):
+                self._step_aside()
+                break
+        _sync(target.absolute().parent)
+
+    def _step_aside(self) -> None:
+        """Without an atomic swap a file is replaced at once; of a directory, there is none for a moment."""
+        target, aside = self.target, self._aside
+        if not isinstance(self.kind, str):
+            self.temporary.replace(target)
+            return
         target.rename(aside)
         try:
-            temporary.rename(target)
+            self._check(aside)
+            self.temporary.rename(target)
         except BaseException:
             aside.rename(target)
             raise
-        aside.rename(temporary)
+
+
+def _rename_to_nothing(one: Path, other: Path) -> bool:
+    """Rename a file or a directory if there is nothing of the new name; say whether that was so."""
+    if _renameat2(one, other, _NO_REPLACE):
+        return True
+    if os.path.lexists(other):
+        return False
+    # Not this kernel or file system. A directory is never renamed over one that holds something; a link to a file
+    # never takes a place.
+    if not one.is_dir():
+        try:
+            other.hardlink_to(one)
+        except FileExistsError:
+            return False
+        except OSError:
+            pass
+        else:
+            one.unlink()
+            return True
+    one.rename(other)
+    return True
 
 
 def _swap(one: Path, other: Path) -> bool:
-    """Exchange two directories in one step where the kernel can (Linux ``renameat2``); say whether it did."""
+    """Exchange two files or directories in one step where the kernel can; say whether it did."""
+    return _renameat2(one, other, _EXCHANGE)
+
+
+def _renameat2(one: Path, other: Path, flag: int) -> bool:
+    """Linux's ``renameat2``; False where it is not there, or failed."""
     if sys.platform != "linux":
         return False
-    at_working_directory, exchange = -100, 2
+    at_working_directory = -100
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
         return False
-    done: int = renameat2(at_working_directory, os.fsencode(one), at_working_directory, os.fsencode(other), exchange)
+    done: int = renameat2(at_working_directory, os.fsencode(one), at_working_directory, os.fsencode(other), flag)
     return done == 0
 
 

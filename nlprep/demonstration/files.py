@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlprep.core.errors import os_errors_named
 from nlprep.core.files import atomic_file
+from nlprep.core.ownership import FILE_OF_A_RUN, check_replaceable, claim_run, record_file
 from nlprep.core.progress import SILENT
 from nlprep.demonstration.concepts import read_concepts
 from nlprep.demonstration.text import generate_sentences
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from nlprep.core.progress import Progress
     from nlprep.demonstration.text import Language
 
+KIND = "demonstration"
 NUM_SENTENCES = 35_000
 NUM_SEED_CONCEPTS = 100
 _SPLIT_SEED = 7
@@ -64,29 +66,35 @@ def write_demonstration(
     *,
     num_sentences: int = NUM_SENTENCES,
     seed: int = 1,
+    more: Sequence[str] = (),
+    overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> DemonstrationFiles:
     """Write ``text.en.txt``, ``text.fr.txt``, ``dictionary.seed.txt`` and ``dictionary.test.txt``.
 
     Args:
-        directory: Where; made if absent. Files of these names are replaced.
+        directory: Where; made if absent. An earlier demonstration's files are replaced if nobody has changed them.
         num_sentences: Sentences in each language, about nine words each.
         seed: Another seed makes other text over the same words.
+        more: Names of what the caller is to write beside these.
+        overwrite: Whether another kind of directory of ours may be replaced.
         progress: Told of each sentence.
 
     Raises:
-        FileError: The place cannot be written.
+        FileError: The place cannot be written, or holds something else.
         OptionError: Fewer than one sentence.
     """
     folder = Path(directory)
-    with os_errors_named(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     files = DemonstrationFiles(
         english=folder / "text.en.txt",
         french=folder / "text.fr.txt",
         seed_dictionary=folder / "dictionary.seed.txt",
         test_dictionary=folder / "dictionary.test.txt",
     )
+    written = (files.english, files.french, files.seed_dictionary, files.test_dictionary)
+    claim_run(folder, KIND, (*(path.name for path in written), *more), overwrite=overwrite)
+    for path in written:
+        check_replaceable(path, FILE_OF_A_RUN)
     texts: tuple[tuple[Language, Path], ...] = (("en", files.english), ("fr", files.french))
     with progress.task("generating text", total=len(texts) * num_sentences) as task:
         for language, path in texts:
@@ -101,5 +109,6 @@ def write_demonstration(
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
-    with atomic_file(path) as stream:
+    with atomic_file(path, format=FILE_OF_A_RUN) as stream:
         stream.write("".join(f"{line}\n" for line in lines).encode("utf-8"))
+    record_file(path)

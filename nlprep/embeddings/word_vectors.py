@@ -280,12 +280,15 @@ class WordVectors:
         found = ((self._words[row], float(value)) for row, value in zip(rows[0], values[0], strict=True))
         return [pair for pair in found if pair[0] not in excluded][:top]
 
-    def save(self, path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None) -> None:
+    def save(
+        self, path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None, overwrite: bool = False
+    ) -> None:
         """Write an artifact directory of kind ``word-vectors``, replacing an older one only when whole.
 
         Args:
             path: The directory.
             config: Plain values to keep in its ``config.json``, such as the training settings.
+            overwrite: Whether another kind of ours may be replaced, too.
 
         Raises:
             FileError: The place cannot be written or holds something else.
@@ -296,6 +299,7 @@ class WordVectors:
             kind=ARTIFACT_KIND,
             config=dict(config or {}) | {"num_words": len(self), "dimension": self.dimension},
             tensors={"matrix": self._matrix, "words": pack_words(self._words)},
+            overwrite=overwrite,
         )
 
     @classmethod

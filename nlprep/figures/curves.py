@@ -39,6 +39,7 @@ def draw_probe_curves(
     *,
     majority: float | None = None,
     title: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Draw the accuracy of probes by their number of labels, with its spread over choices of labels.
 
@@ -47,6 +48,7 @@ def draw_probe_curves(
         path: The figure; its ending (``.png``, ``.svg``, ``.pdf``) gives the format. Replaced only when whole.
         majority: The accuracy of always giving the most frequent label, drawn as a level.
         title: A line above the figure.
+        overwrite: As for `nlprep.figures.files.write_figure`.
 
     Raises:
         OptionError: No known ending.
@@ -80,11 +82,15 @@ def draw_probe_curves(
         only = next(iter(shares))
         axes.set_xlim(only / 2, only * 2)
     _label_ends(figure, axes, ends)
-    write_figure(figure, path)
+    write_figure(figure, path, overwrite=overwrite)
 
 
 def draw_training(
-    runs: Mapping[str, Sequence[Mapping[str, Any]]], path: str | os.PathLike[str], *, title: str | None = None
+    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Draw the losses of runs over their steps: training as a thin line, validation as a thick one with dots.
 
@@ -92,6 +98,7 @@ def draw_training(
         runs: By name, the records of a ``metrics.jsonl`` (see `nlprep.core.training.journal.read_metrics`).
         path: As for `draw_probe_curves`.
         title: A line above the figure.
+        overwrite: As for `nlprep.figures.files.write_figure`.
 
     Raises:
         OptionError: No known ending.
@@ -116,7 +123,7 @@ def draw_training(
     axes.set_ylabel("loss", color=_INK, fontsize=_LABEL_SIZE)
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
     _label_ends(figure, axes, ends)
-    write_figure(figure, path)
+    write_figure(figure, path, overwrite=overwrite)
 
 
 def _series(records: Sequence[Mapping[str, Any]], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -177,13 +177,17 @@ class Alignment:
             raise FileError(artifact.path, f"spelling_weight is {weight!r}: the artifact is damaged; make it again")
         return cls(normalizations[0], normalizations[1], maps[0], maps[1], provenance, float(weight))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write an artifact directory of kind ``alignment``.
+
+        Args:
+            path: The directory; an older one of this kind is replaced when the new one is whole.
+            overwrite: Whether another kind of ours may be replaced, too.
 
         Raises:
             FileError: The place cannot be written or holds something else.
         """
-        write_artifact(path, kind=ARTIFACT_KIND, config=self.config(), tensors=self.tensors())
+        write_artifact(path, kind=ARTIFACT_KIND, config=self.config(), tensors=self.tensors(), overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Alignment:

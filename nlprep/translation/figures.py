@@ -65,6 +65,7 @@ def draw_word_pairs(
     *,
     languages: tuple[str, str] = ("source", "target"),
     title: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Draw pairs of words in the plane of their shared space, each pair joined by a line.
 
@@ -79,6 +80,7 @@ def draw_word_pairs(
             whole.
         languages: Names for the legend.
         title: A line above the figure.
+        overwrite: As for `nlprep.figures.files.write_figure`.
 
     Raises:
         OptionError: No known ending.
@@ -106,7 +108,8 @@ def draw_word_pairs(
     norms = np.linalg.norm(stacked, axis=1, keepdims=True)
     plane, shares = principal_plane(np.divide(stacked, norms, out=np.zeros_like(stacked), where=norms > 0))
     links = [(sources.index(source), len(sources) + targets.index(target)) for source, target in pairs]
-    _draw(plane, shares, (sources, targets), links, path, languages, title)
+    figure = _draw(plane, shares, (sources, targets), links, languages, title)
+    write_figure(figure, path, overwrite=overwrite)
 
 
 def _draw(
@@ -114,10 +117,9 @@ def _draw(
     shares: NDArray[np.float64],
     words: tuple[list[str], list[str]],
     links: list[tuple[int, int]],
-    path: str | os.PathLike[str],
     languages: tuple[str, str],
     title: str | None,
-) -> None:
+) -> Any:
     # The Figure class itself draws without a display and leaves pyplot's global state alone.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
@@ -157,7 +159,7 @@ def _draw(
     # From here on the layout must not move: labels are placed in pixels.
     figure.set_layout_engine("none")
     _place_labels(axes, canvas, plane, words, links)
-    write_figure(figure, path)
+    return figure
 
 
 def _place_labels(
@@ -349,6 +351,7 @@ def draw_translations(
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Draw pairs of words of a translator; see `draw_word_pairs`.
 
@@ -370,4 +373,5 @@ def draw_translations(
         path,
         languages=(index.source_language, index.target_language),
         title=title,
+        overwrite=overwrite,
     )

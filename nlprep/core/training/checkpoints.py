@@ -22,6 +22,7 @@ import torch
 from nlprep.core.artifacts import read_tensors, write_tensors
 from nlprep.core.errors import FileError, os_errors_named
 from nlprep.core.files import atomic_directory
+from nlprep.core.temporaries import remove_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 STATE_FORMAT = 1
+KIND = "checkpoint"
 _STATE, _TENSORS = "state.json", "state.safetensors"
 _NAME = re.compile(r"step-(\d{9})")
-_UNFINISHED = re.compile(r"\.(step-\d{9}|best)\..*\.(tmp|old)")
 _CHUNK = 1 << 24
 # The rest, bfloat16 above all, which NumPy does not know, travels as bytes.
 _PLAIN = frozenset({"float64", "float32", "float16", "int64", "int32", "uint8", "bool"})
@@ -95,10 +96,8 @@ class Checkpoints:
         for step in self.steps():
             if step not in kept:
                 shutil.rmtree(self._path(step), ignore_errors=True)
-        for path in self.directory.iterdir():
-            # What a killed process was writing.
-            if _UNFINISHED.fullmatch(path.name):
-                shutil.rmtree(path, ignore_errors=True)
+        # Of whatever step it was that a killed process was writing.
+        remove_leftovers(self.directory, may_be_replaced=lambda _: True)
 
     def load_latest(self) -> Checkpoint | None:
         """The newest whole checkpoint, or None where there is none at all.
@@ -165,7 +164,7 @@ def _write(path: Path, checkpoint: Checkpoint) -> None:
         "values": dict(checkpoint.values),
     }
     try:
-        with atomic_directory(path, replaces=_STATE) as assembly:
+        with atomic_directory(path, kind=KIND, private=True) as assembly:
             write_tensors(assembly / _TENSORS, arrays)
             state["checksum"] = _checksum(assembly / _TENSORS, state)
             (assembly / _STATE).write_text(json.dumps(state), encoding="utf-8")

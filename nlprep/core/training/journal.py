@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import FileError, os_errors_named
 from nlprep.core.files import atomic_file
+from nlprep.core.ownership import FILE_OF_A_RUN
 
 if TYPE_CHECKING:
     import os
@@ -34,7 +35,7 @@ class Journal:
             self.records = []
             return
         self.records = [record for record in _readable_records(self.path) if record["step"] <= step]
-        with atomic_file(self.path) as stream:
+        with atomic_file(self.path, format=FILE_OF_A_RUN) as stream:
             for record in self.records:
                 stream.write(_line(record))
 

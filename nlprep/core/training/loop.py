@@ -23,9 +23,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from nlprep.core.configuration import to_mapping
-from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
+from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.interrupts import deferred_interrupt
 from nlprep.core.memory import kept_memory
+from nlprep.core.ownership import claim_run
 from nlprep.core.progress import SILENT
 from nlprep.core.training.checkpoints import (
     Checkpoint,
@@ -41,6 +42,7 @@ from nlprep.core.training.examples import MicroBatches, ValidationBatches, descr
 from nlprep.core.training.journal import Journal, Record
 from nlprep.core.training.processes import make_accelerator
 from nlprep.core.training.resuming import check_same_run
+from nlprep.core.training.runs import RUN_ENTRIES, RUN_KIND
 from nlprep.core.training.throughput import Meter, abbreviate, peak_flops
 from nlprep.core.training.updates import OutOfMemoryError, Updates
 
@@ -221,9 +223,8 @@ class _Run:
             )
         if checkpoint is not None:
             self._restore(checkpoint)
-        elif self.directory is not None and self.accelerator.is_main_process:
-            with os_errors_named(self.directory):
-                self.directory.mkdir(parents=True, exist_ok=True)
+        if self.directory is not None and self.accelerator.is_main_process:
+            claim_run(self.directory, RUN_KIND, RUN_ENTRIES, inside=True)
         if self.accelerator.is_main_process:
             self.journal.rewind(self.done)
         if self.accelerator.log_with and not self.accelerator.trackers:

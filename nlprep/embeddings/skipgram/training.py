@@ -5,9 +5,9 @@ The arithmetic is an engine's: `compiled_engine` (processor threads) or `torch_e
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from nlprep.core.artifacts import read_artifact, write_artifact
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError
 from nlprep.core.interrupts import deferred_interrupt
+from nlprep.core.ownership import check_replaceable, remove_directory
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import resolve_threads
 from nlprep.embeddings.skipgram.model import Chunk, Parameters, SkipGramConfig, example_loss, initial_parameters
@@ -137,7 +138,7 @@ def train_skipgram(
         config: Settings; the defaults if None.
         threads: Processor threads; all if None. A GPU takes no notice.
         state: A directory to save the state in, on Ctrl-C and every ``save_every`` seconds, and to go on from when
-            it holds one. It is removed when training ends well.
+            it holds one. It is removed when training ends well. Anything else that is there is refused.
         save_every: Seconds between saved states.
         keep_state: Leave the last saved state when training ends, for a caller who has yet to write the vectors.
         progress: Gets tokens, with words per second and the held-out loss.
@@ -155,6 +156,8 @@ def train_skipgram(
             f"the corpus has {len(corpus.vocabulary)} word(s) that occur often enough, training needs 2: "
             "give more text or lower the minimum count"
         )
+    if state is not None:
+        check_replaceable(state, STATE_KIND)
     plan = _plan(corpus, config)
     total = plan.tokens_per_epoch * config.epochs
     with deferred_interrupt() as interrupt, progress.task("training", total) as task:
@@ -272,7 +275,9 @@ class _Run:
             )
         vectors = WordVectors(self.corpus.vocabulary.words, inputs)
         if self.state is not None and not keep_state:
-            shutil.rmtree(self.state, ignore_errors=True)
+            with contextlib.suppress(FileError):
+                # If somebody has put something into it, it stays.
+                remove_directory(self.state)
         return SkipGramResult(vectors, self.losses, self.tokens - self._tokens_at_start, seconds)
 
     def save(self) -> None:

@@ -4,8 +4,16 @@ from nlprep.embeddings.vector_files.formats import (
     ReadFormat,
     VectorFileWarning,
     WriteFormat,
+    check_vectors_output,
     read_vectors,
     write_vectors,
 )
 
-__all__ = ["ReadFormat", "VectorFileWarning", "WriteFormat", "read_vectors", "write_vectors"]
+__all__ = [
+    "ReadFormat",
+    "VectorFileWarning",
+    "WriteFormat",
+    "check_vectors_output",
+    "read_vectors",
+    "write_vectors",
+]

@@ -16,15 +16,25 @@ from nlprep.core.files import (
     open_binary,
     parse_encoding_errors,
 )
+from nlprep.core.ownership import check_replaceable
 from nlprep.core.progress import SILENT, Progress
 from nlprep.core.threads import resolve_threads
+from nlprep.embeddings.vector_files.recognition import WORD2VEC_FILE, looks_binary
 from nlprep.embeddings.vector_files.rows import Reading, VectorFileWarning
-from nlprep.embeddings.word_vectors import WordVectors
+from nlprep.embeddings.word_vectors import ARTIFACT_KIND, WordVectors
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
-__all__ = ["ReadFormat", "VectorFileWarning", "WriteFormat", "read_vectors", "write_vectors"]
+__all__ = [
+    "ReadFormat",
+    "VectorFileWarning",
+    "WriteFormat",
+    "check_vectors_output",
+    "read_vectors",
+    "write_vectors",
+]
 
 ReadFormat = Literal["auto", "word2vec", "word2vec-binary", "glove", "fasttext", "artifact"]
 """Formats that `read_vectors` knows."""
@@ -151,7 +161,7 @@ def _detect(head: bytes, reading: Reading) -> ReadFormat:
     first, _, rest = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
     counts = parse_header(first)
     if counts is not None:
-        return "word2vec-binary" if _looks_binary(rest, *counts) else "word2vec"
+        return "word2vec-binary" if looks_binary(rest, *counts) else "word2vec"
     if guess_dimension(first) == 0 and (b"\n" in head or len(head) < _HEAD):
         raise reading.error(
             f"expected one of the formats {', '.join(get_args(ReadFormat)[1:])}, found {first[:40]!r}: name "
@@ -161,26 +171,26 @@ def _detect(head: bytes, reading: Reading) -> ReadFormat:
     return "glove"
 
 
-def _looks_binary(data: bytes, num_words: int, dimension: int) -> bool:
-    """Whether rows behind a header are binary: float32 numbers are full of bytes that text never holds."""
-    from nlprep.embeddings.vector_files.word2vec_binary import split_rows
-    from nlprep.embeddings.vector_files.word2vec_text import guess_dimension
+def check_vectors_output(
+    path: str | os.PathLike[str],
+    format: WriteFormat,  # noqa: A002
+    *,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    overwrite: bool = False,
+) -> None:
+    """Fail before the work if `write_vectors` would refuse to write there.
 
-    line = data[: data.find(b"\n") + 1] or data
-    if dimension == 0 or guess_dimension(line) >= dimension:
-        return False
-    # Words may hold anything, so look behind the first one only.
-    numbers = line[line.find(b" ") + 1 :]
-    if any(byte < 32 and byte not in b"\t\n\r" for byte in numbers):
-        return True
-    try:
-        # A cut may go through the last character.
-        numbers[:-4].decode("utf-8")
-    except UnicodeDecodeError:
-        return b" " in line
-    # A handful of numbers may happen to look like text; rows that end where the file ends decide.
-    words, _, used = split_rows(data, 4 * dimension, num_words)
-    return len(words) == num_words and not data[used:].strip()
+    Args:
+        path: As there.
+        format: As there.
+        inputs: What is read, which the output must neither be nor contain nor lie in.
+        overwrite: As there.
+
+    Raises:
+        FileError: It would.
+    """
+    kind = ARTIFACT_KIND if format == "artifact" else WORD2VEC_FILE
+    check_replaceable(path, kind, inputs=inputs, overwrite=overwrite)
 
 
 def write_vectors(
@@ -189,6 +199,7 @@ def write_vectors(
     *,
     format: WriteFormat = "word2vec",  # noqa: A002
     threads: int | None = None,
+    overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> None:
     """Write word vectors; the target is replaced when the new one is whole, and else untouched.
@@ -201,21 +212,23 @@ def write_vectors(
         path: The file, or the directory of an artifact.
         format: ``word2vec`` text, ``word2vec-binary`` or ``artifact``.
         threads: Threads for formatting text; every processor if None.
+        overwrite: Whether a file of word vectors there may be replaced, or another kind of directory of ours; an
+            artifact of word vectors that nobody has changed is replaced without.
         progress: Where to show rows written.
 
     Raises:
         NlprepError: A word that the format cannot hold.
-        FileError: The place cannot be written, or the disk is full.
+        FileError: The place cannot be written or holds something else, or the disk is full.
         OptionError: Another format.
     """
     from nlprep.embeddings.vector_files.word2vec_binary import write_binary
     from nlprep.embeddings.vector_files.word2vec_text import write_text
 
     if format == "artifact":
-        vectors.save(path)
+        vectors.save(path, overwrite=overwrite)
     elif format == "word2vec":
-        write_text(vectors, path, threads=threads, progress=progress)
+        write_text(vectors, path, threads=threads, overwrite=overwrite, progress=progress)
     elif format == "word2vec-binary":
-        write_binary(vectors, path, progress=progress)
+        write_binary(vectors, path, overwrite=overwrite, progress=progress)
     else:
         raise OptionError(f"format {format!r}: choose from {', '.join(get_args(WriteFormat))}")

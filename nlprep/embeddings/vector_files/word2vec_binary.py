@@ -14,6 +14,7 @@ import numpy as np
 from nlprep.core.errors import NlprepError
 from nlprep.core.files import atomic_file
 from nlprep.core.progress import SILENT, Progress
+from nlprep.embeddings.vector_files.recognition import LONGEST_WORD, WORD2VEC_FILE, split_rows
 from nlprep.embeddings.vector_files.rows import BadRowError, Reading, VectorRows
 from nlprep.embeddings.vector_files.word2vec_text import check_header, parse_header
 from nlprep.embeddings.word_vectors import first_non_finite_row
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from nlprep.embeddings.word_vectors import WordVectors
 
 _BLOCK = 1 << 22
-_LONGEST_WORD = 1 << 16
 _ROWS_AT_FIRST = 4096
 _WRITTEN_ROWS = 2048
 
@@ -61,9 +61,9 @@ def read_binary(stream: BinaryIO, head: bytes, reading: Reading) -> WordVectors:
                 task.advance(used)
                 data = data[used:]
                 continue
-            if len(data) > width + _LONGEST_WORD:
+            if len(data) > width + LONGEST_WORD:
                 raise reading.error(
-                    f"no space within {_LONGEST_WORD:,} bytes, where word {found + 1:,} of {promised:,} "
+                    f"no space within {LONGEST_WORD:,} bytes, where word {found + 1:,} of {promised:,} "
                     "should end: the file is damaged or not word2vec binary; get it again or name its format"
                 )
             more = stream.read(max(_BLOCK, width))
@@ -82,25 +82,6 @@ def read_binary(stream: BinaryIO, head: bytes, reading: Reading) -> WordVectors:
                 "or pass --skip-bad-lines"
             )
     return rows.finish()
-
-
-def split_rows(data: bytes, width: int, most: int) -> tuple[list[bytes], list[bytes], int]:
-    """The words and the vectors' bytes of the whole rows in ``data``, and how many bytes those are."""
-    words: list[bytes] = []
-    vectors: list[bytes] = []
-    position = 0
-    while len(words) < most:
-        start = position
-        while data[start : start + 1] == b"\n":
-            start += 1
-        space = data.find(b" ", start, start + _LONGEST_WORD)
-        end = space + 1 + width
-        if space < 0 or end > len(data):
-            break
-        words.append(data[start:space])
-        vectors.append(data[space + 1 : end])
-        position = end
-    return words, vectors, position
 
 
 def _keep(rows: VectorRows, raw: list[bytes], matrix: NDArray[np.float32], found: int) -> None:
@@ -130,8 +111,16 @@ def _keep(rows: VectorRows, raw: list[bytes], matrix: NDArray[np.float32], found
         rows.keep(word, vector)
 
 
-def write_binary(vectors: WordVectors, path: str | os.PathLike[str], *, progress: Progress = SILENT) -> None:
+def write_binary(
+    vectors: WordVectors, path: str | os.PathLike[str], *, overwrite: bool = False, progress: Progress = SILENT
+) -> None:
     """Write word2vec's binary format, a line feed after each vector as word2vec.c does.
+
+    Args:
+        vectors: What to write.
+        path: The file.
+        overwrite: Whether a file of word vectors there may be replaced.
+        progress: Where to show rows written.
 
     Raises:
         NlprepError: A word is empty or holds a space, which ends a word in this format.
@@ -144,7 +133,10 @@ def write_binary(vectors: WordVectors, path: str | os.PathLike[str], *, progress
                 f"the word {word.decode()!r} cannot be written as word2vec binary, since it is empty or "
                 "holds a space: rename it or write an artifact"
             )
-    with atomic_file(path) as stream, progress.task(f"Writing {path}", len(vectors)) as task:
+    with (
+        atomic_file(path, format=WORD2VEC_FILE, overwrite=overwrite) as stream,
+        progress.task(f"Writing {path}", len(vectors)) as task,
+    ):
         stream.write(f"{len(vectors)} {vectors.dimension}\n".encode())
         for start in range(0, len(vectors), _WRITTEN_ROWS):
             matrix = np.ascontiguousarray(vectors.matrix[start : start + _WRITTEN_ROWS], dtype="<f4")

@@ -22,6 +22,7 @@ from nlprep.core.errors import NlprepError
 from nlprep.core.files import atomic_file
 from nlprep.core.progress import SILENT, Progress
 from nlprep.core.threads import resolve_threads
+from nlprep.embeddings.vector_files.recognition import WORD2VEC_FILE
 from nlprep.embeddings.vector_files.rows import LARGEST_DIMENSION, BadRowError, Reading, VectorRows
 
 if TYPE_CHECKING:
@@ -335,6 +336,7 @@ def write_text(
     path: str | os.PathLike[str],
     *,
     threads: int | None = None,
+    overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> None:
     """Write word2vec text, every number with the fewest digits that read back as the same float32.
@@ -343,6 +345,7 @@ def write_text(
         vectors: What to write.
         path: The file.
         threads: Threads that format numbers; every processor if None.
+        overwrite: Whether a file of word vectors there may be replaced.
         progress: Where to show rows written.
 
     Raises:
@@ -356,7 +359,7 @@ def write_text(
     rows_at_once = max(1, min(_WRITTEN_ROWS, _WRITTEN_NUMBERS // vectors.dimension))
     waiting: deque[Future[memoryview]] = deque()
     with (
-        atomic_file(path) as stream,
+        atomic_file(path, format=WORD2VEC_FILE, overwrite=overwrite) as stream,
         progress.task(f"Writing {path}", len(vectors)) as task,
         ThreadPoolExecutor(num_threads) as pool,
     ):

@@ -17,6 +17,7 @@ from nlprep.core.errors import FileError, OptionError
 from nlprep.core.progress import SILENT
 from nlprep.language_models.encoders.text_encoder import TruncationWarning
 from nlprep.language_models.models.files import (
+    CLASSIFIER,
     check_vocabulary,
     context_length,
     find_model,
@@ -112,13 +113,17 @@ class TextClassifier:
         model.to(find_device(device))  # type: ignore[arg-type]
         return cls(model, tokenizer, labels)
 
-    def save(self, directory: str | os.PathLike[str]) -> None:
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a directory that transformers' AutoModelForSequenceClassification and AutoTokenizer open.
 
+        Args:
+            directory: The place; another classifier of ours there is replaced when this one is whole.
+            overwrite: Whether another kind of ours may be replaced, too.
+
         Raises:
-            FileError: It cannot be written; what was there is untouched.
+            FileError: It cannot be written or holds something else; what was there is untouched.
         """
-        save_language_model(self.model, self.tokenizer, directory)
+        save_language_model(self.model, self.tokenizer, directory, kind=CLASSIFIER, overwrite=overwrite)
 
     def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> tuple[list[dict[str, Any]], int]:
         """The model's inputs for each text or pair, and how many had to be cut."""

@@ -12,6 +12,8 @@ from nlprep.core.configuration import check, option, to_mapping
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training.runs import check_training_run, claim_training_run
+from nlprep.language_models.models.files import CLASSIFIER
 
 if TYPE_CHECKING:
     import os
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from nlprep.core.training.loop import History
     from nlprep.language_models.classifiers.classifier import TextClassifier
     from nlprep.language_models.text.labelled_texts import LabelledTexts
+
+RUN = "classifier-training"
+"""What the directories of runs are marked as."""
 
 FINE_TUNING = TrainingConfig(
     epochs=3, learning_rate=1e-4, final_learning_rate=0.0, schedule="linear", warmup=0.1, weight_decay=0.01, beta2=0.999
@@ -124,6 +129,7 @@ def train_classifier(
     training: TrainingConfig | None = None,
     validation: LabelledTexts | None = None,
     resume: str = "auto",
+    overwrite: bool = False,
     accelerator: Accelerator | None = None,
     progress: Progress = SILENT,
 ) -> FineTuning:
@@ -137,6 +143,7 @@ def train_classifier(
         training: The loop's settings; default: ``config.default_training()``.
         validation: Examples that decide which weights are kept, and on which the result is measured.
         resume: As for `nlprep.core.training.loop.fit`.
+        overwrite: Whether another kind of directory of ours may be replaced.
         accelerator: As for `fit`.
         progress: Gets training.
 
@@ -156,6 +163,8 @@ def train_classifier(
 
     config = config or ClassificationConfig()
     training = training or config.default_training()
+    read = [model, *(data.name for data in (train, validation) if data is not None and Path(data.name).is_file())]
+    check_training_run(directory, RUN, result=CLASSIFIER, inputs=read, overwrite=overwrite)
     names = train.label_names()
     classes = train.label_indices(names)
     if validation is not None:
@@ -167,6 +176,8 @@ def train_classifier(
     if validation is not None:
         held = LabelledExamples(classifier, validation.texts, validation.pairs, validation_classes)
     accelerator = accelerator or make_accelerator(training, Path(directory))
+    if accelerator.is_main_process:
+        claim_training_run(directory, RUN, result=CLASSIFIER, inputs=read, overwrite=overwrite)
     module = Classification(classifier, head_only=config.train == "head")
     with fast_attention(classifier.model):
         history = fit(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
 from nlprep.language_models.encoders.pooling import PooledSentenceTransformer, PooledTransformer
-from nlprep.language_models.models.files import quiet_libraries, save_language_model
+from nlprep.language_models.models.files import SENTENCE_TRANSFORMER, quiet_libraries, save_language_model
 from nlprep.language_models.text.tokenizers import fill_tokenizer
 
 if TYPE_CHECKING:
@@ -61,21 +61,24 @@ def write_sentence_transformer(
     module: PooledTransformer | PooledSentenceTransformer,
     tokenizer: PreTrainedTokenizerFast,
     directory: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write a directory that ``SentenceTransformer(directory)`` opens, giving the module's vectors.
 
     Args:
         module: Model and pooling.
         tokenizer: Its tokenizer, which says how long a text may be.
-        directory: The place; another SentenceTransformer there is replaced when this one is whole.
+        directory: The place; another SentenceTransformer of ours there is replaced when this one is whole.
+        overwrite: Whether another kind of ours may be replaced, too.
 
     Raises:
-        FileError: It cannot be written; what was there is untouched.
+        FileError: It cannot be written or holds something else; what was there is untouched.
         OptionError: The model is half of a sequence-to-sequence model, which has no such form.
     """
     if isinstance(module, PooledTransformer) and module.model.config.is_encoder_decoder:
         raise OptionError("half of a sequence-to-sequence model cannot be written as a SentenceTransformer")
-    with atomic_directory(directory, replaces=_MODULES) as assembly:
+    with atomic_directory(directory, kind=SENTENCE_TRANSFORMER, overwrite=overwrite) as assembly:
         if isinstance(module, PooledTransformer):
             scratch = assembly / "scratch"
             save_language_model(module.model, tokenizer, scratch)

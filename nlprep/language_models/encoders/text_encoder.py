@@ -269,11 +269,15 @@ class TextEncoder:
         """The ids of each text's tokens, special ones included, cut if need be."""
         return self._token_ids(texts)[0]
 
-    def to_sentence_transformer(self, directory: str | os.PathLike[str]) -> None:
+    def to_sentence_transformer(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a directory that ``SentenceTransformer(directory)`` opens, giving the same vectors.
 
+        Args:
+            directory: The place; another SentenceTransformer of ours there is replaced when this one is whole.
+            overwrite: Whether another kind of ours may be replaced, too.
+
         Raises:
-            FileError: It cannot be written; what was there is untouched.
+            FileError: It cannot be written or holds something else; what was there is untouched.
             OptionError: The model is half of a sequence-to-sequence model, which has no such form.
         """
         from nlprep.language_models.encoders.sentence_transformer_files import write_sentence_transformer
@@ -281,7 +285,7 @@ class TextEncoder:
         tokenizer = deepcopy(self.tokenizer)
         tokenizer.model_max_length = self.config.max_length or tokenizer.model_max_length
         device = self.device
-        write_sentence_transformer(self.module, tokenizer, directory)
+        write_sentence_transformer(self.module, tokenizer, directory, overwrite=overwrite)
         self.to(device)
 
     def randomized(self, seed: int = 1) -> TextEncoder:

@@ -19,6 +19,8 @@ from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import display_name
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training.runs import check_training_run, claim_training_run
+from nlprep.language_models.models.files import SENTENCE_TRANSFORMER
 
 if TYPE_CHECKING:
     import os
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from nlprep.core.progress import Progress
     from nlprep.core.training.loop import History
     from nlprep.language_models.encoders.text_encoder import EncoderConfig, TextEncoder
+
+RUN = "sentence-encoder-training"
+"""What the directories of runs are marked as."""
 
 CONTRASTIVE_TRAINING = TrainingConfig(
     epochs=1, batch_size=64, learning_rate=1e-4, final_learning_rate=0.0, schedule="linear", warmup=0.1,
@@ -157,6 +162,7 @@ def train_sentence_encoder(
     encoder_config: EncoderConfig | None = None,
     validation: SentencePairs | None = None,
     resume: str = "auto",
+    overwrite: bool = False,
     accelerator: Accelerator | None = None,
     progress: Progress = SILENT,
 ) -> SentenceTraining:
@@ -175,6 +181,7 @@ def train_sentence_encoder(
         encoder_config: Pooling, length and so on, if ``model`` is a directory.
         validation: Pairs, of two texts each, on which loss and retrieval are measured.
         resume: As for `nlprep.core.training.loop.fit`.
+        overwrite: Whether another kind of directory of ours may be replaced.
         accelerator: As for `fit`.
         progress: Gets training.
 
@@ -197,6 +204,12 @@ def train_sentence_encoder(
 
     config = config or ContrastiveConfig()
     training = training or CONTRASTIVE_TRAINING
+    read: list[str | os.PathLike[str]] = [
+        data.name for data in (pairs, validation) if data is not None and Path(data.name).is_file()
+    ]
+    if not isinstance(model, TextEncoder):
+        read.append(model)
+    check_training_run(directory, RUN, result=SENTENCE_TRANSFORMER, inputs=read, overwrite=overwrite)
     distinct = pairs.without_repeats()
     if len(distinct) < 2:
         raise NlprepError(
@@ -213,6 +226,8 @@ def train_sentence_encoder(
             stacklevel=2,
         )
     accelerator = accelerator or make_accelerator(training, Path(directory))
+    if accelerator.is_main_process:
+        claim_training_run(directory, RUN, result=SENTENCE_TRANSFORMER, inputs=read, overwrite=overwrite)
     step = PlainStep(Contrast(encoder, temperature=config.temperature, symmetric=config.symmetric))
     history = fit(
         step,

@@ -18,20 +18,35 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+LANGUAGE_MODEL, CLASSIFIER = "language-model", "text-classifier"
+SENTENCE_TRANSFORMER, TRANSLATION_MODEL = "sentence-transformer", "translation-model"
+"""What directories of models are marked as."""
 MODEL_KINDS = ("masked", "causal", "encoder")
 
 
 def save_language_model(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: str | os.PathLike[str]
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    directory: str | os.PathLike[str],
+    *,
+    kind: str = LANGUAGE_MODEL,
+    overwrite: bool = False,
 ) -> None:
     """Write a model and its tokenizer as one directory that transformers opens, whole or not at all.
 
     The tokenizer of a causal model is written in its causal form.
 
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        directory: The place; another model of ours of this kind is replaced when this one is whole.
+        kind: What the directory is marked as.
+        overwrite: Whether another kind of ours may be replaced, too.
+
     Raises:
-        FileError: It cannot be written; what was there is untouched.
+        FileError: It cannot be written or holds something else; what was there is untouched.
     """
-    with atomic_directory(directory) as assembly:
+    with atomic_directory(directory, kind=kind, overwrite=overwrite) as assembly:
         with without_progress_bars():
             model.save_pretrained(assembly)
         if _is_causal(model):

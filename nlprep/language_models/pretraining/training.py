@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 from nlprep.core.configuration import check, option, to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import STANDARD_INPUT, atomic_file
+from nlprep.core.ownership import FILE_OF_A_RUN, remove_directory, remove_run
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training.runs import check_training_run, claim_training_run
+from nlprep.language_models.models.files import LANGUAGE_MODEL
 from nlprep.language_models.pretraining.masking import MaskingConfig
 from nlprep.language_models.text.documents import DOCUMENT_UNITS, find_text_files, read_documents
 from nlprep.language_models.text.packing import LAYOUTS
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
     from nlprep.core.progress import Progress
     from nlprep.core.training.loop import History
     from nlprep.language_models.text.token_files import TokenFile
+
+
+MASKED_RUN, CAUSAL_RUN = "masked-pretraining", "causal-pretraining"
+"""What the directories of runs are marked as."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +119,7 @@ def pretrain_masked(
     masking: MaskingConfig | None = None,
     tokenizer: PreTrainedTokenizerFast | TokenizerConfig | None = None,
     resume: str = "auto",
+    overwrite: bool = False,
     encoding_errors: EncodingErrors = "strict",
     accelerator: Accelerator | None = None,
     progress: Progress = SILENT,
@@ -127,6 +134,7 @@ def pretrain_masked(
         masking: What is masked.
         tokenizer: One that is there, or how to train one on this text; default: byte-level BPE.
         resume: As for `nlprep.core.training.loop.fit`.
+        overwrite: Whether another kind of directory of ours may be replaced.
         encoding_errors: What to do with bytes that are not UTF-8.
         accelerator: As for `fit`.
         progress: Gets reading, tokenizing and training.
@@ -147,8 +155,9 @@ def pretrain_masked(
     training = training or TrainingConfig()
     tokenizer = TokenizerConfig() if tokenizer is None else tokenizer
     run = _Run(
-        paths, directory, config, training, {"masking": to_mapping(masking)}, encoding_errors, accelerator, progress
-    )
+        paths, directory, config, training, {"masking": to_mapping(masking)}, encoding_errors, accelerator, progress,
+        kind=MASKED_RUN, overwrite=overwrite,
+    )  # fmt: skip
     with run.nothing_left_behind():
         prepared = run.prepare(tokenizer, resume)
         model = build_masked_model(prepared, **run.model_settings())
@@ -174,6 +183,7 @@ def pretrain_causal(
     training: TrainingConfig | None = None,
     tokenizer: PreTrainedTokenizerFast | TokenizerConfig | None = None,
     resume: str = "auto",
+    overwrite: bool = False,
     encoding_errors: EncodingErrors = "strict",
     accelerator: Accelerator | None = None,
     progress: Progress = SILENT,
@@ -192,7 +202,10 @@ def pretrain_causal(
     config = config or CausalPretrainingConfig()
     training = training or TrainingConfig()
     tokenizer = TokenizerConfig() if tokenizer is None else tokenizer
-    run = _Run(paths, directory, config, training, {}, encoding_errors, accelerator, progress)
+    run = _Run(
+        paths, directory, config, training, {}, encoding_errors, accelerator, progress, kind=CAUSAL_RUN,
+        overwrite=overwrite,
+    )  # fmt: skip
     with run.nothing_left_behind():
         prepared = run.prepare(tokenizer, resume)
         model = build_causal_model(prepared, **run.model_settings())
@@ -235,6 +248,9 @@ class _Run:
         encoding_errors: EncodingErrors,
         accelerator: Accelerator | None,
         progress: Progress,
+        *,
+        kind: str,
+        overwrite: bool,
     ) -> None:
         from nlprep.core.training.processes import make_accelerator
 
@@ -245,6 +261,7 @@ class _Run:
         self.accelerator = accelerator or make_accelerator(training, Path(directory))
         if not self.accelerator.is_main_process:
             self.progress = SILENT
+        self.kind, self.overwrite = kind, overwrite
         self.created = not self.directory.exists()
         self.begun = False
 
@@ -258,7 +275,7 @@ class _Run:
             yield
         except NlprepError:
             if self.created and not self.begun and self.accelerator.is_main_process:
-                shutil.rmtree(self.directory, ignore_errors=True)
+                remove_run(self.directory)
             raise
 
     def model_settings(self) -> dict[str, Any]:
@@ -271,8 +288,11 @@ class _Run:
 
     def prepare(self, tokenizer: PreTrainedTokenizerFast | TokenizerConfig, resume: str) -> PreTrainedTokenizerFast:
         """Tokenizer and token files, made by the main process unless they are there already."""
-        with os_errors_named(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
+        claimed = {"result": LANGUAGE_MODEL, "inputs": self.paths, "overwrite": self.overwrite}
+        check_training_run(self.directory, self.kind, **claimed)
+        self._describe_text()
+        if self.accelerator.is_main_process:
+            claim_training_run(self.directory, self.kind, more=("run.json", "tokenizer", "tokens"), **claimed)
         self._check_settings(resume, tokenizer)
         with self.accelerator.main_process_first():
             # The others find everything made.
@@ -306,8 +326,8 @@ class _Run:
             content = (json.dumps({"settings": settings, "text": self._describe_text()}, indent=2) + "\n").encode()
             if path.exists() and path.read_bytes() != content:
                 # Of an attempt that never came to training: a tokenizer of other settings, or of another text.
-                shutil.rmtree(self.directory / "tokenizer", ignore_errors=True)
-            with atomic_file(path) as stream:
+                remove_directory(self.directory / "tokenizer")
+            with atomic_file(path, format=FILE_OF_A_RUN) as stream:
                 stream.write(content)
 
     def _tokenizer(self, tokenizer: PreTrainedTokenizerFast | TokenizerConfig) -> PreTrainedTokenizerFast:

@@ -156,17 +156,26 @@ def save_translation_model(
     source: PreTrainedTokenizerFast,
     target: PreTrainedTokenizerFast,
     directory: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write a translation model with both tokenizers, whole or not at all.
 
     The directory is one that ``EncoderDecoderModel.from_pretrained`` opens; the tokenizers are in folders in it.
 
-    Raises:
-        FileError: It cannot be written; what was there is untouched.
-    """
-    from nlprep.language_models.models.files import without_progress_bars
+    Args:
+        model: The model.
+        source: The source's tokenizer.
+        target: The target's.
+        directory: The place; another translation model of ours there is replaced when this one is whole.
+        overwrite: Whether another kind of ours may be replaced, too.
 
-    with atomic_directory(directory) as assembly:
+    Raises:
+        FileError: It cannot be written or holds something else; what was there is untouched.
+    """
+    from nlprep.language_models.models.files import TRANSLATION_MODEL, without_progress_bars
+
+    with atomic_directory(directory, kind=TRANSLATION_MODEL, overwrite=overwrite) as assembly:
         with without_progress_bars():
             model.save_pretrained(assembly)
         for side, tokenizer in zip(_SIDES, (source, target), strict=True):

@@ -17,6 +17,8 @@ from nlprep.core.configuration import check, option
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training.runs import claim_training_run
+from nlprep.language_models.models.files import TRANSLATION_MODEL
 
 if TYPE_CHECKING:
     import os
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from nlprep.core.training.loop import History
     from nlprep.language_models.sequence_to_sequence.parallel_text import ParallelText
 
+
+RUN = "translation-training"
+"""What the directories of runs are marked as."""
 
 _LONGEST = 256
 """Tokens of a sentence where the model knows no limit."""
@@ -70,6 +75,7 @@ def train_translation(
     validation: ParallelText | None = None,
     directory: str | os.PathLike[str] | None = None,
     resume: str = "auto",
+    overwrite: bool = False,
     accelerator: Accelerator | None = None,
     progress: Progress = SILENT,
 ) -> History:
@@ -86,6 +92,7 @@ def train_translation(
             lowest long before translations are best.
         directory: Of the run, for checkpoints.
         resume: As for `nlprep.core.training.loop.fit`.
+        overwrite: Whether another kind of directory of ours may be replaced.
         accelerator: Likewise.
         progress: Gets training.
 
@@ -109,6 +116,8 @@ def train_translation(
 
     config = config or TranslationConfig()
     _check_length(model, config.longest)
+    if directory is not None and (accelerator is None or accelerator.is_main_process):
+        claim_training_run(directory, RUN, result=TRANSLATION_MODEL, overwrite=overwrite)
     special = SpecialIds.of(source, target)
 
     def make_examples(text: ParallelText) -> TranslationExamples:

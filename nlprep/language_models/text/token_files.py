@@ -124,6 +124,7 @@ def tokenize_documents(
     validation_fraction: float = 0.0,
     seed: int = 0,
     provenance: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[TokenFile, TokenFile | None]:
     """Tokenize documents into a directory, in one pass and on every processor.
@@ -143,6 +144,7 @@ def tokenize_documents(
         validation_fraction: Share of documents to set aside.
         seed: Of that choice.
         provenance: Plain values to keep with it.
+        overwrite: Whether another kind of ours may be replaced, too.
         progress: Gets documents; bytes read are reported by the reader of the documents.
 
     Returns:
@@ -157,7 +159,7 @@ def tokenize_documents(
         raise OptionError(f"validation_fraction = {validation_fraction}: must be at least 0 and below 1")
     vocabulary_size = len(tokenizer)
     dtype = np.dtype(np.uint16 if vocabulary_size <= 1 << 16 else np.uint32)
-    with atomic_directory(directory) as assembly:
+    with atomic_directory(directory, kind=KIND, overwrite=overwrite) as assembly:
         scratch = assembly / "ids.scratch"
         lengths: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
         sizes: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ALGORITHMS = ("byte-bpe", "bpe", "wordpiece", "unigram", "character")
 DEFAULT_VOCABULARY = 16_000
+KIND = "tokenizer"
 _CONFIG, _TOKENIZER = "tokenizer_config.json", "tokenizer.json"
 _BYTES = 256
 
@@ -239,13 +240,20 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def save_tokenizer(tokenizer: PreTrainedTokenizerFast, directory: str | os.PathLike[str]) -> None:
+def save_tokenizer(
+    tokenizer: PreTrainedTokenizerFast, directory: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
     """Write a tokenizer as a directory that ``AutoTokenizer`` loads, with transformers 4 too.
 
+    Args:
+        tokenizer: The tokenizer.
+        directory: The place; another tokenizer of ours there is replaced when this one is whole.
+        overwrite: Whether another kind of ours may be replaced, too.
+
     Raises:
-        FileError: It cannot be written; what was there is untouched.
+        FileError: It cannot be written or holds something else; what was there is untouched.
     """
-    with atomic_directory(directory, replaces=_CONFIG) as assembly:
+    with atomic_directory(directory, kind=KIND, overwrite=overwrite) as assembly:
         fill_tokenizer(tokenizer, assembly)
 
 

@@ -297,8 +297,12 @@ class TranslationIndex:
             threads=threads,
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write an artifact directory of kind ``translator``, with the alignment inside.
+
+        Args:
+            path: The directory; an older one of this kind is replaced when the new one is whole.
+            overwrite: Whether another kind of ours may be replaced, too.
 
         Raises:
             FileError: The place cannot be written or holds something else.
@@ -314,7 +318,7 @@ class TranslationIndex:
             "neighborhood": self.neighborhood,
             "alignment": self.alignment.config(),
         }
-        write_artifact(path, kind=ARTIFACT_KIND, config=config, tensors=tensors)
+        write_artifact(path, kind=ARTIFACT_KIND, config=config, tensors=tensors, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TranslationIndex:

@@ -139,8 +139,12 @@ class MultilingualIndex:
         weight = self.alignment.spelling_weight(source, target)
         return Spellings(one.spellings, other.spellings, weight).join(one.vectors, other.vectors)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write an artifact directory of kind ``multilingual-translator``, with the alignment inside.
+
+        Args:
+            path: The directory; an older one of this kind is replaced when the new one is whole.
+            overwrite: Whether another kind of ours may be replaced, too.
 
         Raises:
             FileError: The place cannot be written or holds something else.
@@ -165,7 +169,7 @@ class MultilingualIndex:
             ],
             "provenance": dict(self.alignment.provenance),
         }
-        write_artifact(path, kind=ARTIFACT_KIND, config=config, tensors=tensors)
+        write_artifact(path, kind=ARTIFACT_KIND, config=config, tensors=tensors, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> MultilingualIndex:
