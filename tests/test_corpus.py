@@ -278,6 +278,7 @@ def test_encoded_corpus_is_mapped_and_leaves_no_scratch(tmp_path: Path) -> None:
     assert not corpus.ids.flags.writeable
     assert sorted(path.name for path in (tmp_path / "corpus").iterdir()) == [
         "config.json",
+        "nlprep.json",
         "tensors.safetensors",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["corpus"]

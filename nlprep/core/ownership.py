@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import FileError, os_errors_named
-from nlprep.core.temporaries import discard, hold, is_abandoned, is_temporary, make_temporary, remove, remove_leftovers
+from nlprep.core.temporaries import discard, final_name, hold, is_abandoned, is_temporary, make_temporary, remove, remove_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,8 +32,9 @@ MARK_NAME = "nlprep.json"
 MARK_VERSION = 1
 # What file managers leave wherever somebody looks.
 _IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-_BLOCK, _BLOCKS = 1 << 20, 64
+_BLOCK, _BLOCKS, _PIECE = 1 << 20, 64, 1 << 16
 _ASK = "give --overwrite to replace it, or name another place"
+_CREATE = "no such directory: create it first"
 _ELSEWHERE = "name a new place"
 
 
@@ -54,15 +55,15 @@ class FileFormat:
 
 def _is_of_a_run(path: Path) -> bool:
     mark = read_mark(path.parent)
-    return mark is not None and path.name in mark.get("entries", ())
+    return mark is not None and final_name(path.name) in mark.get("entries", ())
 
 
 def _is_unchanged(path: Path) -> bool:
     """Whether a run's file is what `record_file` noted, if it did: what is appended to is not noted."""
-    mark = read_mark(path.parent)
-    if mark is None or path.name not in mark.get("entries", ()):
+    mark, name = read_mark(path.parent), final_name(path.name)
+    if mark is None or name not in mark.get("entries", ()):
         return False
-    return path.name not in mark.get("written", {}) or seal_of(path) == mark["written"][path.name]
+    return name not in mark.get("written", {}) or seal_of(path) == mark["written"][name]
 
 
 FILE_OF_A_RUN = FileFormat("a file of a run", recognises=_is_of_a_run, sealed=_is_unchanged)
@@ -92,7 +93,8 @@ def check_replaceable(
     with os_errors_named(path):
         parent = target.absolute().parent
         if not parent.is_dir():
-            raise FileError(parent, "no such directory: create it first")
+            problem = "is a file, not a directory: check the path" if parent.exists() else _CREATE
+            raise FileError(parent, problem)
         problem = problem_of_replacing(target, kind, overwrite=overwrite)
         if problem is not None:
             raise FileError(path, problem)
@@ -271,12 +273,14 @@ def seal_of(path: Path) -> list[Any]:
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         digest = hashlib.blake2b(digest_size=16)
-        if size <= _BLOCK * _BLOCKS:
-            digest.update(stream.read())
-        else:
-            for number in range(_BLOCKS):
-                stream.seek(number * (size - _BLOCK) // (_BLOCKS - 1))
-                digest.update(stream.read(_BLOCK))
+        whole = size <= _BLOCK * _BLOCKS
+        for number in range(1 if whole else _BLOCKS):
+            stream.seek(number * (size - _BLOCK) // (_BLOCKS - 1))
+            left = size if whole else _BLOCK
+            # In small pieces: a corpus is written in little memory.
+            while left and (piece := stream.read(min(left, _PIECE))):
+                digest.update(piece)
+                left -= len(piece)
     return [size, digest.hexdigest()]
 
 
@@ -345,7 +349,8 @@ def claim_run(
         entries: The files and directories that the run keeps in it.
         inputs: As for `check_replaceable`.
         overwrite: Whether another kind of ours may be removed.
-        inside: Whether a run of any kind will do, for a part of it that also works alone.
+        inside: Whether a run of any kind will do, and a directory of other things that has none of the entries: for
+            what is a part of runs and also works alone.
 
     Raises:
         FileError: As `check_run`.
@@ -360,8 +365,19 @@ def claim_run(
             if missing:
                 _replace_mark(target, mark | {"entries": [*mark["entries"], *missing]})
             return
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        check_replaceable(path, kind, inputs=inputs, overwrite=overwrite)
+        parent = target.absolute().parent
+        if not parent.exists():
+            parent.mkdir(parents=True, exist_ok=True)
+        if inside and mark is None and target.is_dir():
+            # Nothing but the entries is ever touched.
+            check_apart(path, inputs)
+            taken = next((name for name in entries if os.path.lexists(target / name)), None)
+            if taken is not None:
+                raise FileError(
+                    path, f"holds {taken!r} and no mark of nlprep, so it is not ours to go on with: {_ELSEWHERE}"
+                )
+        else:
+            check_replaceable(path, kind, inputs=inputs, overwrite=overwrite)
         if mark is not None:
             _take_away(path, target)
         target.mkdir(exist_ok=True)

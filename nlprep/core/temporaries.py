@@ -31,6 +31,12 @@ def is_temporary(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def final_name(name: str) -> str:
+    """The name of what a temporary name stands for, or has been set aside from; another name is itself."""
+    match = _NAME.fullmatch(name)
+    return name if match is None else match["target"]
+
+
 def make_temporary(target: Path, *, directory: bool) -> tuple[Path, int]:
     """Make an empty file or directory beside ``target``, held until its descriptor is closed.
 

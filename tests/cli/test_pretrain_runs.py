@@ -68,7 +68,7 @@ def test_a_run_and_its_summary(pretrained, tmp_path, capsys, command):
     assert said["perplexity"] == pytest.approx(np.exp(said["validation_loss"]))
     assert ("bits_per_byte" in said) == (command == "gpt")
     assert {path.name for path in output.iterdir()} == {
-        *("checkpoints", "metrics.jsonl", "model", "run.json", "tokenizer", "tokens")
+        *("checkpoints", "metrics.jsonl", "model", "nlprep.json", "run.json", "tokenizer", "tokens")
     }
     # Again: nothing is left to do, and nothing changes.
     before = snapshot(output / "model")

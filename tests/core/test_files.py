@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from nlprep.core import files
 from nlprep.core.errors import FileError
-from nlprep.core.files import atomic_directory, atomic_file, check_replaceable, open_binary, read_lines
+from nlprep.core.files import atomic_directory, atomic_file, open_binary, read_lines
+from nlprep.core.ownership import FileFormat, check_replaceable
 
 COMPRESSORS = {
     "plain": lambda data: data,
@@ -93,14 +94,17 @@ def test_missing_files_and_directories_are_named(tmp_path: Path) -> None:
         list(read_lines(tmp_path))
 
 
+ANYTHING = FileFormat("anything", recognises=lambda _: True)
+
+
 def test_an_atomic_file_is_whole_or_absent(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.write_text("old")
-    with pytest.raises(KeyboardInterrupt), atomic_file(target) as stream:
+    with pytest.raises(KeyboardInterrupt), atomic_file(target, format=ANYTHING, overwrite=True) as stream:
         stream.write(b"half")
         raise KeyboardInterrupt
     assert target.read_text() == "old"
-    with atomic_file(target) as stream:
+    with atomic_file(target, format=ANYTHING, overwrite=True) as stream:
         stream.write(b"new")
     assert target.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -115,10 +119,10 @@ def test_an_atomic_directory_is_whole_or_absent(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(files, "_swap", lambda *_: False)
     target = tmp_path / "model"
     for content in ("old", "new"):
-        with atomic_directory(target) as directory:
+        with atomic_directory(target, kind="thing") as directory:
             (directory / "config.json").write_text(content)
     assert (target / "config.json").read_text() == "new"
-    with pytest.raises(KeyboardInterrupt), atomic_directory(target) as directory:
+    with pytest.raises(KeyboardInterrupt), atomic_directory(target, kind="thing") as directory:
         (directory / "config.json").write_text("half")
         raise KeyboardInterrupt
     assert (target / "config.json").read_text() == "new"
@@ -128,8 +132,8 @@ def test_an_atomic_directory_is_whole_or_absent(tmp_path: Path, monkeypatch: pyt
 def test_a_failing_second_rename_puts_the_old_directory_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_swap", lambda *_: False)
     target = tmp_path / "model"
-    target.mkdir()
-    (target / "config.json").write_text("old")
+    with atomic_directory(target, kind="thing") as directory:
+        (directory / "config.json").write_text("old")
     rename = Path.rename
 
     def fail_on_new(self: Path, other: Path) -> Path:
@@ -138,7 +142,7 @@ def test_a_failing_second_rename_puts_the_old_directory_back(tmp_path: Path, mon
         return rename(self, other)
 
     monkeypatch.setattr(Path, "rename", fail_on_new)
-    with pytest.raises(FileError, match="no space left"), atomic_directory(target) as directory:
+    with pytest.raises(FileError, match="no space left"), atomic_directory(target, kind="thing") as directory:
         (directory / "config.json").write_text("new")
     assert (target / "config.json").read_text() == "old"
 
@@ -147,14 +151,14 @@ def test_a_directory_of_other_things_is_not_replaced(tmp_path: Path) -> None:
     target = tmp_path / "photos"
     target.mkdir()
     (target / "dear.jpg").touch()
-    with pytest.raises(FileError, match="not ours to replace"), atomic_directory(target):
+    with pytest.raises(FileError, match="not ours to replace"), atomic_directory(target, kind="thing"):
         pass
     assert (target / "dear.jpg").exists()
     with pytest.raises(FileError, match="no such directory: create it first"):
-        check_replaceable(tmp_path / "a" / "b")
+        check_replaceable(tmp_path / "a" / "b", "thing")
     (tmp_path / "file").touch()
     with pytest.raises(FileError, match="is a file: name a directory"):
-        check_replaceable(tmp_path / "file")
+        check_replaceable(tmp_path / "file", "thing")
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
@@ -163,9 +167,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     program = f"""
 import resource, signal
 from nlprep.core.files import atomic_file
+from nlprep.core.ownership import FileFormat
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, {resource.RLIM_INFINITY}))
-with atomic_file({str(target)!r}) as stream:
+with atomic_file({str(target)!r}, format=FileFormat('it', lambda _: True), overwrite=True) as stream:
     stream.write(b"x" * 3_000_000)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -14,6 +14,7 @@ from torch import nn
 from training_toys import Net, Numbers, make_step, same_bits, settings, weights_of
 
 from nlprep.core.errors import FileError
+from nlprep.core.ownership import claim_run
 from nlprep.core.training.checkpoints import (
     Checkpoint,
     Checkpoints,
@@ -203,7 +204,7 @@ def test_the_last_ones_are_kept_and_leftovers_removed(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path, keep=3)
     assert kept.load_latest() is None
     kept.save(some(1))
-    for name in (".step-000000001.ab12.tmp", ".step-000000002.x_y.old", ".best.qq.tmp"):
+    for name in (".step-000000001.nlprep-ab12ab12.tmp", ".step-000000001.nlprep-xyxyxyxy.old", ".best.nlprep-qqqqqqqq.tmp"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "state.safetensors").write_bytes(b"half")
     (tmp_path / "notes").mkdir()
@@ -231,6 +232,7 @@ def test_a_run_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None
 
 def test_metrics_are_read_but_for_a_last_line_that_was_cut(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
+    claim_run(tmp_path, "a-run", ["metrics.jsonl"])
     journal = Journal(path)
     journal.append({"step": 1, "loss": 0.5})
     journal.append({"step": 2, "loss": float("nan"), "count": 3})
