@@ -73,7 +73,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     began = time.perf_counter()
     folder = Path(arguments.output)
-    made: dict[str, str | FileFormat] = {"vectors.en": WORD_VECTORS, "vectors.fr": WORD_VECTORS, "en-fr": TRANSLATOR, "figure.png": FIGURE}
+    made: dict[str, str | FileFormat] = {
+        "vectors.en": WORD_VECTORS,
+        "vectors.fr": WORD_VECTORS,
+        "en-fr": TRANSLATOR,
+        "figure.png": FIGURE,
+    }
     check_run(folder, KIND, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
     if (mark := read_mark(folder)) is not None and mark["kind"] == KIND:
         for name, kind in made.items():
@@ -165,9 +170,11 @@ def _train(text: Path, output: Path, arguments: argparse.Namespace, console: Con
         corpus = encode_corpus(read_sentences([text]), Path(scratch) / "corpus")
         result = train_skipgram(corpus, config, threads=arguments.threads, progress=console.progress)
         result.vectors.save(output)
+        losses = [report.loss for report in result.losses]
+        # Of a small text nothing is held out.
+        learned = f"; held-out loss {losses[0]:.3f}, then {losses[-1]:.3f}" if losses else ""
         console.note(
-            f"{text.name}: {corpus.num_tokens:,} words of text, {len(corpus.vocabulary):,} word vectors; "
-            f"held-out loss {result.losses[0].loss:.3f}, then {result.losses[-1].loss:.3f}"
+            f"{text.name}: {corpus.num_tokens:,} words of text, {len(corpus.vocabulary):,} word vectors{learned}"
         )
     return result.vectors
 

@@ -23,7 +23,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import FileError, os_errors_named
-from nlprep.core.temporaries import discard, final_name, hold, is_abandoned, is_temporary, make_temporary, remove, remove_leftovers
+from nlprep.core.temporaries import (
+    discard,
+    final_name,
+    hold,
+    is_abandoned,
+    is_temporary,
+    make_temporary,
+    remove,
+    remove_leftovers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -51,7 +51,7 @@ def test_paths_that_will_not_do(fail, tmp_path, text, command):
     assert f"{gone}: no such file" in fail(command, text, "-o", tmp_path / "run", "--tokenizer", gone, *SHORT)
     assert "holds no tokenizer.json" in fail(command, text, "-o", tmp_path / "run", "--tokenizer", empty, *SHORT)
     assert "contradict" in fail(command, text, "-o", tmp_path / "run", "--tokenizer", empty, *SMALL)
-    assert "is a file" in fail(command, text, "-o", text, *SMALL)
+    assert "is the input" in fail(command, text, "-o", text, *SMALL)
     assert "no such directory" in fail(command, text, "-o", gone / "run", *SMALL)
     thesis = tmp_path / "thesis"
     thesis.mkdir()

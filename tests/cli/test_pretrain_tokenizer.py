@@ -97,7 +97,7 @@ def test_bad_places(text, tmp_path, capsys):
         (tmp_path / "gone", tmp_path / "made", "gone: no such file or directory"),
         (text, thesis, "not ours to replace"),
         (text, tmp_path / "gone" / "made", "no such directory"),
-        (text, text, "is a file"),
+        (text, text, "is the input"),
     ):
         assert main(["tokenizer", str(path), "--output", str(output)]) == 2
         assert message in one_line(capsys.readouterr().err)

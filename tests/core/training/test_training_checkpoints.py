@@ -204,7 +204,11 @@ def test_the_last_ones_are_kept_and_leftovers_removed(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path, keep=3)
     assert kept.load_latest() is None
     kept.save(some(1))
-    for name in (".step-000000001.nlprep-ab12ab12.tmp", ".step-000000001.nlprep-xyxyxyxy.old", ".best.nlprep-qqqqqqqq.tmp"):
+    for name in (
+        ".step-000000001.nlprep-ab12ab12.tmp",
+        ".step-000000001.nlprep-xyxyxyxy.old",
+        ".best.nlprep-qqqqqqqq.tmp",
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "state.safetensors").write_bytes(b"half")
     (tmp_path / "notes").mkdir()
