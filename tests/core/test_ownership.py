@@ -46,7 +46,7 @@ def test_one_of_the_same_kind_is_replaced(tmp_path: Path) -> None:
     target = write(tmp_path / "out")
     write(target, content="newer")
     assert (target / "inner" / "tokens.txt").read_text() == "newer"
-    assert os.listdir(tmp_path) == ["out"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
     copied = shutil.copytree(target, tmp_path / "copied", copy_function=shutil.copyfile)
     write(copied, content="newest")
 
@@ -100,15 +100,15 @@ def test_what_somebody_put_into_ours_is_never_lost(tmp_path: Path, work) -> None
     target = write(tmp_path / "out")
     problem = work(target)
     before = content(tmp_path)
-    for overwrite in (False, True):
-        for attempt in (
-            lambda: check_replaceable(target, "thing", overwrite=overwrite),
-            lambda: write(target, overwrite=overwrite),
-            lambda: claim_run(target, "a-run", ["model"], overwrite=overwrite),
-            lambda: remove_directory(target),
-        ):
+    for attempt in (
+        lambda overwrite: check_replaceable(target, "thing", overwrite=overwrite),
+        lambda overwrite: write(target, overwrite=overwrite),
+        lambda overwrite: claim_run(target, "a-run", ["model"], overwrite=overwrite),
+        lambda _: remove_directory(target),
+    ):
+        for overwrite in (False, True):
             with pytest.raises(FileError) as caught:
-                attempt()
+                attempt(overwrite)
             assert problem in str(caught.value)
             assert "\n" not in str(caught.value)
     assert content(tmp_path) == before
@@ -189,7 +189,7 @@ def test_what_comes_in_the_last_instant_is_put_back(tmp_path: Path, monkeypatch:
         write(target, content="newer")
     assert content(target).keys() == {"config.json", "inner/tokens.txt", "nlprep.json", "thesis.txt"}
     assert (target / "config.json").read_text() == "ours"
-    assert os.listdir(tmp_path) == ["out"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_file_is_replaced_by_its_format(tmp_path: Path) -> None:
@@ -321,8 +321,8 @@ def test_a_run_is_gone_on_with_and_other_things_in_it_are_let_be(tmp_path: Path)
     with pytest.raises(FileError, match="holds 'a-run', not 'another-run': give --overwrite"):
         check_run(run, "another-run")
     claim_run(run, "another-run", ["model"], overwrite=True)
-    assert os.listdir(run) == ["nlprep.json"]
-    assert os.listdir(run.parent) == ["run"]
+    assert [path.name for path in run.iterdir()] == ["nlprep.json"]
+    assert [path.name for path in run.parent.iterdir()] == ["run"]
 
 
 def test_a_run_with_something_changed_is_not_taken_away(tmp_path: Path) -> None:
