@@ -178,6 +178,8 @@ class Experiment:
             model, source, target, list(self.test.source), beams=1, longest=self.plan.longest, progress=self.progress
         )
         scores = score_translations(translations, self.test.target)
+        # The result is written last: translations without one are of a run that was stopped in between.
+        (self.work / f"{name}.txt").unlink(missing_ok=True)
         with atomic_file(self.work / f"{name}.txt") as stream:
             stream.write("".join(f"{line}\n" for line in translations).encode())
         result = {"bleu": round(scores.bleu, 1), "chrf": round(scores.chrf, 1)}

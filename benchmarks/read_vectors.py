@@ -74,7 +74,7 @@ def main() -> None:
         writing = time_in_turn(
             {
                 "gensim": lambda: theirs.save_word2vec_format(by_gensim),
-                "ours": lambda: write_vectors(ours, written, threads=threads),
+                "ours": lambda: write_vectors(ours, written, threads=threads, overwrite=True),
             },
             repeats=1 if options.quick else min(2, options.repeats),
         )
