@@ -172,7 +172,7 @@ class Clock:
 def time_loop(step: PlainStep, examples: Any, batch: int, steps: int, **settings: Any) -> tuple[float, float]:
     """This project's loop."""
     clock = Clock()
-    step.after_update = lambda player: clock.tick()  # type: ignore[method-assign]  # noqa: ARG005
+    step.after_update = lambda player, *, moment: clock.tick()  # type: ignore[method-assign]  # noqa: ARG005
     with fast_attention(step.module.model):  # type: ignore[arg-type]
         fit(step, examples, config=TrainingConfig(steps=steps + _WARM, batch_size=batch, **settings))
     return clock.read()

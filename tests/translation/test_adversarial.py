@@ -12,6 +12,7 @@ from scipy.linalg import expm
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import fit
+from nlprep.core.training.step import Moment
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.aligners.starts.adversarial import (
     AdversarialConfig,
@@ -23,6 +24,7 @@ from nlprep.translation.aligners.starts.adversarial import (
 )
 from nlprep.translation.alignment import AlignmentConfig, align
 
+NOW = Moment(step=0, steps=1)
 SMALL = AdversarialConfig(steps=240, hidden=32, judged=400)
 
 
@@ -47,12 +49,12 @@ def test_losses_are_cross_entropies_by_hand():
     judged = modules["discriminator"](torch.cat([modules["generator"](batch["source"]), batch["target"]])).squeeze(1)
     chances = torch.sigmoid(judged).tolist()
     truth = [0.8] * 5 + [0.2] * 5
-    found = game.losses("discriminator", modules, batch)
+    found = game.losses("discriminator", modules, batch, moment=NOW)
     by_hand = -np.mean([t * math.log(c) + (1 - t) * math.log(1 - c) for t, c in zip(truth, chances, strict=True)])
     assert found["loss"].item() == pytest.approx(by_hand, abs=1e-6)
     right = np.mean([(c > 0.5) == (t > 0.5) for t, c in zip(truth, chances, strict=True)])
     assert found["accuracy"].item() == pytest.approx(right)
-    fooled = game.losses("generator", modules, batch)["loss"].item()
+    fooled = game.losses("generator", modules, batch, moment=NOW)["loss"].item()
     by_hand = -np.mean([(1 - t) * math.log(c) + t * math.log(1 - c) for t, c in zip(truth, chances, strict=True)])
     assert fooled == pytest.approx(by_hand, abs=1e-6)
 
@@ -61,18 +63,18 @@ def test_the_map_is_pulled_to_an_orthogonal_one_and_stays_there():
     generator = np.random.default_rng(1)
     rotation = np.linalg.qr(generator.standard_normal((6, 6)))[0]
     game = MapGame(rotation, AdversarialConfig(orthogonality=0.01), seed=1)
-    game.after_update("generator")
+    game.after_update("generator", moment=NOW)
     np.testing.assert_allclose(game.mapping(), rotation, atol=1e-6)
     bent = rotation @ (np.eye(6) + 0.1 * generator.standard_normal((6, 6)))
     game = MapGame(bent, AdversarialConfig(orthogonality=0.01), seed=1)
-    game.after_update("discriminator")
+    game.after_update("discriminator", moment=NOW)
     np.testing.assert_allclose(game.mapping(), bent, atol=1e-6)
-    game.after_update("generator")
+    game.after_update("generator", moment=NOW)
     # Equation 7, on the transpose, which is what a linear layer holds.
     weight = bent.T
     np.testing.assert_allclose(game.mapping().T, 1.01 * weight - 0.01 * weight @ weight.T @ weight, atol=1e-6)
     for _ in range(600):
-        game.after_update("generator")
+        game.after_update("generator", moment=NOW)
     np.testing.assert_allclose(game.mapping() @ game.mapping().T, np.eye(6), atol=1e-3)
 
 

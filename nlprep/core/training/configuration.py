@@ -32,6 +32,10 @@ class TrainingConfig:
     beta1: float = option(0.9, "AdamW: memory of the gradient", minimum=0, maximum=1)
     beta2: float = option(0.98, "AdamW: memory of the squared gradient", minimum=0, maximum=1)
     clip_norm: float | None = option(1.0, "longest gradient; longer ones are scaled down, none: never", above=0)
+    average: float = option(
+        0.0, "memory of a moving average of the weights (0.999), which is evaluated and kept instead of the last ones; "
+        "0: none", minimum=0, maximum=1,
+    )  # fmt: skip
     precision: str = option(
         "auto", "number format; auto: bf16 where the hardware computes it", choices=("auto", "fp32", "bf16")
     )
@@ -54,6 +58,8 @@ class TrainingConfig:
         check(self)
         if self.beta1 >= 1 or self.beta2 >= 1:
             raise OptionError(f"beta1 = {self.beta1}, beta2 = {self.beta2}: both must be below 1")
+        if self.average >= 1:
+            raise OptionError(f"average = {self.average}: must be below 1, or the weights would stay as they began")
         for name in ("epochs", "learning_rate", "warmup", "weight_decay"):
             if not math.isfinite(getattr(self, name)):
                 raise OptionError(f"{name} = {getattr(self, name)}: must be finite")

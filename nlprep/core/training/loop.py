@@ -38,11 +38,12 @@ from nlprep.core.training.checkpoints import (
     restore_modules,
     restore_optimizers,
 )
-from nlprep.core.training.examples import MicroBatches, ValidationBatches, describe_first_examples
+from nlprep.core.training.examples import MicroBatches, describe_first_examples
 from nlprep.core.training.journal import Journal, Record
 from nlprep.core.training.processes import make_accelerator
 from nlprep.core.training.resuming import check_same_run
 from nlprep.core.training.runs import RUN_ENTRIES, RUN_KIND
+from nlprep.core.training.step import Step
 from nlprep.core.training.throughput import Meter, abbreviate, peak_flops
 from nlprep.core.training.updates import OutOfMemoryError, Updates
 
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from nlprep.core.progress import Progress, Task
     from nlprep.core.training.configuration import TrainingConfig
     from nlprep.core.training.examples import Examples
-    from nlprep.core.training.step import Batch, Step
+    from nlprep.core.training.step import Batch
 
 RESUME_CHOICES = ("auto", "never", "must")
 _EVALUATIONS = 10
@@ -225,6 +226,11 @@ class _Run:
             self._restore(checkpoint)
         if self.directory is not None and self.accelerator.is_main_process:
             claim_run(self.directory, RUN_KIND, RUN_ENTRIES, inside=True)
+        if checkpoint is None and type(self.step).initialize is not Step.initialize:
+            whole = MicroBatches(
+                self.examples, seed=self.config.seed, batch_size=self.config.batch_size, rank=0, world_size=1, parts=1
+            )
+            self.updates.initialize(whole[0])
         if self.accelerator.is_main_process:
             self.journal.rewind(self.done)
         if self.accelerator.log_with and not self.accelerator.trackers:
@@ -251,6 +257,8 @@ class _Run:
                 "start in a new directory"
             )
         restore_optimizers(self.updates.optimizers, checkpoint)
+        if self.updates.averages:
+            self.updates.averages.restore(checkpoint.tensors, where=where)
         share = self.config.batch_size // self.accelerator.num_processes
         if values["parts"] and share % values["parts"] == 0:
             # More parts than the settings asked for: memory ran out once.
@@ -282,6 +290,8 @@ class _Run:
 
     def finish(self) -> History:
         """Put the best weights in place and say what happened."""
+        if self.updates.averages:
+            self.updates.averages.publish()
         if self.best is not None and self.config.keep_best and self.best[0] != self.done:
             self._restore_best()
         return History(
@@ -429,15 +439,7 @@ class _Run:
         record: Record = {"step": self.done}
         with self.updates.evaluating():
             if self.validation is not None:
-                share = self.config.batch_size // self.accelerator.num_processes
-                batches = ValidationBatches(
-                    self.validation,
-                    seed=self.config.seed,
-                    size=max(1, share // self.updates.parts),
-                    rank=self.accelerator.process_index,
-                    world_size=self.accelerator.num_processes,
-                )
-                losses = self.updates.measure(batches)
+                losses = self.updates.measure(self.updates.validation_batches(self.validation), done=self.done)
                 record |= {f"validation_{name}": value for name, value in losses.items()}
             if self.evaluate is not None:
                 record |= {name: float(value) for name, value in self.evaluate().items()}
@@ -460,14 +462,15 @@ class _Run:
     def _keep_best(self) -> None:
         if not self.config.keep_best:
             return
-        tensors, tied = module_tensors(self.step.players)
-        if self.checkpoints is None:
-            # Clones, because on a CPU these are the weights themselves.
-            self.best_in_memory = Checkpoint(
-                self.done, {name: tensor.clone() for name, tensor in tensors.items()}, {"tied": tied}
-            )
-        elif self.accelerator.is_main_process:
-            self.checkpoints.save_best(Checkpoint(self.done, tensors, {"tied": tied}))
+        with self.updates.averaged():
+            tensors, tied = module_tensors(self.step.players)
+            if self.checkpoints is None:
+                # Clones, because on a CPU these are the weights themselves.
+                self.best_in_memory = Checkpoint(
+                    self.done, {name: tensor.clone() for name, tensor in tensors.items()}, {"tied": tied}
+                )
+            elif self.accelerator.is_main_process:
+                self.checkpoints.save_best(Checkpoint(self.done, tensors, {"tied": tied}))
         self.accelerator.wait_for_everyone()
 
     def _due_for_checkpoint(self) -> bool:
@@ -500,6 +503,7 @@ class _Run:
                 "evaluations_without_improvement": self.evaluations_without_improvement,
                 **self._circumstances(),
             }
-            self.checkpoints.save(Checkpoint(self.done, tensors | optimizer_values, values))
+            averages = self.updates.averages.tensors() if self.updates.averages else {}
+            self.checkpoints.save(Checkpoint(self.done, tensors | optimizer_values | averages, values))
         self.accelerator.wait_for_everyone()
         self.saved_at = time.perf_counter()

@@ -10,9 +10,11 @@ import torch
 from nlprep.core.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from accelerate import Accelerator
+    from torch import Tensor
 
     from nlprep.core.training.configuration import TrainingConfig
 
@@ -55,3 +57,23 @@ def check_processes(accelerator: Accelerator) -> None:
             f"{launched} processes were launched, but Accelerate was set up for one: set ACCELERATE_USE_CPU=true for "
             "processes on CPUs"
         )
+
+
+@torch.no_grad()
+def broadcast_from_main(tensors: Iterable[Tensor]) -> None:
+    """Make tensors on every process what they are on the main one, in place."""
+    for tensor in tensors:
+        # Whatever their layout in memory.
+        sent = tensor.detach().contiguous()
+        torch.distributed.broadcast(sent, src=0)
+        tensor.copy_(sent)
+
+
+def gather_rows(tensor: Tensor, accelerator: Accelerator) -> tuple[list[Tensor], int]:
+    """A tensor of every process, of equal shapes, in their order, and which of them is this process's."""
+    if accelerator.num_processes == 1:
+        return [tensor], 0
+    tensor = tensor.contiguous()
+    gathered = [torch.empty_like(tensor) for _ in range(accelerator.num_processes)]
+    torch.distributed.all_gather(gathered, tensor)
+    return gathered, accelerator.process_index

@@ -2,12 +2,13 @@
 
 A step owns its modules and turns a batch into named losses; `nlprep.core.training.loop.fit` does the rest. Most
 models are one module trained on one loss (`PlainStep`). Adversarial ones are several players that take turns
-(`TwoPlayerStep`).
+(`TwoPlayerStep`). A loss that couples the examples of a batch belongs to a `nlprep.core.training.coupled.CoupledStep`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,16 +25,40 @@ if TYPE_CHECKING:
 Batch = dict[str, torch.Tensor]
 
 
+@dataclass(frozen=True)
+class Moment:
+    """Where in a run something happens; schedules are functions of it.
+
+    It is the same for all turns, parts and processes of an optimiser step, and after a restart.
+
+    Attributes:
+        step: Optimiser steps that were completed before: 0 in the first one, ``steps`` in the last evaluation.
+        steps: Optimiser steps of the whole run.
+    """
+
+    step: int
+    steps: int
+
+    @property
+    def progress(self) -> float:
+        """The share of the run that is done, from 0 to 1."""
+        return self.step / self.steps
+
+
 class Step(ABC):
     """One or more players, each a module with an optimiser and a loss of its own.
 
     Attributes:
         unit: What `num_units` counts, for the rate that is reported.
         flops_per_unit: Floating-point operations, forward and backward, that a unit takes, where known.
+        coupled: Whether the losses couple the examples of a batch (contrast within it, correlation, statistics), so
+            that the mean of parts is not the loss of the whole. Parts and several processes are refused then; a
+            `nlprep.core.training.coupled.CoupledStep` computes them right instead.
     """
 
     unit: str = "examples"
     flops_per_unit: float | None = None
+    coupled: bool = False
 
     @property
     @abstractmethod
@@ -41,7 +66,9 @@ class Step(ABC):
         """The modules that are trained, by player; disjoint."""
 
     @abstractmethod
-    def losses(self, player: str, modules: Mapping[str, nn.Module], batch: Batch) -> Mapping[str, Tensor]:
+    def losses(
+        self, player: str, modules: Mapping[str, nn.Module], batch: Batch, *, moment: Moment
+    ) -> Mapping[str, Tensor]:
         """What a player minimises, and whatever else should be logged.
 
         Args:
@@ -49,6 +76,7 @@ class Step(ABC):
             modules: The players' modules. The one whose turn it is may be wrapped (to average gradients over
                 processes): call it, and nothing inside it. The parameters of the others take no gradients.
             batch: Tensors on the device.
+            moment: The optimiser step; in validation, the steps done so far.
 
         Returns:
             Scalars: ``loss``, which is minimised, and others, each a mean over the `weight` of the batch.
@@ -75,11 +103,27 @@ class Step(ABC):
         """The optimiser of a player: AdamW, decaying matrices only, unless overridden."""
         return make_adamw(self.players[player], config)
 
-    def after_update(self, player: str) -> None:  # noqa: B027 - most steps have nothing to do here
-        """Called when a player's parameters changed: the place for projections and moving averages.
+    def initialize(self, modules: Mapping[str, nn.Module], batch: Batch) -> None:  # noqa: B027 - most begin as made
+        """Set what depends on data (scales of activation normalisation, centres), once, before the first update.
+
+        Called in a fresh run only, not in one that goes on, on every process alike; afterwards the main process's
+        parameters and buffers are everyone's. Modules are in training mode, without gradients, and torch's generators
+        are seeded by the run.
+
+        Args:
+            modules: The players' modules, not wrapped; parameters must be changed in place.
+            batch: The whole first batch, of all processes and parts, on the device.
+        """
+
+    def after_update(self, player: str, *, moment: Moment) -> None:  # noqa: B027 - most steps have nothing to do here
+        """Called when a player's parameters changed: the place for projections and momentum encoders.
 
         What it keeps from step to step must be part of a player's module (buffers, parameters that are frozen):
         then checkpoints hold it too.
+
+        Args:
+            player: Whose parameters changed.
+            moment: The optimiser step that they changed in, as `losses` was given it.
         """
 
 
@@ -92,6 +136,8 @@ class PlainStep(Step):
         num_units: Units in a batch; default: examples.
         unit: What those are called.
         flops_per_unit: Operations each takes, forward and backward, where known.
+        schedules: Further arguments of the module's call that change as the run goes on (the weight of a divergence),
+            each a function of the moment; the module gets scalar tensors, by which a compiled one is not made anew.
     """
 
     def __init__(
@@ -102,21 +148,28 @@ class PlainStep(Step):
         num_units: Callable[[Batch], int] | None = None,
         unit: str = "examples",
         flops_per_unit: float | None = None,
+        schedules: Mapping[str, Callable[[Moment], float]] | None = None,
     ) -> None:
         self.module = module
         self.unit = unit
         self.flops_per_unit = flops_per_unit
         self._weight = weight
         self._num_units = num_units
+        self._schedules = dict(schedules or {})
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
         """The module, as ``model``."""
         return {"model": self.module}
 
-    def losses(self, player: str, modules: Mapping[str, nn.Module], batch: Batch) -> Mapping[str, Tensor]:
+    def losses(
+        self, player: str, modules: Mapping[str, nn.Module], batch: Batch, *, moment: Moment
+    ) -> Mapping[str, Tensor]:
         """What the module returns."""
-        losses: Mapping[str, Tensor] = modules[player](**batch)
+        device = next(iter(batch.values())).device
+        # Filled on the device: copying a number there would wait for it.
+        scheduled = {name: torch.full((), value(moment), device=device) for name, value in self._schedules.items()}
+        losses: Mapping[str, Tensor] = modules[player](**batch, **scheduled)
         return losses
 
     def weight(self, batch: Batch) -> float:

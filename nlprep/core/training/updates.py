@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,21 +10,29 @@ import torch
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.randomness import combine
-from nlprep.core.training.processes import check_processes
+from nlprep.core.training.averages import WeightAverages
+from nlprep.core.training.coupled import CoupledStep, ValidationWindows, gradients_of, join, send_back
+from nlprep.core.training.examples import ValidationBatches
+from nlprep.core.training.parts import check_parts, count_parts
+from nlprep.core.training.processes import broadcast_from_main, check_processes, gather_rows
 from nlprep.core.training.schedule import learning_rate_factor
+from nlprep.core.training.step import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from accelerate import Accelerator
     from torch import Tensor, nn
 
     from nlprep.core.training.configuration import TrainingConfig
+    from nlprep.core.training.coupled import Embeddings
+    from nlprep.core.training.examples import Examples
     from nlprep.core.training.step import Batch, Step
 
 T = TypeVar("T")
 
-_DROPOUT, _MEASURING = 11, 12
+_DROPOUT, _MEASURING, _COUPLING, _INITIALIZING = 11, 12, 13, 14
 
 
 class NonFiniteError(NlprepError):
@@ -61,9 +69,12 @@ class Updates:
         accelerator: Device and processes.
         steps: Optimiser steps of the whole run, for the schedule.
 
+    Warns:
+        BatchStatisticsWarning: As `nlprep.core.training.parts.check_parts`.
+
     Raises:
-        OptionError: The batch cannot be shared between the processes, they do not see each other, or the precision
-            is not to be had.
+        OptionError: The batch cannot be shared between the processes or must not be divided, they do not see each
+            other, or the precision is not to be had.
     """
 
     def __init__(self, step: Step, config: TrainingConfig, accelerator: Accelerator, steps: int) -> None:
@@ -71,7 +82,7 @@ class Updates:
         check_processes(accelerator)
         self.device = accelerator.device
         self.precision = choose_precision(config.precision, accelerator)
-        self.parts = _count_parts(config, accelerator.num_processes)
+        self._parts = count_parts(config, accelerator.num_processes)
         self.plain: dict[str, nn.Module] = {}
         self.wrapped: dict[str, nn.Module] = {}
         for player, module in step.players.items():
@@ -81,16 +92,53 @@ class Updates:
                 module.compile()
             distributed = accelerator.num_processes > 1
             self.wrapped[player] = accelerator.prepare_model(module) if distributed else module
+        self.parts = self._parts
         self._frozen = {p for module in self.plain.values() for p in module.parameters() if not p.requires_grad}
         self.optimizers = {player: step.make_optimizer(player, config) for player in self.plain}
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["highest_lr"] = group["lr"]
+        self.averages = WeightAverages(self.plain, config.average) if config.average else None
         self.learning_rate = 0.0
         # What of the present optimiser step was made before memory ran out.
         self._number = -1
         self._turns_made = 0
         self._losses: dict[str, float] = {}
+
+    @property
+    def parts(self) -> int:
+        """The equal parts that this process's share of a batch is computed in."""
+        return self._parts
+
+    @parts.setter
+    def parts(self, parts: int) -> None:
+        check_parts(self.step, self.plain, self.config, parts=parts, processes=self.accelerator.num_processes)
+        self._parts = parts
+
+    def initialize(self, batch: Batch) -> None:
+        """Let the step set what depends on data, from the whole first batch.
+
+        Raises:
+            NlprepError: Memory ran out.
+        """
+        self._seed(_INITIALIZING)
+        try:
+            with torch.no_grad():
+                self.step.initialize(self.plain, self._move(batch))
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            size = self.config.batch_size
+            raise NlprepError(
+                f"memory ran out while the step was initialised from all {size} examples of the first batch: lower "
+                "batch_size, or let the step's `initialize` take them piece by piece"
+            ) from error
+        if self.accelerator.num_processes > 1:
+            # The same batch and seed give the same values, unless kernels add in any order.
+            for module in self.plain.values():
+                broadcast_from_main([*module.parameters(), *module.buffers()])
+        if self.averages:
+            self.averages.start()
 
     def release(self) -> None:
         """Undo what was done to the modules for training, and leave them in evaluation mode."""
@@ -121,14 +169,16 @@ class Updates:
         units = sum(self.step.num_units(part) for part in parts)
         weight, total_units, stops = self._sum([sum(weights), units, stop])
         factor = learning_rate_factor(number, self.steps, self.config)
+        moment = Moment(number, self.steps)
         if number != self._number:
             self._number, self._turns_made, self._losses = number, 0, {}
         for turn, player in enumerate(self.step.turns(number)):
             if turn < self._turns_made:
                 continue
             problem = ""
+            before = self._copy_buffers() if self.config.halve_on_out_of_memory else {}
             try:
-                sums = self._accumulate(number, turn, player, parts, weights, weight)
+                sums = self._accumulate(moment, turn, player, parts, weights, weight)
             except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -137,16 +187,18 @@ class Updates:
                 # Not raised above: this error would be the new one's context, and every activation live on in its
                 # traceback.
                 self.optimizers[player].zero_grad(set_to_none=True)
+                _put_buffers(before)
                 raise OutOfMemoryError(problem)
-            means = self._apply(number, player, sums, weight, factor)
-            prefix = "" if len(self.plain) == 1 else f"{player}_"
-            self._losses |= {prefix + name: value for name, value in means.items()}
+            means = self._apply(moment, player, sums, weight, factor)
+            self._losses |= {self._full_name(player, name): value for name, value in means.items()}
             self._turns_made += 1
+        if self.averages:
+            self.averages.update(number)
         return Totals(self._losses, weight, int(total_units), stops > 0)
 
     def _accumulate(
         self,
-        number: int,
+        moment: Moment,
         turn: int,
         player: str,
         parts: Sequence[Batch],
@@ -157,14 +209,16 @@ class Updates:
         self.optimizers[player].zero_grad(set_to_none=True)
         modules = self.plain | {player: self.wrapped[player]}
         self._allow_gradients((player,))
+        if isinstance(self.step, CoupledStep):
+            share = 1.0 if weight else 0.0
+            losses = self._accumulate_coupled(self.step, moment, turn, player, parts, share)
+            return {name: value.detach().float() * sum(weights) for name, value in losses.items()}
         sums: dict[str, Tensor] = {}
         for index, (part, part_weight) in enumerate(zip(parts, weights, strict=True)):
-            self._seed(_DROPOUT, number, turn, index, self.accelerator.process_index)
-            with ExitStack() as stack:
-                if index + 1 < len(parts):
-                    stack.enter_context(self.accelerator.no_sync(self.wrapped[player]))
+            self._seed(_DROPOUT, moment.step, turn, index, self.accelerator.process_index)
+            with self._alone(player, really=index + 1 < len(parts)):
                 with self._autocast():
-                    losses = self.step.losses(player, modules, self._move(part))
+                    losses = self.step.losses(player, modules, self._move(part), moment=moment)
                 # Processes average their gradients: each counts by its share of the terms, times their number.
                 share = part_weight / weight * self.accelerator.num_processes if weight else 0.0
                 torch.autograd.backward(losses["loss"] * share)
@@ -173,8 +227,49 @@ class Updates:
                 sums[name] = sums[name] + term if name in sums else term
         return sums
 
+    def _accumulate_coupled(
+        self, step: CoupledStep, moment: Moment, turn: int, player: str, parts: Sequence[Batch], share: float
+    ) -> Mapping[str, Tensor]:
+        """As `_accumulate`, of a loss of the whole batch, by cached gradients; return that batch's losses."""
+        modules = self.plain | {player: self.wrapped[player]}
+        processes = self.accelerator.num_processes
+
+        def embed(index: int) -> Mapping[str, Tensor]:
+            self._seed(_DROPOUT, moment.step, turn, index, self.accelerator.process_index)
+            with self._autocast():
+                return step.embed(player, modules, self._move(parts[index]), moment=moment)
+
+        def couple(embeddings: Embeddings) -> Mapping[str, Tensor]:
+            # The same numbers on every process, and whatever the parts.
+            self._seed(_COUPLING, moment.step, turn)
+            with self._autocast():
+                return step.couple(player, embeddings, moment=moment)
+
+        embedded: Mapping[str, Tensor] | None = None
+        if len(parts) == 1:
+            embedded = embed(0)
+            own = join([embedded])
+        else:
+            if getattr(self.wrapped[player], "broadcast_buffers", False):
+                # As torch's wrapper would do before the first part, now that both passes begin with them.
+                broadcast_from_main(self.plain[player].buffers())
+            before = self._copy_buffers()
+            with self._alone(player, really=True):
+                # With gradients, whose graph is dropped at once: kernels that need none may draw other numbers.
+                own = join([_without_graph(embed(index)) for index in range(len(parts))])
+            _put_buffers(before)
+        losses, gradients = gradients_of(
+            own, couple, gather=lambda tensor: gather_rows(tensor, self.accelerator), share=share
+        )
+        start = 0
+        for index in range(len(parts)):
+            with self._alone(player, really=index + 1 < len(parts)):
+                again = embed(index) if embedded is None else embedded
+                start = send_back(again, gradients, start=start, parts=len(parts), processes=processes)
+        return losses
+
     def _apply(
-        self, number: int, player: str, sums: Mapping[str, Tensor], weight: float, factor: float
+        self, moment: Moment, player: str, sums: Mapping[str, Tensor], weight: float, factor: float
     ) -> dict[str, float]:
         """Make one update of a player from its gradient; return the means of its losses over all processes."""
         optimizer = self.optimizers[player]
@@ -186,14 +281,14 @@ class Updates:
         values = self._sum(listed)
         means = dict(zip(sums, (value / weight if weight else 0.0 for value in values), strict=True))
         means["gradient_norm"] = gradient_norm
-        self._check_finite(number, player, means)
+        self._check_finite(moment.step, player, means)
         if self.config.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.config.clip_norm, norm)
         for group in optimizer.param_groups:
             group["lr"] = group["highest_lr"] * factor
         self.learning_rate = optimizer.param_groups[0]["lr"]
         optimizer.step()
-        self.step.after_update(player)
+        self.step.after_update(player, moment=moment)
         return means
 
     def _check_finite(self, number: int, player: str, means: Mapping[str, float]) -> None:
@@ -207,33 +302,104 @@ class Updates:
                     "checkpoints are whole; lower the learning rate, lengthen the warm-up, or train in fp32"
                 )
 
-    def measure(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """The losses of every player over batches, averaged over processes; call it inside `evaluating`."""
+    def validation_batches(self, examples: Examples) -> ValidationBatches | ValidationWindows:
+        """Validation examples as this process measures them."""
+        share = self.config.batch_size // self.accelerator.num_processes
+        size = max(1, share // self.parts)
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        if self.step.coupled:
+            return ValidationWindows(
+                examples,
+                seed=self.config.seed,
+                batch_size=self.config.batch_size,
+                part_size=size,
+                rank=rank,
+                world_size=processes,
+            )
+        return ValidationBatches(examples, seed=self.config.seed, size=size, rank=rank, world_size=processes)
+
+    def measure(
+        self, batches: ValidationBatches | ValidationWindows, fetched: Iterable[Batch] | None = None, *, done: int
+    ) -> dict[str, float]:
+        """The losses of every player over batches, averaged over processes; call it inside `evaluating`.
+
+        Args:
+            batches: From `validation_batches`.
+            fetched: The same, in their order, where somebody else fetches them.
+            done: Optimiser steps done.
+        """
+        moment = Moment(done, self.steps)
+        fetched = batches if fetched is None else fetched
+        if isinstance(batches, ValidationWindows):
+            return self._measure_coupled(batches, fetched, moment)
         sums: dict[str, float] = {}
         total = 0.0
-        for index, batch in enumerate(batches):
+        for index, batch in enumerate(fetched):
             weight = self.step.weight(batch)
             moved = self._move(batch)
             for player in self.plain:
-                prefix = "" if len(self.plain) == 1 else f"{player}_"
                 self._seed(_MEASURING, index, self.accelerator.process_index)
                 with self._autocast():
-                    losses = self.step.losses(player, self.plain, moved)
+                    losses = self.step.losses(player, self.plain, moved, moment=moment)
                 for name, value in losses.items():
-                    sums[prefix + name] = sums.get(prefix + name, 0.0) + value.item() * weight
+                    name = self._full_name(player, name)  # noqa: PLW2901
+                    sums[name] = sums.get(name, 0.0) + value.item() * weight
             total += weight
         # A process without a batch knows no names: the main one always has a batch.
         names = self.agree(list(sums))
         *summed, total = self._sum([*(sums.get(name, 0.0) for name in names), total])
         return {name: value / total if total else 0.0 for name, value in zip(names, summed, strict=True)}
 
+    def _measure_coupled(
+        self, batches: ValidationWindows, fetched: Iterable[Batch], moment: Moment
+    ) -> dict[str, float]:
+        """As `measure`, each batch whole: the parts of all processes are embedded, and the loss is theirs together."""
+        sums: dict[str, float] = {}
+        total = 0.0
+        arriving = iter(fetched)
+        for number, window in enumerate(batches.windows):
+            parts = [next(arriving) for _ in range(window.parts)]
+            (weight,) = self._sum([sum(self.step.weight(part) for part in parts)])
+            weight *= window.fresh
+            for player in self.plain:
+                for name, value in self._losses_of_window(player, number, parts, moment).items():
+                    name = self._full_name(player, name)  # noqa: PLW2901
+                    sums[name] = sums.get(name, 0.0) + value.item() * weight
+            total += weight
+        return self.agree({name: value / total if total else 0.0 for name, value in sums.items()})
+
+    def _losses_of_window(
+        self, player: str, number: int, parts: Sequence[Batch], moment: Moment
+    ) -> Mapping[str, Tensor]:
+        rank = self.accelerator.process_index
+        if not isinstance(self.step, CoupledStep):
+            # Its batches are whole.
+            self._seed(_MEASURING, number, rank)
+            with self._autocast():
+                return self.step.losses(player, self.plain, self._move(parts[0]), moment=moment)
+        embedded = []
+        for index, part in enumerate(parts):
+            self._seed(_MEASURING, number, rank, index)
+            with self._autocast():
+                embedded.append(self.step.embed(player, self.plain, self._move(part), moment=moment))
+        if self.accelerator.num_processes > 1:
+            from accelerate.utils import gather_object
+
+            # As objects, since their numbers differ where the examples do not divide.
+            own = [{name: tensor.cpu() for name, tensor in join(embedded).items()}] if embedded else []
+            embedded = [self._move(one) for one in gather_object(own)]
+        self._seed(_MEASURING, number)
+        with self._autocast():
+            return self.step.couple(player, join(embedded), moment=moment)
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Evaluation mode, without gradients, in the block."""
+        """Evaluation mode, without gradients, with the averaged weights if there are some, in the block."""
         for module in self.plain.values():
             module.eval()
         try:
             with ExitStack() as stack:
+                stack.enter_context(self.averaged())
                 stack.enter_context(torch.no_grad())
                 if self.config.compile:
                     # Compiling again for forward passes of other sizes would cost more than it saves.
@@ -243,6 +409,10 @@ class Updates:
             for module in self.plain.values():
                 module.train()
 
+    def averaged(self) -> AbstractContextManager[None]:
+        """The averaged weights in the modules, in the block, if there are some."""
+        return self.averages.in_place() if self.averages else nullcontext()
+
     def agree(self, answer: T) -> T:
         """The main process's answer, on every process."""
         if self.accelerator.num_processes == 1:
@@ -251,6 +421,21 @@ class Updates:
 
         answers: list[T] = broadcast_object_list([answer])
         return answers[0]
+
+    def _full_name(self, player: str, name: str) -> str:
+        """What a player's quantity is recorded as."""
+        return name if len(self.plain) == 1 else f"{player}_{name}"
+
+    def _alone(self, player: str, *, really: bool) -> AbstractContextManager[None]:
+        """Keep a player's gradients to this process in the block, if really: more is to come."""
+        context: AbstractContextManager[None] = (
+            self.accelerator.no_sync(self.wrapped[player]) if really else nullcontext()
+        )
+        return context
+
+    def _copy_buffers(self) -> dict[Tensor, Tensor]:
+        """Every player's buffers, which a forward pass may change, and copies of them."""
+        return {buffer: buffer.clone() for module in self.plain.values() for buffer in module.buffers()}
 
     def _allow_gradients(self, acting: Sequence[str]) -> None:
         """Let only the acting players' parameters take gradients, but for those frozen by their owner."""
@@ -310,13 +495,15 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
-def _count_parts(config: TrainingConfig, processes: int) -> int:
-    """Parts of equal size to compute a process's share of a batch in."""
-    share, rest = divmod(config.batch_size, processes)
-    if rest or not share:
-        raise OptionError(f"batch_size = {config.batch_size}: must be a multiple of the {processes} processes")
-    most = min(config.micro_batch_size or share, share)
-    return next(parts for parts in range(-(-share // most), share + 1) if share % parts == 0)
+def _put_buffers(copies: Mapping[Tensor, Tensor]) -> None:
+    """Undo what was done to buffers since `Updates._copy_buffers`."""
+    with torch.no_grad():
+        for buffer, copy in copies.items():
+            buffer.copy_(copy)
+
+
+def _without_graph(embeddings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return {name: tensor.detach() for name, tensor in embeddings.items()}
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

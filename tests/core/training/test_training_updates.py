@@ -142,9 +142,9 @@ def test_dropout_draws_anew_in_each_step_part_and_turn_and_is_of_the_seed() -> N
         drawn: list[list[float]] = []
 
         class Drawing(Duel):
-            def losses(self, player: str, modules: Any, batch: Any) -> dict[str, torch.Tensor]:
+            def losses(self, player: str, modules: Any, batch: Any, *, moment: Any) -> dict[str, torch.Tensor]:
                 drawn.append(torch.rand(4).tolist())
-                return super().losses(player, modules, batch)
+                return super().losses(player, modules, batch, moment=moment)
 
         config = settings(steps=3, micro_batch_size=4, seed=seed)
         fit(Drawing(), Numbers(), config=config, validation=Numbers(10))
@@ -229,8 +229,8 @@ def _stop_after(step: PlainStep, steps: int) -> PlainStep:
 
 def test_a_player_that_is_not_finite_is_named() -> None:
     class Bad(Duel):
-        def losses(self, player: str, modules: Any, batch: Any) -> dict[str, torch.Tensor]:
-            losses = super().losses(player, modules, batch)
+        def losses(self, player: str, modules: Any, batch: Any, *, moment: Any) -> dict[str, torch.Tensor]:
+            losses = super().losses(player, modules, batch, moment=moment)
             if player == "generator" and len(self.updated) == 5:
                 self.before = weights_of(self)
                 losses["loss"] = losses["loss"] / 0
@@ -329,10 +329,10 @@ def test_memory_that_runs_out_in_a_later_turn_does_not_repeat_the_first() -> Non
     class Tight(Duel):
         full = True
 
-        def losses(self, player: str, modules: Any, batch: Any) -> dict[str, torch.Tensor]:
+        def losses(self, player: str, modules: Any, batch: Any, *, moment: Any) -> dict[str, torch.Tensor]:
             if self.full and player == "generator" and len(batch["x"]) > 4:
                 raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-            return super().losses(player, modules, batch)
+            return super().losses(player, modules, batch, moment=moment)
 
     tight = Tight()
     fit(tight, Numbers(), config=settings(halve_on_out_of_memory=True))
@@ -346,14 +346,14 @@ def test_players_take_turns_and_leave_each_other_alone() -> None:
     seen: list[tuple[str, bool, bool]] = []
 
     class Watched(Duel):
-        def losses(self, player: str, modules: Any, batch: Any) -> dict[str, torch.Tensor]:
+        def losses(self, player: str, modules: Any, batch: Any, *, moment: Any) -> dict[str, torch.Tensor]:
             self.before = weights_of(self)
             self.acting = player
             seen.append((player, self.generator[0].weight.requires_grad, self.discriminator[0].weight.requires_grad))
-            return super().losses(player, modules, batch)
+            return super().losses(player, modules, batch, moment=moment)
 
-        def after_update(self, player: str) -> None:
-            super().after_update(player)
+        def after_update(self, player: str, *, moment: Any) -> None:
+            super().after_update(player, moment=moment)
             assert player == self.acting
             after = weights_of(self)
             for name, value in self.before.items():

@@ -21,7 +21,7 @@ from torch import nn
 from nlprep.core.randomness import uniforms
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import History, fit
-from nlprep.core.training.step import Batch, PlainStep, TwoPlayerStep
+from nlprep.core.training.step import Batch, Moment, PlainStep, TwoPlayerStep
 
 
 class Numbers:
@@ -87,7 +87,7 @@ class Duel(TwoPlayerStep):
         super().__init__(generator, discriminator, **rates)
         self.updated: list[str] = []
 
-    def losses(self, player: str, modules: Any, batch: Batch) -> dict[str, torch.Tensor]:
+    def losses(self, player: str, modules: Any, batch: Batch, *, moment: Moment) -> dict[str, torch.Tensor]:
         made = modules["generator"](batch["x"].flip(0))
         if player == "generator":
             return {"loss": nn.functional.softplus(-modules["discriminator"](made)).mean()}
@@ -99,7 +99,7 @@ class Duel(TwoPlayerStep):
             "accuracy": ((real > 0).float().mean() + (fake < 0).float().mean()) / 2,
         }
 
-    def after_update(self, player: str) -> None:
+    def after_update(self, player: str, *, moment: Moment) -> None:
         self.updated.append(player)
 
 

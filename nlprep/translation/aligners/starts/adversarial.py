@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress
     from nlprep.core.randomness import Seeds
-    from nlprep.core.training.step import Batch
+    from nlprep.core.training.step import Batch, Moment
 
 AXES_OF = (0.1, 0.25, 0.15, 0.05)
 """Games start from the axes of such shares of the words, the frequent ones; further games from a random rotation.
@@ -146,7 +146,14 @@ class MapGame(TwoPlayerStep):
         self._mapping = mapping
         self._config = config
 
-    def losses(self, player: str, modules: Mapping[str, nn.Module], batch: Batch) -> Mapping[str, Tensor]:
+    def losses(
+        self,
+        player: str,
+        modules: Mapping[str, nn.Module],
+        batch: Batch,
+        *,
+        moment: Moment,  # noqa: ARG002 - the game is the same throughout
+    ) -> Mapping[str, Tensor]:
         """Cross-entropy of the discriminator's judgement against the truth or, for the map, against its opposite.
 
         The truth is 1 for a mapped source vector and 0 for a target vector, smoothed (equations 3 and 4).
@@ -166,7 +173,7 @@ class MapGame(TwoPlayerStep):
         return torch.optim.SGD(self.players[player].parameters(), lr=rate)
 
     @torch.no_grad()
-    def after_update(self, player: str) -> None:
+    def after_update(self, player: str, *, moment: Moment) -> None:  # noqa: ARG002 - the pull is constant
         """Pull the map towards an orthogonal one: W <- (1 + b) W - b W W^T W (equation 7)."""
         if player == "generator":
             weight, pull = self._mapping.weight, self._config.orthogonality
