@@ -11,13 +11,15 @@ from language_model_toys import sentences, toy_causal, toy_masked, toy_tokenizer
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.encoders.paired_texts import Contrast, set_dropout
+from nlprep.core.training.step import Moment
+from nlprep.language_models.encoders.paired_texts import contrast, contrast_step, set_dropout
 from nlprep.language_models.encoders.text_encoder import TextEncoder
 from nlprep.language_models.encoders.training import (
     ContrastiveConfig,
     DropoutWarning,
     PairExamples,
     SentencePairs,
+    _fit_batch,
     read_sentence_pairs,
     retrieval_accuracy,
     train_sentence_encoder,
@@ -50,13 +52,34 @@ def cosines(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.normalize(first, dim=1) @ torch.nn.functional.normalize(second, dim=1).T
 
 
+def losses_of(step, batch):
+    return step.losses("model", step.players, batch, moment=Moment(step=0, steps=1))
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("temperature", [0.01, 0.05, 1.0])
+def test_the_loss_is_that_of_sentence_transformers(symmetric, temperature):
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    library = MultipleNegativesRankingLoss(None, scale=1 / temperature)
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(9, 5, generator=generator).requires_grad_() for _ in range(2))
+    expected = library.compute_loss_from_embeddings([first, second], None)
+    if symmetric:
+        expected = (expected + library.compute_loss_from_embeddings([second, first], None)) / 2
+    ours = contrast(first, second, temperature=temperature, symmetric=symmetric)["loss"]
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+    for one, other in zip(*(torch.autograd.grad(loss, (first, second)) for loss in (ours, expected)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("temperature", [0.05, 1.0])
 def test_the_loss_is_what_its_equation_says(symmetric, temperature):
     encoder = TextEncoder(toy_masked(), toy_tokenizer())
     pairs = toy_pairs(5)
     batch = PairExamples(encoder, pairs).batch(np.arange(5), np.zeros(5, np.uint64))
-    losses = Contrast(encoder, temperature=temperature, symmetric=symmetric)(**batch)
+    losses = losses_of(contrast_step(encoder, temperature=temperature, symmetric=symmetric), batch)
     one, other = encoder.encode(pairs.first, as_tensor=True), encoder.encode(pairs.second, as_tensor=True)
     scores = cosines(one, other) / temperature
     rows = [-torch.log(torch.exp(scores[i, i]) / torch.exp(scores[i]).sum()) for i in range(5)]
@@ -71,13 +94,13 @@ def test_a_sentence_meets_itself_through_other_dropout():
     batch = PairExamples(encoder, SentencePairs(sentences()[:6])).batch(np.arange(6), np.zeros(6, np.uint64))
     assert set(batch) == {"first_input_ids", "first_attention_mask"}
     assert set_dropout(encoder.module, 0.3)
-    contrast = Contrast(encoder, temperature=1.0).train()
+    encoder.module.train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         first = encoder.module(**{name.removeprefix("first_"): value for name, value in batch.items()})
         second = encoder.module(**{name.removeprefix("first_"): value for name, value in batch.items()})
         torch.manual_seed(1)
-        loss = contrast(**batch)["loss"]
+        loss = losses_of(contrast_step(encoder, temperature=1.0), batch)["loss"]
     assert not torch.equal(first, second)
     expected = torch.nn.functional.cross_entropy(cosines(first, second), torch.arange(6))
     torch.testing.assert_close(loss, expected, atol=1e-5, rtol=0)
@@ -106,6 +129,36 @@ def test_training_makes_pairs_findable_and_sentence_transformers_opens_the_resul
     # And on, from the SentenceTransformer.
     more = train_sentence_encoder(tmp_path / "run", toy_pairs(20, seed=3), tmp_path / "more", training=SHORT)
     assert more.encoder.dimension == again.dimension
+
+
+def test_negatives_are_those_of_the_whole_batch_whatever_its_parts(masked, tmp_path):
+    def trained(**parts):
+        training = TrainingConfig(steps=3, batch_size=8, precision="fp32", log_every=1, learning_rate=1e-3, **parts)
+        encoder = TextEncoder.from_directory(masked)
+        assert not any(part.p for part in encoder.module.modules() if isinstance(part, torch.nn.Dropout))
+        name = "-".join(map(str, parts.values()))
+        return train_sentence_encoder(
+            encoder, toy_pairs(40), tmp_path / name, training=training, validation=toy_pairs(13, seed=1)
+        )
+
+    whole = trained(micro_batch_size=8)
+    for parts in ({"micro_batch_size": 3}, {"micro_batch_size": 1}):
+        run = trained(**parts, halve_on_out_of_memory=True)
+        for name in ("loss", "gradient_norm", "validation_loss", "validation_accuracy"):
+            found = [record[name] for record in run.history.records if name in record]
+            assert found == pytest.approx([r[name] for r in whole.history.records if name in r], rel=1e-4)
+        np.testing.assert_allclose(
+            run.encoder.encode(["the dog is near the cat"]),
+            whole.encoder.encode(["the dog is near the cat"]),
+            atol=1e-5,
+        )
+
+
+def test_a_batch_is_no_larger_than_the_pairs_and_can_be_shared(masked):
+    assert _fit_batch(TrainingConfig(batch_size=64), 64, 4).batch_size == 64
+    assert _fit_batch(TrainingConfig(batch_size=64), 31, 1).batch_size == 31
+    assert _fit_batch(TrainingConfig(batch_size=64), 31, 4).batch_size == 28
+    assert _fit_batch(TrainingConfig(batch_size=64), 3, 4).batch_size == 4
 
 
 def test_unsupervised_training(masked, tmp_path):
@@ -174,9 +227,6 @@ def test_what_cannot_be_trained(masked, tmp_path):
         SentencePairs(["a"], [])
     with pytest.raises(NlprepError, match="measure nothing"):
         train_sentence_encoder(masked, pairs, tmp_path / "run", validation=SentencePairs(["a", "b"]))
-    for settings in ({"micro_batch_size": 2}, {"halve_on_out_of_memory": True}):
-        with pytest.raises(OptionError, match="cannot be computed in parts"):
-            train_sentence_encoder(masked, pairs, tmp_path / "run", training=TrainingConfig(batch_size=8, **settings))
     with pytest.raises(OptionError, match="at least 2"):
         train_sentence_encoder(masked, pairs, tmp_path / "run", training=TrainingConfig(batch_size=1))
     assert not (tmp_path / "run").exists()

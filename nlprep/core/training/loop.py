@@ -226,7 +226,7 @@ class _Run:
             self._restore(checkpoint)
         if self.directory is not None and self.accelerator.is_main_process:
             claim_run(self.directory, RUN_KIND, RUN_ENTRIES, inside=True)
-        if checkpoint is None and type(self.step).initialize is not Step.initialize:
+        if checkpoint is None and getattr(self.step.initialize, "__func__", None) is not Step.initialize:
             whole = MicroBatches(
                 self.examples, seed=self.config.seed, batch_size=self.config.batch_size, rank=0, world_size=1, parts=1
             )

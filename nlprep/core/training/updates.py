@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.errors import NlprepError
 from nlprep.core.randomness import combine
 from nlprep.core.training.averages import WeightAverages
 from nlprep.core.training.coupled import CoupledStep, ValidationWindows, gradients_of, join, send_back
 from nlprep.core.training.examples import ValidationBatches
 from nlprep.core.training.parts import check_parts, count_parts
+from nlprep.core.training.precision import choose_precision
 from nlprep.core.training.processes import broadcast_from_main, check_processes, gather_rows
 from nlprep.core.training.schedule import learning_rate_factor
 from nlprep.core.training.step import Moment
@@ -465,34 +466,6 @@ class Updates:
         summed: Any = self.accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=self.device), "sum")
         listed: list[float] = summed.tolist()
         return listed
-
-
-def choose_precision(wanted: str, accelerator: Accelerator) -> str:
-    """``bf16`` or ``fp32``.
-
-    Raises:
-        OptionError: Accelerate was set up for another precision, or the device has no bf16.
-    """
-    launched = accelerator.mixed_precision
-    if launched not in ("no", "bf16"):
-        raise OptionError(f"Accelerate was told to use mixed precision {launched}: choose bf16 or no")
-    if wanted == "auto":
-        return "bf16" if launched == "bf16" or has_bf16(accelerator.device) else "fp32"
-    if wanted == "fp32" and launched == "bf16":
-        raise OptionError("precision = 'fp32', but Accelerate was told to use bf16: make them agree")
-    if wanted == "bf16" and accelerator.device.type == "cuda" and not has_bf16(accelerator.device):
-        raise OptionError("precision = 'bf16': this GPU does not compute it; use fp32")
-    return wanted
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether a device has instructions for bf16 products; without them it is slower than fp32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "cpu":
-        # No public question exists in torch 2; both have answered since 2.4.
-        return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001
-    return False
 
 
 def _put_buffers(copies: Mapping[Tensor, Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 With pairs (a question and its answer, a sentence and its translation) the encoder learns what the pairs have in
 common. Without any, a sentence is paired with itself, seen through other dropout (Gao et al. 2021, "SimCSE").
-The loss is sentence-transformers' MultipleNegativesRankingLoss; the loop is ours.
+The loss is `nlprep.objectives.info_nce`, which sentence-transformers call MultipleNegativesRankingLoss.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nlprep.core.configuration import check, option, to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import display_name
@@ -21,11 +19,14 @@ from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.runs import check_training_run, claim_training_run
 from nlprep.language_models.models.files import SENTENCE_TRANSFORMER
+from nlprep.vectors.nearest import top_k
+from nlprep.vectors.normalization import scaled_to_unit
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    import numpy as np
     from accelerate import Accelerator
     from torch import Tensor
 
@@ -168,8 +169,8 @@ def train_sentence_encoder(
 ) -> SentenceTraining:
     """Make a sentence encoder of a language model; the same call again goes on where it was stopped.
 
-    The negatives of a text are the second texts of all other pairs of the batch, so that the batch is a part of the
-    loss: it cannot be computed in parts, and under several processes each has its share for a batch.
+    The negatives of a text are the second texts of all other pairs of the batch, those of other parts and processes
+    included (`nlprep.core.training.coupled`): a micro-batch saves memory, costs time and changes nothing else.
 
     Args:
         model: The directory of a masked or causal language model, of a SentenceTransformer, or an encoder in memory,
@@ -193,13 +194,12 @@ def train_sentence_encoder(
 
     Raises:
         NlprepError: Fewer than two different pairs, or as `fit` does.
-        OptionError: Settings that would compute the batch in parts.
+        OptionError: A batch of one pair.
         FileError: No such model.
     """
     from nlprep.core.training.loop import fit
     from nlprep.core.training.processes import make_accelerator
-    from nlprep.core.training.step import PlainStep
-    from nlprep.language_models.encoders.paired_texts import Contrast, set_dropout
+    from nlprep.language_models.encoders.paired_texts import contrast_step, set_dropout
     from nlprep.language_models.encoders.text_encoder import TextEncoder
 
     config = config or ContrastiveConfig()
@@ -215,7 +215,8 @@ def train_sentence_encoder(
         raise NlprepError(
             f"{pairs.name}: {len(distinct)} different pair(s): a contrast needs at least two, and many help"
         )
-    training = _check_batch(training, len(distinct))
+    if training.batch_size < 2:
+        raise OptionError(f"batch_size = {training.batch_size}: a contrast needs at least 2")
     if validation is not None and validation.second is None:
         raise NlprepError(f"{validation.name}: texts paired with themselves measure nothing: give pairs, or none")
     encoder = model if isinstance(model, TextEncoder) else TextEncoder.from_directory(model, encoder_config)
@@ -228,7 +229,8 @@ def train_sentence_encoder(
     accelerator = accelerator or make_accelerator(training, Path(directory))
     if accelerator.is_main_process:
         claim_training_run(directory, RUN, result=SENTENCE_TRANSFORMER, inputs=read, overwrite=overwrite)
-    step = PlainStep(Contrast(encoder, temperature=config.temperature, symmetric=config.symmetric))
+    training = _fit_batch(training, len(distinct), accelerator.num_processes)
+    step = contrast_step(encoder, temperature=config.temperature, symmetric=config.symmetric)
     history = fit(
         step,
         PairExamples(encoder, distinct),
@@ -257,17 +259,11 @@ def train_sentence_encoder(
     return SentenceTraining(Path(directory), encoder, history, summary)
 
 
-def _check_batch(training: TrainingConfig, num_pairs: int) -> TrainingConfig:
-    parts = training.micro_batch_size is not None and training.micro_batch_size < training.batch_size
-    if parts or training.halve_on_out_of_memory:
-        raise OptionError(
-            "the batch's texts are each other's negatives, so that it cannot be computed in parts: leave out "
-            "micro_batch_size and halve_on_out_of_memory, and lower batch_size if memory runs out"
-        )
-    if training.batch_size < 2:
-        raise OptionError(f"batch_size = {training.batch_size}: a contrast needs at least 2")
-    # A pair that came twice into a batch would be its own negative.
-    return replace(training, batch_size=min(training.batch_size, num_pairs))
+def _fit_batch(training: TrainingConfig, num_pairs: int, processes: int) -> TrainingConfig:
+    """No larger a batch than there are pairs: one that came twice into it would be its own negative."""
+    if training.batch_size <= num_pairs:
+        return training
+    return replace(training, batch_size=max(num_pairs - num_pairs % processes, processes))
 
 
 def _make_evaluation(encoder: TextEncoder, validation: SentencePairs | None) -> Any:
@@ -295,16 +291,13 @@ def retrieval_accuracy(
     """
     if pairs.second is None or not len(pairs):
         raise NlprepError(f"{pairs.name}: there are no pairs to find again: give some")
-    sides = []
-    for texts in (pairs.first, pairs.second):
-        vectors = encoder.encode(texts, batch_size, progress=progress).astype(np.float32)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        sides.append(np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0))
-    right = 0
-    for start in range(0, len(pairs), 1024):
-        found = (sides[0][start : start + 1024] @ sides[1].T).argmax(1)
-        right += sum(pairs.second[place] == pairs.second[start + row] for row, place in enumerate(found))
-    return right / len(pairs)
+    first, second = (
+        scaled_to_unit(encoder.encode(texts, batch_size, progress=progress)) for texts in (pairs.first, pairs.second)
+    )
+    _, found = top_k(first, second, 1)
+    return sum(pairs.second[place] == right for place, right in zip(found[:, 0], pairs.second, strict=True)) / len(
+        pairs
+    )
 
 
 class PairExamples:

@@ -12,7 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_toys import TOGETHER, Duel, Net, Numbers, make_step, settings, weights_of
+from training_toys import (
+    TOGETHER,
+    ActNorm,
+    ActNormStep,
+    Duel,
+    Net,
+    Numbers,
+    Pairing,
+    make_step,
+    pairing_step,
+    settings,
+    weights_of,
+)
 
 from nlprep.core.errors import OptionError
 from nlprep.core.training.checkpoints import CheckpointWarning
@@ -79,6 +91,55 @@ def test_two_processes_learn_what_one_does(pair: Path, tmp_path: Path, name: str
     for rank in (0, 1):
         for key, value in weights_of(step).items():
             np.testing.assert_allclose(final(pair, name, rank)[key], value, atol=2e-5)
+
+
+@pytest.mark.parametrize("held", [13, 5, 1])
+def test_a_coupled_loss_is_that_of_all_processes(pair: Path, tmp_path: Path, held: int) -> None:
+    """In float64, where the whole batch is embedded at once by one and a quarter at once by each of two."""
+    step = pairing_step(Pairing())
+    fit(
+        step,
+        Numbers(),
+        config=settings(**TOGETHER | {"micro_batch_size": None, "steps": 6}),
+        directory=tmp_path,
+        validation=Numbers(held, shift=1.0),
+        evaluate=lambda: {"rank": 0.0},
+    )
+    alone, together = read_metrics(tmp_path / "metrics.jsonl"), read_metrics(pair / f"pairing {held}/metrics.jsonl")
+    for one, other in zip(alone, together, strict=True):
+        assert alike(one, other), (one, other)
+    assert [record["validation_examples"] for record in alone if "validation_loss" in record] == [min(held, 8)] * 6
+    for rank in (0, 1):
+        exact = dict(np.load(pair / f"pairing {held}-{rank}.npz"))
+        for key, value in step.module.state_dict().items():
+            np.testing.assert_allclose(exact[f"model.{key}"], value.numpy(), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["pairing whole", "actnorm"])
+def test_averages_and_what_the_first_batch_set_are_alike(pair: Path, name: str) -> None:
+    step = pairing_step(Pairing()) if name == "pairing whole" else ActNormStep(ActNorm())
+    fit(step, Numbers(), config=settings(**TOGETHER | {"average": 0.8}), validation=Numbers(13, shift=1.0))
+    for key, value in weights_of(step).items():
+        if key == "model.begun":
+            assert value.tobytes() == final(pair, name, 0)[key].tobytes()
+        np.testing.assert_allclose(final(pair, name, 0)[key], value, atol=2e-5)
+        assert final(pair, name, 0)[key].tobytes() == final(pair, name, 1)[key].tobytes()
+
+
+def test_both_passes_over_the_parts_meet_the_same_buffers(pair: Path) -> None:
+    for rank in (0, 1):
+        passes = outcome(pair, rank)["passes"]
+        # Two steps of two parts, twice each; evaluations after either.
+        training = [codes for codes in passes if len(codes) == 2][:4]
+        assert training[:2] == training[2:]
+        assert training[0] != training[1]
+        assert outcome(pair, rank)["drifting"] == [[2, None, outcome(pair, rank)["drifting"][0][2]]]
+
+
+def test_a_coupled_loss_that_cannot_be_shared_is_refused(pair: Path) -> None:
+    for rank in (0, 1):
+        (said,) = outcome(pair, rank)["declared"]
+        assert said.startswith("OptionError: 2 processes: the losses of PlainStep couple the examples of a batch")
 
 
 def test_both_end_with_the_same_bits_and_one_writes(pair: Path) -> None:

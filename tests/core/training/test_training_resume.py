@@ -43,7 +43,11 @@ KILLED = {
     "while a checkpoint is written": ({}, ["writing:4", "writing:8", "renamed:8", "writing:12"]),
     "while a line is written": ({}, ["line:4", "line:6", "line:8"]),
     "in an evaluation": ({}, ["evaluate:0", "evaluate:1"]),
+    "averaged weights": ({"average": 0.8}, ["update:7", "evaluate:1"]),
 }
+
+
+KINDS = ["duel", "pairing", "actnorm"]
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -62,9 +66,10 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scenarios.append(
             {**common, "name": f"{name}, whole", "directory": str(folder / f"{name}, whole"), "deaths": []}
         )
-    duel = {"config": {"steps": 9, "checkpoint_every": 2}, "duel": True}
-    scenarios.append({**duel, "name": "duel", "directory": str(folder / "duel"), "deaths": ["update:3", "update:8"]})
-    scenarios.append({**duel, "name": "duel, whole", "directory": str(folder / "duel, whole"), "deaths": []})
+    for kind in KINDS:
+        settings = {"config": {"steps": 9, "checkpoint_every": 2, "micro_batch_size": 4}, "kind": kind}
+        for name, deaths in ((kind, ["update:0", "update:5"]), (f"{kind}, whole", [])):
+            scenarios.append({**settings, "name": name, "directory": str(folder / name), "deaths": deaths})
     (folder / "scenarios.json").write_text(json.dumps(scenarios))
     done = subprocess.run(
         [sys.executable, str(HERE / "training_toys.py"), str(folder / "scenarios.json")],
@@ -81,13 +86,13 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", [*KILLED, "duel"])
+@pytest.mark.parametrize("name", [*KILLED, *KINDS])
 def test_a_killed_run_ends_like_a_whole_one(lives: Path, name: str) -> None:
     killed, whole = lives / name, lives / f"{name}, whole"
     assert same_bits(dict(np.load(killed / "final.npz")), dict(np.load(whole / "final.npz")))
     records = read_metrics(killed / "metrics.jsonl")
     assert without_speeds(records) == without_speeds(read_metrics(whole / "metrics.jsonl"))
-    assert records[-1]["step"] == (9 if name == "duel" else 12)
+    assert records[-1]["step"] == (9 if name in KINDS else 12)
     # Nothing of the deaths is left.
     assert {path.name for path in (killed / "checkpoints").iterdir()} == {
         path.name for path in (whole / "checkpoints").iterdir()
@@ -181,9 +186,9 @@ def test_what_does_not_fit_a_checkpoint_is_one_clear_line(tmp_path: Path) -> Non
 
 
 def test_another_precision_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nlprep.core.training.updates.has_bf16", lambda _: True)
+    monkeypatch.setattr("nlprep.core.training.precision.has_bf16", lambda _: True)
     fit(make_step(Net()), Numbers(), config=settings(precision="auto"), directory=tmp_path)
-    monkeypatch.setattr("nlprep.core.training.updates.has_bf16", lambda _: False)
+    monkeypatch.setattr("nlprep.core.training.precision.has_bf16", lambda _: False)
     with pytest.warns(CheckpointWarning, match="made with precision = bf16, now fp32: the run goes on"):
         fit(make_step(Net()), Numbers(), config=settings(precision="auto", steps=13), directory=tmp_path)
 

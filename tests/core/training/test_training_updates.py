@@ -31,10 +31,11 @@ from nlprep.core.training.checkpoints import Checkpoints
 from nlprep.core.training.examples import ExampleOrder
 from nlprep.core.training.journal import read_metrics
 from nlprep.core.training.loop import fit
+from nlprep.core.training.precision import choose_precision
 from nlprep.core.training.schedule import learning_rate_factor
 from nlprep.core.training.step import PlainStep
 from nlprep.core.training.throughput import Meter, abbreviate, peak_flops
-from nlprep.core.training.updates import NonFiniteError, choose_precision
+from nlprep.core.training.updates import NonFiniteError
 
 
 def close(one: dict[str, np.ndarray], other: dict[str, np.ndarray], tolerance: float = 2e-5) -> bool:
@@ -433,7 +434,7 @@ def fake_accelerator(mixed_precision: str, device: str = "cpu") -> Any:
 
 def test_the_precision_follows_the_hardware_and_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
     for able in (True, False):
-        monkeypatch.setattr("nlprep.core.training.updates.has_bf16", lambda _, able=able: able)
+        monkeypatch.setattr("nlprep.core.training.precision.has_bf16", lambda _, able=able: able)
         assert choose_precision("auto", fake_accelerator("no")) == ("bf16" if able else "fp32")
         assert choose_precision("auto", fake_accelerator("bf16")) == "bf16"
         assert choose_precision("fp32", fake_accelerator("no", "cuda")) == "fp32"

@@ -20,8 +20,10 @@ from torch import nn
 
 from nlprep.core.randomness import uniforms
 from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training.coupled import PlainCoupledStep
 from nlprep.core.training.loop import History, fit
 from nlprep.core.training.step import Batch, Moment, PlainStep, TwoPlayerStep
+from nlprep.objectives.info_nce import info_nce
 
 
 class Numbers:
@@ -103,10 +105,88 @@ class Duel(TwoPlayerStep):
         self.updated.append(player)
 
 
+class Pairing(nn.Module):
+    """Embeds the two sides of rows in float64, and learns the temperature that their contrast is taken at."""
+
+    def __init__(self, *, dropout: float = 0.0, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.first, self.second = nn.Linear(4, 6).double(), nn.Linear(3, 6).double()
+        self.log_temperature = nn.Parameter(torch.tensor(-1.0, dtype=torch.float64))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor, counts: torch.Tensor) -> Batch:
+        return {
+            "first": self.dropout(self.first(x.to(self.first.weight.dtype)).tanh()),
+            "second": self.dropout(self.second(y.to(self.first.weight.dtype)).tanh()),
+            "temperature": self.log_temperature.exp(),
+            "counts": counts,
+        }
+
+
+def pairing_loss(first: torch.Tensor, second: torch.Tensor, temperature: torch.Tensor, counts: torch.Tensor) -> Batch:
+    assert counts.dtype == torch.bool
+    return {"loss": info_nce(first, second, temperature=temperature), "examples": torch.tensor(float(len(counts)))}
+
+
+def pairing_step(model: nn.Module) -> PlainCoupledStep:
+    return PlainCoupledStep(model, pairing_loss)
+
+
+class Drifting(nn.Module):
+    """What it embeds depends on a buffer that each pass in training moves, as spectral and batch norm do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.layer = nn.Linear(4, 3).double()
+        self.passes: list[torch.Tensor] = []
+        self.register_buffer("mean", torch.zeros(4, dtype=torch.float64))
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor, counts: torch.Tensor) -> Batch:
+        if self.training:
+            with torch.no_grad():
+                self.mean += 0.1 * (x.double().mean(0) - self.mean)
+                self.calls += 1
+        codes = self.layer(x.double() - self.mean)
+        self.passes.append(codes.detach().clone())
+        return {"codes": codes, "truth": y.argmax(1)}
+
+
+class ActNorm(Net):
+    """Its inputs are scaled as the first batch says (Kingma and Dhariwal 2018), with a little noise."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.scale, self.shift = nn.Parameter(torch.ones(4)), nn.Parameter(torch.zeros(4))
+        self.register_buffer("begun", torch.zeros(3, 4))
+
+    def forward(self, x: torch.Tensor, **batch: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        return super().forward((x + self.shift) * self.scale, **batch)
+
+
+class ActNormStep(PlainStep):
+    """Sets the scales and keeps what it set, and how often, in a buffer."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model, weight=counted)
+
+    def initialize(self, modules: Any, batch: Batch) -> None:
+        model = modules["model"]
+        assert not torch.is_grad_enabled()
+        assert model.training
+        model.shift.copy_(-batch["x"].mean(0) + 0.01 * torch.randn(4))
+        model.scale.copy_(1 / batch["x"].std(0))
+        model.begun.copy_(torch.stack([model.shift, model.scale, model.begun[2] + len(batch["x"])]))
+
+
 def weights_of(step: Any) -> dict[str, np.ndarray]:
     """A copy of every parameter and buffer of a step, by player and name."""
     return {
-        f"{player}.{name}": tensor.detach().cpu().float().numpy().copy()
+        f"{player}.{name}": tensor.detach().cpu().numpy().copy()
         for player, module in step.players.items()
         for name, tensor in module.state_dict().items()
     }
@@ -181,7 +261,12 @@ def _arm(point: str, step: Any) -> Any:
 def live(scenario: dict[str, Any], point: str | None) -> History:
     """One life of a scenario's process."""
     config = settings(**scenario["config"])
-    step = Duel(dropout=0.2, generator_every=2) if scenario.get("duel") else make_step(Net(dropout=0.2))
+    step = {
+        "net": lambda: make_step(Net(dropout=0.2)),
+        "duel": lambda: Duel(dropout=0.2, generator_every=2),
+        "pairing": lambda: pairing_step(Pairing(dropout=0.2)),
+        "actnorm": lambda: ActNormStep(ActNorm(dropout=0.2)),
+    }[scenario.get("kind", "net")]()
     evaluate = _arm(point, step) if point else None
     if evaluate is None and scenario.get("evaluate"):
         evaluate = lambda: {"seen": 1.0}  # noqa: E731
@@ -248,14 +333,14 @@ def together(folder: Path) -> None:
     outcome: dict[str, Any] = {}
     rank = int(os.environ["RANK"])
 
-    def run(name: str, step: Any, measured: Any = None, **changes: Any) -> None:
+    def run(name: str, step: Any, measured: Any = None, held: int = 13, **changes: Any) -> None:
         try:
             history = fit(
                 step,
                 Numbers(),
                 config=settings(**TOGETHER | changes),
                 directory=folder / name,
-                validation=Numbers(13, shift=1.0),
+                validation=Numbers(held, shift=1.0),
                 evaluate=measured or (lambda: {"rank": float(rank)}),
             )
         except (Exception, KeyboardInterrupt) as error:
@@ -275,6 +360,18 @@ def together(folder: Path) -> None:
     run("split", make_step(Net()), measured=lambda: {"validation_loss": next(answers)}, patience=3)
     run("bad", make_step(Bad()))
     run("uneven", make_step(Net()), batch_size=9)
+    for held in (13, 5, 1):
+        run(f"pairing {held}", pairing_step(Pairing(seed=rank)), held=held, steps=6)
+    run("pairing whole", pairing_step(Pairing(seed=rank)), micro_batch_size=None, average=0.8)
+    run("actnorm", ActNormStep(ActNorm(seed=rank)), average=0.8)
+    drifting = Drifting()
+    run(
+        "drifting", PlainCoupledStep(drifting, lambda codes, truth: {"loss": (codes.T @ codes).square().sum()}), steps=2
+    )
+    outcome["passes"] = [codes.tolist() for codes in drifting.passes]
+    declared = make_step(Net())
+    declared.coupled = True
+    run("declared", declared, micro_batch_size=None)
     (folder / f"outcome-{rank}.json").write_text(json.dumps(outcome))
 
 
