@@ -57,7 +57,7 @@ class WeightAverages:
     @torch.no_grad()
     def update(self, number: int) -> None:
         """Take in the weights that optimiser step ``number`` led to."""
-        average = get_ema_multi_avg_fn(self.decay(number))
+        average = get_ema_multi_avg_fn(self.decay(number))  # type: ignore[no-untyped-call]
         average(list(self._averages.values()), [p.detach() for p in self._parameters.values()], None)
 
     @contextmanager

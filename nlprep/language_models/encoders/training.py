@@ -295,9 +295,8 @@ def retrieval_accuracy(
         scaled_to_unit(encoder.encode(texts, batch_size, progress=progress)) for texts in (pairs.first, pairs.second)
     )
     _, found = top_k(first, second, 1)
-    return sum(pairs.second[place] == right for place, right in zip(found[:, 0], pairs.second, strict=True)) / len(
-        pairs
-    )
+    right = sum(pairs.second[place] == own for place, own in zip(found[:, 0].tolist(), pairs.second, strict=True))
+    return right / len(pairs)
 
 
 class PairExamples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -312,3 +313,20 @@ def test_windows_hold_every_example_and_weigh_it_once(count: int, processes: int
     assert all(next(parts, None) is None for parts in arriving)
     assert seen == set(range(count))
     assert weight == pytest.approx(count)
+
+
+def test_the_example_in_the_documentation_runs() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    (program,) = [block.split("```")[0] for block in page.split("```python\n") if "class TwoViews" in block]
+    names: dict[str, Any] = {"torch": torch, "encoder": nn.Linear(4, 3)}
+    exec(program, names)
+
+    class Views(Numbers):
+        def batch(self, indices: np.ndarray, seeds: np.ndarray) -> Batch:
+            return {name: super(Views, self).batch(indices, seeds + place)["x"] for place, name in VIEWS}
+
+    history = fit(names["step"], Views(), config=settings(steps=2, micro_batch_size=2))
+    assert math.isfinite(history.last("loss"))
+
+
+VIEWS = list(enumerate(("first", "second")))
