@@ -129,10 +129,11 @@ def test_averages_and_what_the_first_batch_set_are_alike(pair: Path, name: str) 
 def test_both_passes_over_the_parts_meet_the_same_buffers(pair: Path) -> None:
     for rank in (0, 1):
         passes = outcome(pair, rank)["passes"]
-        # Two steps of two parts, twice each; evaluations after either.
-        training = [codes for codes in passes if len(codes) == 2][:4]
-        assert training[:2] == training[2:]
-        assert training[0] != training[1]
+        # Two steps of two parts, each embedded twice; in the second step the processes' buffers differ at first.
+        assert len(passes) == 8
+        assert passes[:2] == passes[2:4]
+        assert passes[4:6] == passes[6:]
+        assert passes[0] != passes[1]
         assert outcome(pair, rank)["drifting"] == [[2, None, outcome(pair, rank)["drifting"][0][2]]]
 
 

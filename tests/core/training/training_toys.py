@@ -152,7 +152,8 @@ class Drifting(nn.Module):
                 self.mean += 0.1 * (x.double().mean(0) - self.mean)
                 self.calls += 1
         codes = self.layer(x.double() - self.mean)
-        self.passes.append(codes.detach().clone())
+        if self.training:
+            self.passes.append(codes.detach().clone())
         return {"codes": codes, "truth": y.argmax(1)}
 
 
