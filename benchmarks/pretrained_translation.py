@@ -35,19 +35,22 @@ from nlprep.language_models.pretraining.training import (
     pretrain_causal,
     pretrain_masked,
 )
+from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
 from nlprep.language_models.sequence_to_sequence.parallel_text import ParallelText, read_parallel_text
+from nlprep.language_models.sequence_to_sequence.scores import score_translations
 from nlprep.language_models.sequence_to_sequence.training import (
+    DenoisingConfig,
     TranslationConfig,
-    score_translations,
     train_auto_encoder,
-    train_translation,
-    translate_sentences,
+    train_translation_model,
 )
 from nlprep.language_models.text.documents import read_documents
 from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 if TYPE_CHECKING:
     from transformers import EncoderDecoderModel, PreTrainedModel, PreTrainedTokenizerFast
+
+    from nlprep.language_models.sequence_to_sequence.training import Half
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "text"
 METHODS = ("from scratch", "language models", "language models, cross-attention", "auto-encoders")
@@ -159,12 +162,12 @@ class Experiment:
         if path.exists():
             result: dict[str, float] = json.loads(path.read_bytes())
             return result
-        model, source, target = self._start(method)
+        encoder, decoder = self._halves(method)
         fresh = method == "from scratch"
         rates = Rates(1e-3, 1.0, stage.dropout) if fresh else Rates(3e-3, 0.1, 0.1)
         crossing = method.endswith("cross-attention")
-        train_translation(
-            model, source, target, self.train.take(stage.pairs),
+        made = train_translation_model(
+            encoder, decoder, self.train.take(stage.pairs), self.work / name,
             config=TranslationConfig(
                 train="cross-attention" if crossing else "all",
                 pretrained_rate=rates.pretrained_rate,
@@ -172,11 +175,12 @@ class Experiment:
                 longest=self.plan.longest,
             ),
             training=TrainingConfig(steps=stage.steps, batch_size=stage.batch, learning_rate=rates.learning_rate),
-            validation=self.validation, directory=self.work / name, progress=self.progress,
+            validation=self.validation, progress=self.progress,
         )  # fmt: skip
         translations = translate_sentences(
-            model, source, target, list(self.test.source), beams=1, longest=self.plan.longest, progress=self.progress
-        )
+            made.model, made.source, made.target, list(self.test.source), beams=1, longest=self.plan.longest,
+            progress=self.progress,
+        )  # fmt: skip
         scores = score_translations(translations, self.test.target)
         # The result is written last: translations without one are of a run that was stopped in between.
         (self.work / f"{name}.txt").unlink(missing_ok=True)
@@ -187,18 +191,15 @@ class Experiment:
             stream.write(json.dumps(result | {"signatures": [scores.bleu_signature, scores.chrf_signature]}).encode())
         return json.loads(path.read_bytes())  # type: ignore[no-any-return]
 
-    def _start(self, method: str) -> tuple[EncoderDecoderModel, PreTrainedTokenizerFast, PreTrainedTokenizerFast]:
-        """The model that the pairs are to train, and the tokenizers, which all ways share."""
-        from nlprep.language_models.sequence_to_sequence.model import join
-
-        encoder, source = self._masked("en")
-        decoder, target = self._causal("fr")
+    def _halves(self, method: str) -> tuple[Half, Half]:
+        """The models that the pairs are to train together, with tokenizers that all ways share."""
+        (encoder, source), (decoder, target) = self._masked("en"), self._causal("fr")
         if method == "from scratch":
             encoder, decoder = self._fresh(source, target)
         elif method == "auto-encoders":
             first, second = self._auto_encoder("en", source), self._auto_encoder("fr", target)
-            return join(first.encoder, second.decoder), source, target
-        return join(encoder, decoder), source, target
+            encoder, decoder = first.encoder, second.decoder
+        return (encoder, source), (decoder, target)
 
     def _fresh(
         self, source: PreTrainedTokenizerFast, target: PreTrainedTokenizerFast
@@ -238,16 +239,15 @@ class Experiment:
         return run.model, run.tokenizer
 
     def _auto_encoder(self, language: str, tokenizer: PreTrainedTokenizerFast) -> EncoderDecoderModel:
-        from nlprep.language_models.sequence_to_sequence.model import join
-
-        model = join(*self._fresh(tokenizer, tokenizer))
+        encoder, decoder = self._fresh(tokenizer, tokenizer)
         text = self._text(language).read_text(encoding="utf-8")
-        train_auto_encoder(
-            model, tokenizer, text.splitlines(), longest=self.plan.longest,
+        made = train_auto_encoder(
+            (encoder, tokenizer), (decoder, tokenizer), text.splitlines(), self.work / f"auto-{language}",
+            config=DenoisingConfig(longest=self.plan.longest),
             training=TrainingConfig(steps=self.plan.auto_steps, batch_size=64, learning_rate=1e-3),
-            directory=self.work / f"auto-{language}", progress=self.progress,
+            progress=self.progress,
         )  # fmt: skip
-        return model
+        return made.model
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main() -> None:
             tokenizer=TokenizerConfig(algorithm="wordpiece", vocabulary_size=1_000),
             progress=terminal_progress(),
         )
-        print(f"validation loss {run.summary['validation_loss']:.2f}, stopped and called again it would go on")
+        print(f"validation loss {run.summary['validation']['loss']:.2f}, stopped and called again it would go on")
 
         for sentence in ("The cow [MASK] in the field.", "She drinks [MASK] in the kitchen."):
             (found,) = fill(run.model, run.tokenizer, sentence, top=4)

@@ -240,15 +240,10 @@ def _contrast(arguments: argparse.Namespace, console: Console) -> dict[str, Any]
 
 
 def _translate(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from nlprep.core.training.processes import make_accelerator
-    from nlprep.language_models.models.files import load_language_model
-    from nlprep.language_models.sequence_to_sequence.model import join, save_translation_model
+    from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
     from nlprep.language_models.sequence_to_sequence.parallel_text import read_parallel_text
-    from nlprep.language_models.sequence_to_sequence.training import (
-        score_translations,
-        train_translation,
-        translate_sentences,
-    )
+    from nlprep.language_models.sequence_to_sequence.scores import score_translations
+    from nlprep.language_models.sequence_to_sequence.training import train_translation_model
 
     config = resolve_configuration(TranslationConfig, arguments, train=arguments.parts)
     training = resolve_configuration(TrainingConfig, arguments, to_mapping(TRANSLATION_TRAINING))
@@ -258,48 +253,22 @@ def _translate(arguments: argparse.Namespace, console: Console) -> dict[str, Any
     )
     if train is None:
         raise OptionError("--train is missing")
-    encoder, source = load_language_model(arguments.model, "encoder")
-    decoder, target = load_language_model(arguments.decoder, "causal")
-    model = join(encoder, decoder, seed=training.seed)
-    accelerator = make_accelerator(training, Path(arguments.output))
-    history = train_translation(
-        model,
-        source,
-        target,
+    made = train_translation_model(
+        arguments.model,
+        arguments.decoder,
         train,
+        arguments.output,
         config=config,
         training=training,
         validation=validation,
-        directory=arguments.output,
         resume=arguments.resume,
         overwrite=arguments.overwrite,
-        accelerator=accelerator,
         progress=console.progress,
     )
-    if accelerator.is_main_process:
-        save_translation_model(model, source, target, Path(arguments.output) / "model")
-    accelerator.wait_for_everyone()
-    summary: dict[str, Any] = {
-        "examples": len(train),
-        "parameters": model.num_parameters(),
-        "steps": history.steps,
-        "train_loss": history.last("loss"),
-        "best_step": history.best_step,
-        "resumed_from": history.resumed_from,
-        "seconds": round(history.seconds, 1),
-        "settings": to_mapping(config) | to_mapping(training),
-    }
-    if validation is not None:
-        summary["validation"] = {
-            name.removeprefix("validation_"): value
-            for record in history.records
-            if record["step"] == history.best_step
-            for name, value in record.items()
-            if name.startswith("validation_")
-        }
+    summary = dict(made.summary)
     if test is not None:
         found = translate_sentences(
-            model, source, target, test.source, longest=config.longest, progress=console.progress
+            made.model, made.source, made.target, test.source, longest=config.longest, progress=console.progress
         )
         summary["test"] = score_translations(found, test.target).to_dict()
     return summary

@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _translate(arguments: argparse.Namespace, console: Console) -> int:
     from nlprep.core.devices import find_device
     from nlprep.core.threads import torch_threads
+    from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
     from nlprep.language_models.sequence_to_sequence.model import load_translation_model
-    from nlprep.language_models.sequence_to_sequence.training import translate_sentences
 
     given = given_options(GenerationConfig, arguments)
     if given:

@@ -56,4 +56,4 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             encoding_errors=arguments.encoding_errors,
             progress=console.progress,
         )
-    return report(arguments, console, made, model=config, training=training)
+    return report(arguments, console, made)

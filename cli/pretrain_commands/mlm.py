@@ -59,4 +59,4 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             encoding_errors=arguments.encoding_errors,
             progress=console.progress,
         )
-    return report(arguments, console, made, model=config, training=training, masking=masking)
+    return report(arguments, console, made)

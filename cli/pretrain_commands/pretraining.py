@@ -15,7 +15,6 @@ from cli.options import (
     resolve_configuration,
 )
 from cli.pretrain_commands.inputs import add_encoding_errors, add_text
-from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.runs import check_training_run
@@ -50,9 +49,9 @@ _LABELS = {
     "tokens_per_second": "tokens per second",
     "seconds": "seconds",
     "train_loss": "training loss",
-    "validation_loss": "validation loss",
+    "loss": "validation loss",
     "best_step": "best step",
-    "validation_accuracy": "validation accuracy",
+    "accuracy": "validation accuracy",
     "perplexity": "perplexity",
     "bits_per_byte": "bits per byte",
 }
@@ -126,7 +125,7 @@ def said_as_command() -> Iterator[None]:
         raise KeyboardInterrupt(str(interrupt).replace("the same call", "the same command")) from None
 
 
-def report(arguments: argparse.Namespace, console: Console, run: Pretraining, **configurations: object) -> int:
+def report(arguments: argparse.Namespace, console: Console, run: Pretraining) -> int:
     """Say what a run came to."""
     model = str(run.directory / "model")
     epochs = run.history.last("epoch") or 0.0
@@ -134,10 +133,10 @@ def report(arguments: argparse.Namespace, console: Console, run: Pretraining, **
     speed = summary.get("tokens_per_second")
     summary["tokens_per_second"] = None if speed is None else round(speed)
     if console.json_output:
-        settings = {name: to_mapping(configuration) for name, configuration in configurations.items()}
-        console.result({"output": arguments.output, "model": model, **summary, "settings": settings})
+        console.result({"output": arguments.output, "model": model, **summary})
         return 0
     summary["seconds"] = f"{summary['seconds']:.1f}"
-    rows = [(label, summary[name]) for name, label in _LABELS.items() if summary.get(name) is not None]
+    shown = summary | summary["validation"]
+    rows = [(label, shown[name]) for name, label in _LABELS.items() if shown.get(name) is not None]
     console.table(("pretraining", model), rows)
     return 0

@@ -68,14 +68,14 @@ def test_another_shape_in_the_same_place(fail, pretrained, tmp_path, command):
     run = tmp_path / "run"
     shutil.copytree(pretrained.masked if command == "mlm" else pretrained.causal, run)
     words = [command, pretrained.text, "-o", run, *SMALL]
-    assert "this run has width = 16, now 32" in fail(*words, "--width", 32)
-    assert "this run has size = 'small', now 'tiny'" in fail(*words, "--size", "tiny")
+    assert "made with width = 16, now 32" in fail(*words, "--width", 32)
+    assert "made with size = 'small', now 'tiny'" in fail(*words, "--size", "tiny")
     assert "made with learning_rate = 0.0005, now 0.001" in fail(*words, "--learning-rate", 0.001)
     assert "is of step 6, beyond the 3 asked for" in fail(*words, "--steps", 3)
     assert "holds checkpoints up to step 6" in fail(*words, "--resume", "never")
     other = tmp_path / "other.txt"
     other.write_text(english(300, seed=9), encoding="utf-8")
-    assert "the text or the tokenizer has changed" in fail(command, other, "-o", run, *SMALL)
+    assert "made with text = [['" in fail(command, other, "-o", run, *SMALL)
 
 
 def test_another_tokenizer_in_the_same_place(fail, pretrained, tmp_path):

@@ -65,8 +65,8 @@ def test_a_run_and_its_summary(pretrained, tmp_path, capsys, command):
     assert said["settings"]["model"]["width"] == 16
     assert said["settings"]["training"]["batch_size"] == 4
     assert 0 < said["tokens_seen"] <= 6 * 4 * 64
-    assert said["perplexity"] == pytest.approx(np.exp(said["validation_loss"]))
-    assert ("bits_per_byte" in said) == (command == "gpt")
+    assert said["validation"]["perplexity"] == pytest.approx(np.exp(said["validation"]["loss"]))
+    assert ("bits_per_byte" in said["validation"]) == (command == "gpt")
     assert {path.name for path in output.iterdir()} == {
         *("checkpoints", "metrics.jsonl", "model", "nlprep.json", "run.json", "tokenizer", "tokens")
     }

@@ -16,8 +16,8 @@ from nlprep.language_models.encoders.text_encoder import TextEncoder
 from nlprep.language_models.generators.filling import fill
 from nlprep.language_models.generators.perplexity import measure_perplexity
 from nlprep.language_models.models.files import load_language_model
+from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
 from nlprep.language_models.sequence_to_sequence.model import load_translation_model
-from nlprep.language_models.sequence_to_sequence.training import translate_sentences
 
 QUICK = ["--threads", "1", "--precision", "fp32"]
 
@@ -152,7 +152,7 @@ def test_finetune_a_classifier(pretrained, labelled, tmp_path, answer):
     assert said["labels"] == ["en", "fr"]
     assert said["test"]["examples"] == 80
     assert said["test"]["accuracy"] > 0.8
-    assert said["settings"]["schedule"] == "linear"
+    assert said["settings"]["training"]["schedule"] == "linear"
     assert (tmp_path / "run" / "model" / "config.json").is_file()
     head = answer(*words, "--output", tmp_path / "head", "--parts", "head", "--epochs", 1)
     assert head["trained_parameters"] < said["trained_parameters"]
@@ -163,7 +163,7 @@ def test_finetune_a_sentence_encoder(pretrained, pairs, tmp_path, answer):
     words = ["finetune", pretrained.masked, "--task", "similarity", *QUICK, "--batch-size", 8, "--epochs", 1]
     said = answer(*words, "--train", pairs, "--test", pairs, "--output", tmp_path / "run", "--temperature", 0.1)
     assert 0 <= said["test"]["retrieval_accuracy"] <= 1
-    assert said["settings"]["temperature"] == 0.1
+    assert said["settings"]["contrast"]["temperature"] == 0.1
     assert answer("encode", tmp_path / "run", "--similarity", "A cat.", "A cat.")["cosine"] == pytest.approx(1, 1e-5)
     lines = tmp_path / "lines.txt"
     lines.write_text("\n".join(dict.fromkeys(generate_sentences("en", 30))) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,27 @@ def test_a_run_goes_on_where_it_was(models, tmp_path):
     assert parts.history.resumed_from == 3
     for name, tensor in whole.classifier.model.state_dict().items():
         assert torch.equal(tensor, parts.classifier.model.state_dict()[name]), name
+
+
+def test_another_run_is_not_gone_on_with(models, tmp_path):
+    short = TrainingConfig(steps=1, batch_size=8, precision="fp32")
+
+    def train(model="bert", data=None, config=None, training=short):
+        return train_classifier(models[model], data or topics(20), tmp_path / "run", config=config, training=training)
+
+    run = train()
+    assert run.summary["settings"]["classification"] == {"train": "all", "max_length": None}
+    renamed = LabelledTexts(topics(20).texts, ["creature" if one == "animal" else one for one in topics(20).labels])
+    for arguments, message in (
+        ({"config": ClassificationConfig(train="head")}, "made with train = 'all', now 'head'"),
+        ({"config": ClassificationConfig(max_length=9)}, "made with max_length = None, now 9"),
+        ({"training": replace(short, learning_rate=1e-3)}, r"made with learning_rate = 0\.0005, now 0\.001"),
+        ({"model": "modernbert"}, "began with another model, 'bert', not with this 'modernbert'"),
+        ({"data": renamed}, r"made with labels = \['animal', 'thing'\], now \['creature', 'thing'\]"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            train(**arguments)
+    assert train(training=replace(short, steps=2, log_every=3)).history.resumed_from == 1
 
 
 def test_a_classifier_can_be_tuned_again_for_other_labels(models, tmp_path):

@@ -78,8 +78,11 @@ def test_a_masked_run_is_a_model_that_transformers_opens(text, tmp_path) -> None
     torch.testing.assert_close(model(**inputs).logits, run.model.eval()(**inputs).logits)
     assert run.summary["steps"] == STEPS
     assert run.summary["train_tokens"] + run.summary["validation_tokens"] > 1000
-    assert run.summary["perplexity"] == pytest.approx(math.exp(run.summary["validation_loss"]))
-    assert 0 <= run.summary["validation_accuracy"] <= 1
+    validation = run.summary["validation"]
+    assert validation["perplexity"] == pytest.approx(math.exp(validation["loss"]))
+    assert validation["loss"] == run.history.best_loss
+    assert 0 <= validation["accuracy"] <= 1
+    assert run.summary["settings"]["masking"]["masking_rate"] == 0.15
     # Again: nothing is left to do, and nothing changes.
     before = weights(tmp_path / "run")
     again = pretrain("masked", text, tmp_path / "run")
@@ -98,8 +101,8 @@ def test_a_causal_runs_bits_per_byte_are_those_of_its_documents(text, tmp_path) 
     # Packed blocks show a document the ones before it; alone, each begins with no context.
     found = measure_perplexity(run.model.eval(), run.tokenizer, documents)
     assert (found.tokens, found.bytes) == (held.num_tokens + held.num_documents, held.num_bytes + held.num_documents)
-    expected = run.summary["validation_loss"] * found.tokens / math.log(2) / found.bytes
-    assert run.summary["bits_per_byte"] == pytest.approx(expected)
+    expected = run.summary["validation"]["loss"] * found.tokens / math.log(2) / found.bytes
+    assert run.summary["validation"]["bits_per_byte"] == pytest.approx(expected)
     assert found.bits_per_byte == pytest.approx(expected, rel=0.05)
 
 
@@ -111,15 +114,15 @@ def test_training_learns(text, tmp_path) -> None:
     )
     first = run.history.records[0]["loss"]
     assert first == pytest.approx(math.log(300), abs=0.5)
-    assert run.summary["validation_loss"] < first - 2
+    assert run.summary["validation"]["loss"] < first - 2
 
 
 def test_another_text_or_model_is_not_resumed(text, tmp_path) -> None:
     pretrain("masked", text, tmp_path / "run")
     before = weights(tmp_path / "run")
-    with pytest.raises(OptionError, match=r"this run has vocabulary-size = 300, now None"):
+    with pytest.raises(OptionError, match=r"made with vocabulary_size = 300, now None"):
         pretrain_masked([text], tmp_path / "run", config=MaskedPretrainingConfig(**SHAPE))
-    with pytest.raises(OptionError, match=r"this run has width = 16, now 32"):
+    with pytest.raises(OptionError, match=r"made with width = 16, now 32"):
         pretrain_masked(
             [text],
             tmp_path / "run",
@@ -129,7 +132,7 @@ def test_another_text_or_model_is_not_resumed(text, tmp_path) -> None:
     with pytest.raises(OptionError, match="learning_rate"):
         _pretrain_with_another_rate(text, tmp_path / "run")
     text.write_text("other " * 500)
-    with pytest.raises(OptionError, match="text or the tokenizer has changed"):
+    with pytest.raises(OptionError, match=r"made with text = \[\['text.txt', .*, now \[\['text.txt', "):
         pretrain("masked", text, tmp_path / "run")
     assert weights(tmp_path / "run") == before
 

@@ -41,7 +41,7 @@ from nlprep.core.training.checkpoints import (
 from nlprep.core.training.examples import MicroBatches, describe_first_examples
 from nlprep.core.training.journal import Journal, Record
 from nlprep.core.training.processes import make_accelerator
-from nlprep.core.training.resuming import check_same_run
+from nlprep.core.training.resuming import check_resume, check_same_run
 from nlprep.core.training.runs import RUN_ENTRIES, RUN_KIND
 from nlprep.core.training.step import Step
 from nlprep.core.training.throughput import Meter, abbreviate, peak_flops
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from nlprep.core.training.examples import Examples
     from nlprep.core.training.step import Batch
 
-RESUME_CHOICES = ("auto", "never", "must")
 _EVALUATIONS = 10
 
 
@@ -132,8 +131,6 @@ def fit(
         raise NlprepError("there are no examples to train on: give more data")
     if validation is not None and len(validation) == 0:
         raise NlprepError("there are no validation examples: hold back more, or do without")
-    if resume not in RESUME_CHOICES:
-        raise OptionError(f"resume = {resume!r}: choose from {', '.join(RESUME_CHOICES)}")
     if directory is None and resume == "must":
         raise OptionError("resume = 'must' needs a directory: say where the checkpoints are")
     run = _Run(step, examples, config, directory, validation, evaluate, accelerator)
@@ -207,13 +204,7 @@ class _Run:
     def start(self, resume: str) -> None:
         """Restore the latest checkpoint if there is one to restore."""
         found = self.checkpoints.steps() if self.checkpoints else []
-        if resume == "never" and found:
-            raise OptionError(
-                f"{self.directory} holds checkpoints up to step {found[-1]:,}: resume from them, "
-                "or name a new directory"
-            )
-        if resume == "must" and not found:
-            raise OptionError(f"{self.directory} holds no checkpoint to resume from: check the path, or start anew")
+        check_resume(resume, found, self.directory)
         checkpoint = self.checkpoints.load_latest() if self.checkpoints and found else None
         step = 0 if checkpoint is None else checkpoint.step
         if self.updates.agree(step) != step:

@@ -9,18 +9,64 @@ from nlprep.core.errors import OptionError
 from nlprep.core.training.examples import same_examples
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nlprep.core.training.checkpoints import Checkpoint
     from nlprep.core.training.configuration import TrainingConfig
 
-# What may differ between a run and the one that resumes it; the rest would silently make it neither of the two.
-_FREE_SETTINGS = frozenset(
+RESUME_CHOICES = ("auto", "never", "must")
+
+FREE_SETTINGS = frozenset(
     {
         "steps", "epochs", "workers", "log_every", "evaluate_every", "keep_best", "patience", "checkpoint_every",
         "checkpoint_minutes", "keep_checkpoints", "halve_on_out_of_memory", "micro_batch_size", "tracker",
     }
 )  # fmt: skip
+"""What may differ between a run and the one that resumes it; the rest would silently make it neither of the two."""
+
+
+def check_resume(resume: str, steps: Sequence[int], directory: Path | None) -> None:
+    """Refuse to start anew where something is, and to go on where nothing is.
+
+    Args:
+        resume: One of `RESUME_CHOICES`.
+        steps: Of which there are checkpoints, in order.
+        directory: The run's, for errors.
+
+    Raises:
+        OptionError: Says what is there, or is not.
+    """
+    if resume not in RESUME_CHOICES:
+        raise OptionError(f"resume = {resume!r}: choose from {', '.join(RESUME_CHOICES)}")
+    if resume == "never" and steps:
+        raise OptionError(
+            f"{directory} holds checkpoints up to step {steps[-1]:,}: resume from them, or name a new directory"
+        )
+    if resume == "must" and not steps:
+        raise OptionError(f"{directory} holds no checkpoint to resume from: check the path, or start anew")
+
+
+def check_same_settings(
+    saved: Mapping[str, Any], given: Mapping[str, Any], *, where: Path | str, free: frozenset[str] = frozenset()
+) -> None:
+    """Refuse to go on with other settings than a run was begun with.
+
+    Args:
+        saved: The settings then, by name.
+        given: The settings now; a name that only one of them has is left aside.
+        where: What was made with them, for errors.
+        free: Names that may differ.
+
+    Raises:
+        OptionError: Names a setting, as it was and as it is.
+    """
+    for name in sorted(saved.keys() & given.keys() - free):
+        if saved[name] != given[name]:
+            raise OptionError(
+                f"{where}: made with {name} = {saved[name]!r:.100}, now {given[name]!r:.100}: give the same to resume, "
+                "or start in a new directory"
+            )
 
 
 def check_same_run(
@@ -46,13 +92,7 @@ def check_same_run(
         OptionError: Names what is different, as it was and as it is.
     """
     values = checkpoint.values
-    saved, given = values["settings"], to_mapping(config)
-    for name in sorted(saved.keys() & given.keys() - _FREE_SETTINGS):
-        if saved[name] != given[name]:
-            raise OptionError(
-                f"{where}: made with {name} = {saved[name]!r}, now {given[name]!r}: give the same settings to "
-                "resume, or start in a new directory"
-            )
+    check_same_settings(values["settings"], to_mapping(config), where=where, free=FREE_SETTINGS)
     if values["examples"] != num_examples:
         raise OptionError(
             f"{where}: made with {values['examples']:,} examples, now {num_examples:,}: give the same "

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlprep.core.configuration import check, option, to_mapping
+from nlprep.core.configuration import check, option
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.runs import check_training_run, claim_training_run
+from nlprep.core.training.recipe import FinishedRun, prepare_run
 from nlprep.language_models.models.files import CLASSIFIER
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
-    from nlprep.core.training.loop import History
     from nlprep.language_models.classifiers.classifier import TextClassifier
     from nlprep.language_models.text.labelled_texts import LabelledTexts
 
@@ -101,23 +100,17 @@ class ClassificationReport:
         }
 
 
-@dataclass(frozen=True)
-class FineTuning:
+@dataclass(frozen=True, kw_only=True)
+class FineTuning(FinishedRun):
     """A finished run.
 
     Attributes:
-        directory: The run's directory; the classifier is in ``model``.
         classifier: The classifier.
-        history: What happened.
         report: Of the validation examples, if there were any.
-        summary: Plain values to show.
     """
 
-    directory: Path
     classifier: TextClassifier
-    history: History
     report: ClassificationReport | None
-    summary: dict[str, Any]
 
 
 def train_classifier(
@@ -138,7 +131,7 @@ def train_classifier(
     Args:
         model: The directory of a pretrained model, or of its run.
         train: Examples; their labels are the classes.
-        directory: The run's directory: ``checkpoints``, ``metrics.jsonl`` and, in the end, ``model``.
+        directory: The run's directory (see `nlprep.core.training.recipe`).
         config: What is trained.
         training: The loop's settings; default: ``config.default_training()``.
         validation: Examples that decide which weights are kept, and on which the result is measured.
@@ -152,19 +145,17 @@ def train_classifier(
 
     Raises:
         FileError: No such model, or a validation label that was not seen in training.
-        NlprepError: No examples or a single label, pairs here and none there, or as `fit` does.
+        NlprepError: No examples or a single label, pairs here and none there, or as `prepare_run` and `fit` do.
         OptionError: More tokens than the model takes.
     """
-    from nlprep.core.training.loop import fit
-    from nlprep.core.training.processes import make_accelerator
     from nlprep.core.training.step import PlainStep
     from nlprep.language_models.classifiers.classifier import Classification, LabelledExamples, TextClassifier
     from nlprep.language_models.models.attention import fast_attention
+    from nlprep.language_models.models.files import find_model
 
     config = config or ClassificationConfig()
     training = training or config.default_training()
     read = [model, *(data.name for data in (train, validation) if data is not None and Path(data.name).is_file())]
-    check_training_run(directory, RUN, result=CLASSIFIER, inputs=read, overwrite=overwrite)
     names = train.label_names()
     classes = train.label_indices(names)
     if validation is not None:
@@ -175,40 +166,23 @@ def train_classifier(
     held = None
     if validation is not None:
         held = LabelledExamples(classifier, validation.texts, validation.pairs, validation_classes)
-    accelerator = accelerator or make_accelerator(training, Path(directory))
-    if accelerator.is_main_process:
-        claim_training_run(directory, RUN, result=CLASSIFIER, inputs=read, overwrite=overwrite)
     module = Classification(classifier, head_only=config.train == "head")
-    with fast_attention(classifier.model):
-        history = fit(
-            PlainStep(module),
-            examples,
-            config=training,
-            directory=directory,
-            validation=held,
-            resume=resume,
-            accelerator=accelerator,
-            progress=progress,
-        )
-    if accelerator.is_main_process:
-        classifier.save(Path(directory) / "model")
-    accelerator.wait_for_everyone()
-    report = None if validation is None else measure_classifier(classifier, validation, progress=progress)
-    summary: dict[str, Any] = {
-        "labels": names,
-        "examples": len(train),
-        "pairs": train.pairs is not None,
-        "trained_parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
-        "parameters": sum(p.numel() for p in module.parameters()),
-        "steps": history.steps,
-        "train_loss": history.last("loss"),
-        "resumed_from": history.resumed_from,
-        "seconds": round(history.seconds, 1),
-        "settings": to_mapping(config) | to_mapping(training),
-    }
-    if report is not None:
-        summary |= {"best_step": history.best_step, "validation": report.to_dict()}
-    return FineTuning(Path(directory), classifier, history, report, summary)
+    with (
+        prepare_run(
+            directory, kind=RUN, result=CLASSIFIER, settings={"classification": config}, training=training,
+            bases={"model": find_model(model)}, data={"labels": names, "pairs": train.pairs is not None},
+            inputs=read, resume=resume, overwrite=overwrite, accelerator=accelerator, progress=progress,
+        ) as run,
+        fast_attention(classifier.model),
+    ):  # fmt: skip
+        history = run.fit(PlainStep(module), examples, validation=held)
+    run.publish(classifier.save)
+    summary = run.summarise(history) | {"labels": names, "pairs": train.pairs is not None}
+    report = None
+    if validation is not None:
+        report = measure_classifier(classifier, validation, progress=run.progress)
+        summary["validation"] |= report.to_dict()
+    return FineTuning(directory=run.directory, history=history, summary=summary, classifier=classifier, report=report)
 
 
 def evaluate_classifier(

@@ -63,13 +63,3 @@ def contrast_step(encoder: TextEncoder, *, temperature: float = 0.05, symmetric:
     """
     loss = partial(contrast, temperature=temperature, symmetric=symmetric)
     return PlainCoupledStep(PairedTexts(encoder), loss, unit="pairs")
-
-
-def set_dropout(module: nn.Module, least: float) -> bool:
-    """Raise every dropout of a model to at least ``least``; return whether any is above 0 then."""
-    found = False
-    for part in module.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = max(part.p, least)
-            found |= part.p > 0
-    return found

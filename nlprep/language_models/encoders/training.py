@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlprep.core.configuration import check, option, to_mapping
+from nlprep.core.configuration import check, option
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import display_name
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.runs import check_training_run, claim_training_run
+from nlprep.core.training.recipe import FinishedRun, prepare_run
 from nlprep.language_models.models.files import SENTENCE_TRANSFORMER
 from nlprep.vectors.nearest import top_k
 from nlprep.vectors.normalization import scaled_to_unit
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from nlprep.core.files import EncodingErrors
     from nlprep.core.progress import Progress
-    from nlprep.core.training.loop import History
     from nlprep.language_models.encoders.text_encoder import EncoderConfig, TextEncoder
 
 RUN = "sentence-encoder-training"
@@ -136,21 +135,15 @@ def read_sentence_pairs(
     return SentencePairs(ones, others, name)
 
 
-@dataclass(frozen=True)
-class SentenceTraining:
-    """A finished run.
+@dataclass(frozen=True, kw_only=True)
+class SentenceTraining(FinishedRun):
+    """A finished run; ``retrieval_accuracy`` is recorded with each evaluation.
 
     Attributes:
-        directory: The run's directory; the encoder is in ``model``, as a SentenceTransformer.
-        encoder: The encoder.
-        history: What happened; ``retrieval_accuracy`` is recorded with each evaluation.
-        summary: Plain values to show.
+        encoder: The encoder, which ``model`` is too, as a SentenceTransformer.
     """
 
-    directory: Path
     encoder: TextEncoder
-    history: History
-    summary: dict[str, Any]
 
 
 def train_sentence_encoder(
@@ -174,9 +167,9 @@ def train_sentence_encoder(
 
     Args:
         model: The directory of a masked or causal language model, of a SentenceTransformer, or an encoder in memory,
-            which is then changed.
+            which is then changed (and cannot be told from another when the run goes on).
         pairs: What belongs together.
-        directory: The run's directory: ``checkpoints``, ``metrics.jsonl`` and, in the end, ``model``.
+        directory: The run's directory (see `nlprep.core.training.recipe`).
         config: The loss.
         training: The loop's settings; default: `CONTRASTIVE_TRAINING`.
         encoder_config: Pooling, length and so on, if ``model`` is a directory.
@@ -193,13 +186,13 @@ def train_sentence_encoder(
         DropoutWarning: Sentences are paired with themselves, and the model has no dropout to tell them apart.
 
     Raises:
-        NlprepError: Fewer than two different pairs, or as `fit` does.
+        NlprepError: Fewer than two different pairs, or as `prepare_run` and `fit` do.
         OptionError: A batch of one pair.
         FileError: No such model.
     """
-    from nlprep.core.training.loop import fit
+    from nlprep.core.training.dropout import raise_dropout
     from nlprep.core.training.processes import make_accelerator
-    from nlprep.language_models.encoders.paired_texts import contrast_step, set_dropout
+    from nlprep.language_models.encoders.paired_texts import contrast_step
     from nlprep.language_models.encoders.text_encoder import TextEncoder
 
     config = config or ContrastiveConfig()
@@ -209,7 +202,6 @@ def train_sentence_encoder(
     ]
     if not isinstance(model, TextEncoder):
         read.append(model)
-    check_training_run(directory, RUN, result=SENTENCE_TRANSFORMER, inputs=read, overwrite=overwrite)
     distinct = pairs.without_repeats()
     if len(distinct) < 2:
         raise NlprepError(
@@ -220,43 +212,34 @@ def train_sentence_encoder(
     if validation is not None and validation.second is None:
         raise NlprepError(f"{validation.name}: texts paired with themselves measure nothing: give pairs, or none")
     encoder = model if isinstance(model, TextEncoder) else TextEncoder.from_directory(model, encoder_config)
-    if distinct.second is None and not set_dropout(encoder.module, config.dropout):
+    if distinct.second is None and not raise_dropout(encoder.module, config.dropout):
         warnings.warn(
             "the model has no dropout: the two views of a sentence are one, and little is learnt; give pairs",
             DropoutWarning,
             stacklevel=2,
         )
     accelerator = accelerator or make_accelerator(training, Path(directory))
-    if accelerator.is_main_process:
-        claim_training_run(directory, RUN, result=SENTENCE_TRANSFORMER, inputs=read, overwrite=overwrite)
     training = _fit_batch(training, len(distinct), accelerator.num_processes)
     step = contrast_step(encoder, temperature=config.temperature, symmetric=config.symmetric)
-    history = fit(
-        step,
-        PairExamples(encoder, distinct),
-        config=training,
-        directory=directory,
-        validation=None if validation is None else PairExamples(encoder, validation.without_repeats()),
-        evaluate=_make_evaluation(encoder, validation),
-        resume=resume,
-        accelerator=accelerator,
-        progress=progress,
-    )
-    if accelerator.is_main_process:
-        encoder.to_sentence_transformer(Path(directory) / "model")
-    accelerator.wait_for_everyone()
-    summary: dict[str, Any] = {
-        "pairs": len(distinct),
-        "dimension": encoder.dimension,
-        "steps": history.steps,
-        "train_loss": history.last("loss"),
-        "validation_loss": history.best_loss,
-        "retrieval_accuracy": history.last("retrieval_accuracy"),
-        "resumed_from": history.resumed_from,
-        "seconds": round(history.seconds, 1),
-        "settings": to_mapping(config) | to_mapping(training) | {"pooling": encoder.config.pooling},
-    }
-    return SentenceTraining(Path(directory), encoder, history, summary)
+    examples = PairExamples(encoder, distinct)
+    held = None if validation is None else PairExamples(encoder, validation.without_repeats())
+    with prepare_run(
+        directory, kind=RUN, result=SENTENCE_TRANSFORMER, training=training,
+        settings={"contrast": config, "encoder": encoder.config},
+        bases={} if isinstance(model, TextEncoder) else {"model": _find_encoder(Path(model))},
+        data={"pairs": distinct.second is not None},
+        inputs=read, resume=resume, overwrite=overwrite, accelerator=accelerator, progress=progress,
+    ) as run:  # fmt: skip
+        history = run.fit(step, examples, validation=held, evaluate=_make_evaluation(encoder, validation))
+    run.publish(encoder.to_sentence_transformer)
+    summary = run.summarise(history) | {"dimension": encoder.dimension}
+    return SentenceTraining(directory=run.directory, history=history, summary=summary, encoder=encoder)
+
+
+def _find_encoder(path: Path) -> Path:
+    """Where `TextEncoder.from_directory` finds the encoder of a directory that is one or a run's."""
+    alone = any((path / name).is_file() for name in ("modules.json", "config.json"))
+    return path if alone else path / "model"
 
 
 def _fit_batch(training: TrainingConfig, num_pairs: int, processes: int) -> TrainingConfig:

@@ -89,21 +89,6 @@ def build_causal_model(
     return _build(AutoModelForCausalLM, tokenizer, family, size, context, dropout, seed, (layers, width, heads))
 
 
-def set_dropout(model: PreTrainedModel, dropout: float) -> None:
-    """Change the dropout of a model that is there, such as one pretrained without and now to be fine-tuned on little.
-
-    Raises:
-        OptionError: Its family keeps dropouts elsewhere than in modules of that name, so that they cannot be found.
-    """
-    from torch import nn
-
-    found = [module for module in model.modules() if isinstance(module, nn.Dropout)]
-    if not found:
-        raise OptionError("the model's dropout cannot be changed: build it with the dropout that it should have")
-    for module in found:
-        module.p = dropout
-
-
 def _build(
     auto: Any,
     tokenizer: PreTrainedTokenizerFast,

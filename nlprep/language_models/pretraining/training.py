@@ -1,43 +1,37 @@
 """From text files to a pretrained language model, in one call that can be made again to go on.
 
-A run is a directory: ``tokenizer`` (if one was trained for it), ``tokens`` (the text as ids), ``checkpoints`` and
-``metrics.jsonl`` (see `nlprep.core.training.loop`), ``run.json`` (the settings) and ``model``, the result, which
-transformers opens.
+A run (see `nlprep.core.training.recipe`) has two folders more: ``tokenizer``, if one was trained for it, and
+``tokens``, the text as ids. Its ``model`` is one that transformers opens.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlprep.core.configuration import check, option, to_mapping
-from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
-from nlprep.core.files import STANDARD_INPUT, atomic_file
-from nlprep.core.ownership import FILE_OF_A_RUN, remove_directory, remove_run
+from nlprep.core.configuration import check, option
+from nlprep.core.errors import OptionError
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.runs import check_training_run, claim_training_run
-from nlprep.language_models.models.files import LANGUAGE_MODEL
+from nlprep.core.training.recipe import FinishedRun, prepare_run
 from nlprep.language_models.pretraining.masking import MaskingConfig
-from nlprep.language_models.text.documents import DOCUMENT_UNITS, find_text_files, read_documents
+from nlprep.language_models.text.documents import DOCUMENT_UNITS
 from nlprep.language_models.text.packing import LAYOUTS
 from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from accelerate import Accelerator
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from nlprep.core.files import EncodingErrors
     from nlprep.core.progress import Progress
-    from nlprep.core.training.loop import History
+    from nlprep.core.training.examples import Examples
+    from nlprep.core.training.step import Step
     from nlprep.language_models.text.token_files import TokenFile
 
 
@@ -87,27 +81,21 @@ class CausalPretrainingConfig(PretrainingConfig):
     separate_documents: bool = option(False, "let no document see another that shares its block; slower")
 
 
-@dataclass(frozen=True)
-class Pretraining:
+@dataclass(frozen=True, kw_only=True)
+class Pretraining(FinishedRun):
     """A finished run.
 
     Attributes:
-        directory: The run's directory; the model is in ``model``.
         model: The model, in evaluation mode.
         tokenizer: Its tokenizer.
-        history: What happened.
         train: The text trained on.
         validation: The text set aside, if any.
-        summary: Plain values to show: sizes, losses, speed.
     """
 
-    directory: Path
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
-    history: History
     train: TokenFile
     validation: TokenFile | None
-    summary: dict[str, Any] = field(default_factory=dict)
 
 
 def pretrain_masked(
@@ -143,7 +131,7 @@ def pretrain_masked(
         The run; its model is also in ``directory/model``.
 
     Raises:
-        NlprepError: As `fit`, `tokenize_documents` and `train_tokenizer` do.
+        NlprepError: As `nlprep.core.training.recipe.prepare_run`, `fit`, `tokenize_documents` and `train_tokenizer` do.
     """
     from nlprep.language_models.models.architectures import build_masked_model
     from nlprep.language_models.pretraining.masked import masked_step
@@ -153,14 +141,9 @@ def pretrain_masked(
     config = config or MaskedPretrainingConfig()
     masking = masking or MaskingConfig()
     training = training or TrainingConfig()
-    tokenizer = TokenizerConfig() if tokenizer is None else tokenizer
-    run = _Run(
-        paths, directory, config, training, {"masking": to_mapping(masking)}, encoding_errors, accelerator, progress,
-        kind=MASKED_RUN, overwrite=overwrite,
-    )  # fmt: skip
-    with run.nothing_left_behind():
-        prepared = run.prepare(tokenizer, resume)
-        model = build_masked_model(prepared, **run.model_settings())
+
+    def build(prepared: PreTrainedTokenizerFast) -> _Task:
+        model = build_masked_model(prepared, **_shape(config), seed=training.seed)
         masker = Masking(prepared, masking)
 
         def make_examples(tokens: TokenFile) -> MaskedBlocks:
@@ -171,8 +154,16 @@ def pretrain_masked(
             )  # fmt: skip
             return MaskedBlocks(blocks, masker)
 
-        step = masked_step(model, block_length=config.block_length, masking_rate=masking.masking_rate)
-        return run.train(model, step, make_examples, resume)
+        return _Task(
+            model,
+            masked_step(model, block_length=config.block_length, masking_rate=masking.masking_rate),
+            make_examples,
+        )
+
+    return _pretrain(
+        paths, directory, MASKED_RUN, config, training, {"masking": masking}, tokenizer, build,
+        resume, overwrite, encoding_errors, accelerator, progress,
+    )  # fmt: skip
 
 
 def pretrain_causal(
@@ -193,7 +184,7 @@ def pretrain_causal(
     Arguments and errors are those of `pretrain_masked`.
 
     Returns:
-        The run; its summary has the validation text's ``bits_per_byte``, which compares across tokenizers.
+        The run; ``validation`` in its summary has ``bits_per_byte``, which compares across tokenizers.
     """
     from nlprep.language_models.models.architectures import build_causal_model
     from nlprep.language_models.pretraining.causal import CausalBlocks, causal_step
@@ -201,14 +192,9 @@ def pretrain_causal(
 
     config = config or CausalPretrainingConfig()
     training = training or TrainingConfig()
-    tokenizer = TokenizerConfig() if tokenizer is None else tokenizer
-    run = _Run(
-        paths, directory, config, training, {}, encoding_errors, accelerator, progress, kind=CAUSAL_RUN,
-        overwrite=overwrite,
-    )  # fmt: skip
-    with run.nothing_left_behind():
-        prepared = run.prepare(tokenizer, resume)
-        model = build_causal_model(prepared, **run.model_settings())
+
+    def build(prepared: PreTrainedTokenizerFast) -> _Task:
+        model = build_causal_model(prepared, **_shape(config), seed=training.seed)
 
         def make_examples(tokens: TokenFile) -> CausalBlocks:
             blocks = TokenBlocks(
@@ -218,7 +204,86 @@ def pretrain_causal(
             )  # fmt: skip
             return CausalBlocks(blocks, separate_documents=config.separate_documents)
 
-        return run.train(model, causal_step(model, block_length=config.block_length), make_examples, resume)
+        return _Task(model, causal_step(model, block_length=config.block_length), make_examples)
+
+    return _pretrain(
+        paths, directory, CAUSAL_RUN, config, training, {}, tokenizer, build,
+        resume, overwrite, encoding_errors, accelerator, progress,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is particular to masked or to causal pretraining, once there is a tokenizer."""
+
+    model: PreTrainedModel
+    step: Step
+    make_examples: Callable[[TokenFile], Examples]
+
+
+def _pretrain(
+    paths: Sequence[str | os.PathLike[str]],
+    directory: str | os.PathLike[str],
+    kind: str,
+    config: PretrainingConfig,
+    training: TrainingConfig,
+    more: dict[str, object],
+    tokenizer: PreTrainedTokenizerFast | TokenizerConfig | None,
+    build: Callable[[PreTrainedTokenizerFast], _Task],
+    resume: str,
+    overwrite: bool,
+    encoding_errors: EncodingErrors,
+    accelerator: Accelerator | None,
+    progress: Progress,
+) -> Pretraining:
+    """Pretrain what ``build`` makes of the tokenizer."""
+    from nlprep.language_models.models.attention import fast_attention
+    from nlprep.language_models.models.files import LANGUAGE_MODEL, save_language_model
+    from nlprep.language_models.pretraining.text import RunText, prepare_text
+    from nlprep.language_models.text.token_files import TokenFile
+    from nlprep.language_models.text.tokenizers import load_tokenizer
+
+    text = RunText([paths] if isinstance(paths, str | Path) else list(paths), config.document, encoding_errors)
+    tokenizer = TokenizerConfig() if tokenizer is None else tokenizer
+    settings: dict[str, object] = {"model": config, **more}
+    if isinstance(tokenizer, TokenizerConfig):
+        settings["tokenizer"] = tokenizer
+    with prepare_run(
+        directory, kind=kind, result=LANGUAGE_MODEL, settings=settings, training=training,
+        data={"text": text.describe()}, keeps=("tokenizer", "tokens"), inputs=text.paths,
+        resume=resume, overwrite=overwrite, accelerator=accelerator, progress=progress,
+    ) as run:  # fmt: skip
+        prepared = prepare_text(run, text, tokenizer, validation_fraction=config.validation_fraction)
+        task = build(prepared)
+        train, held = (TokenFile.load(run.directory / "tokens", split) for split in ("train", "validation"))
+        validation = held if held.num_tokens >= config.block_length else None
+        examples = task.make_examples(train)
+        validation_examples = None if validation is None else task.make_examples(validation)
+        with fast_attention(task.model):
+            history = run.fit(task.step, examples, validation=validation_examples)
+    place = run.publish(lambda place: save_language_model(task.model, prepared, place))
+    summary = run.summarise(history)
+    summary |= {"train_tokens": train.num_tokens, "validation_tokens": validation.num_tokens if validation else 0}
+    if validation is not None and "loss" in summary["validation"]:
+        causal = isinstance(config, CausalPretrainingConfig)
+        summary["validation"] |= _readable_losses(summary["validation"]["loss"], validation, causal=causal)
+    return Pretraining(
+        directory=run.directory,
+        history=history,
+        summary=summary,
+        model=task.model,
+        tokenizer=load_tokenizer(place),
+        train=train,
+        validation=validation,
+    )
+
+
+def _shape(config: PretrainingConfig) -> dict[str, Any]:
+    """What `nlprep.language_models.models.architectures` needs to build the model."""
+    return {
+        "family": config.family, "size": config.size, "context": config.block_length, "dropout": config.dropout,
+        "layers": config.layers, "width": config.width, "heads": config.heads,
+    }  # fmt: skip
 
 
 def _wrapping(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
@@ -235,226 +300,12 @@ def _padding(tokenizer: PreTrainedTokenizerFast) -> int:
     return int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else _wrapping(tokenizer)[1])
 
 
-class _Run:
-    """What masked and causal pretraining have in common: the directory, the text and the training."""
-
-    def __init__(
-        self,
-        paths: Sequence[str | os.PathLike[str]],
-        directory: str | os.PathLike[str],
-        config: PretrainingConfig,
-        training: TrainingConfig,
-        more: dict[str, Any],
-        encoding_errors: EncodingErrors,
-        accelerator: Accelerator | None,
-        progress: Progress,
-        *,
-        kind: str,
-        overwrite: bool,
-    ) -> None:
-        from nlprep.core.training.processes import make_accelerator
-
-        self.paths = [paths] if isinstance(paths, str | Path) else list(paths)
-        self.directory = Path(directory)
-        self.config, self.training, self.more = config, training, more
-        self.encoding_errors, self.progress = encoding_errors, progress
-        self.accelerator = accelerator or make_accelerator(training, Path(directory))
-        if not self.accelerator.is_main_process:
-            self.progress = SILENT
-        self.kind, self.overwrite = kind, overwrite
-        self.created = not self.directory.exists()
-        self.begun = False
-
-    @contextmanager
-    def nothing_left_behind(self) -> Iterator[None]:
-        """Take the directory away again if it is new and the text or the settings will not do.
-
-        Once training has begun, or after an interrupt, what was made is kept for the next call.
-        """
-        try:
-            yield
-        except NlprepError:
-            if self.created and not self.begun and self.accelerator.is_main_process:
-                remove_run(self.directory)
-            raise
-
-    def model_settings(self) -> dict[str, Any]:
-        """What `nlprep.language_models.models.architectures` needs to build the model."""
-        config = self.config
-        return {
-            "family": config.family, "size": config.size, "context": config.block_length, "dropout": config.dropout,
-            "layers": config.layers, "width": config.width, "heads": config.heads, "seed": self.training.seed,
-        }  # fmt: skip
-
-    def prepare(self, tokenizer: PreTrainedTokenizerFast | TokenizerConfig, resume: str) -> PreTrainedTokenizerFast:
-        """Tokenizer and token files, made by the main process unless they are there already."""
-        claimed = {"result": LANGUAGE_MODEL, "inputs": self.paths, "overwrite": self.overwrite}
-        check_training_run(self.directory, self.kind, **claimed)
-        self._describe_text()
-        if self.accelerator.is_main_process:
-            claim_training_run(self.directory, self.kind, more=("run.json", "tokenizer", "tokens"), **claimed)
-        self._check_settings(resume, tokenizer)
-        with self.accelerator.main_process_first():
-            # The others find everything made.
-            self.tokenizer = self._tokenizer(tokenizer)
-            self._tokens(self.tokenizer)
-        return self.tokenizer
-
-    def _check_settings(self, resume: str, tokenizer: PreTrainedTokenizerFast | TokenizerConfig) -> None:
-        """Fail if the directory is of a run of another model; write the settings down if it is new."""
-        path = self.directory / "run.json"
-        settings = {"model": to_mapping(self.config), **self.more}
-        if isinstance(tokenizer, TokenizerConfig):
-            settings["tokenizer"] = to_mapping(tokenizer)
-        trained = (self.directory / "checkpoints").exists()
-        if resume == "must" and not trained:
-            raise OptionError(f"{self.directory} holds no checkpoint to resume from: check the path, or start anew")
-        # Before the first checkpoint, other settings cost nothing.
-        if path.exists() and trained and resume != "never":
-            try:
-                before = json.loads(path.read_bytes())["settings"]
-            except (ValueError, KeyError, TypeError):
-                raise FileError(path, "is damaged: remove the run's directory, or name a new one") from None
-            flat, given = _flatten(before), _flatten(settings)
-            for name in sorted(flat.keys() & given.keys()):
-                if flat[name] != given[name]:
-                    raise OptionError(
-                        f"{self.directory}: this run has {name.replace('_', '-')} = {flat[name]!r}, now "
-                        f"{given[name]!r}: give the same settings to resume, or name a new directory"
-                    )
-        elif self.accelerator.is_main_process:
-            content = (json.dumps({"settings": settings, "text": self._describe_text()}, indent=2) + "\n").encode()
-            if path.exists() and path.read_bytes() != content:
-                # Of an attempt that never came to training: a tokenizer of other settings, or of another text.
-                remove_directory(self.directory / "tokenizer")
-            with atomic_file(path, format=FILE_OF_A_RUN) as stream:
-                stream.write(content)
-
-    def _tokenizer(self, tokenizer: PreTrainedTokenizerFast | TokenizerConfig) -> PreTrainedTokenizerFast:
-        from nlprep.language_models.text.tokenizers import load_tokenizer, save_tokenizer, train_tokenizer
-
-        if not isinstance(tokenizer, TokenizerConfig):
-            return tokenizer
-        directory = self.directory / "tokenizer"
-        if not directory.exists():
-            save_tokenizer(train_tokenizer(self._documents(), tokenizer, progress=self.progress), directory)
-        return load_tokenizer(directory)
-
-    def _documents(self) -> Any:
-        if any(str(path) == STANDARD_INPUT for path in self.paths):
-            raise OptionError("standard input can be read once, and pretraining may read its text twice: give a file")
-        return read_documents(
-            self.paths, unit=self.config.document, encoding_errors=self.encoding_errors, progress=self.progress
-        )
-
-    def _tokens(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        from nlprep.language_models.text.token_files import TokenFile, tokenize_documents
-        from nlprep.language_models.text.tokenizers import tokenizer_digest
-
-        directory = self.directory / "tokens"
-        fingerprint = self._fingerprint(tokenizer_digest(tokenizer))
-        if directory.exists():
-            if TokenFile.load(directory, "all").provenance.get("fingerprint") == fingerprint:
-                return
-            if (self.directory / "checkpoints").exists():
-                raise OptionError(
-                    f"{self.directory}: the text or the tokenizer has changed since this run began: name a new "
-                    "directory"
-                )
-        tokenize_documents(
-            self._documents(), tokenizer, directory, validation_fraction=self.config.validation_fraction,
-            provenance={"fingerprint": fingerprint}, progress=self.progress,
-        )  # fmt: skip
-
-    def _fingerprint(self, digest: str) -> str:
-        """Of everything that the token files depend on."""
-        state = [
-            self._describe_text(), digest, self.config.document, self.config.validation_fraction, self.encoding_errors
-        ]  # fmt: skip
-        return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
-
-    def _describe_text(self) -> list[list[Any]]:
-        """The files by name, size and time of change."""
-        described = []
-        for name in find_text_files([path for path in self.paths if str(path) != STANDARD_INPUT]):
-            with os_errors_named(name):
-                status = Path(name).stat()
-            described.append([Path(name).name, status.st_size, status.st_mtime_ns])
-        return described
-
-    def train(
-        self, model: PreTrainedModel, step: Any, make_examples: Callable[[TokenFile], Any], resume: str
-    ) -> Pretraining:
-        """Fit, publish and summarise."""
-        from nlprep.core.training.loop import fit
-        from nlprep.language_models.models.attention import fast_attention
-        from nlprep.language_models.models.files import save_language_model
-        from nlprep.language_models.text.token_files import TokenFile
-        from nlprep.language_models.text.tokenizers import load_tokenizer
-
-        tokens = TokenFile.load(self.directory / "tokens", "train")
-        examples = make_examples(tokens)
-        held = TokenFile.load(self.directory / "tokens", "validation")
-        validation = held if held.num_tokens >= self.config.block_length else None
-        validation_examples = None if validation is None else make_examples(validation)
-        self.begun = True
-        with fast_attention(model):
-            history = fit(
-                step,
-                examples,
-                config=self.training,
-                directory=self.directory,
-                validation=validation_examples,
-                resume=resume,
-                accelerator=self.accelerator,
-                progress=self.progress,
-            )
-        directory = self.directory / "model"
-        if self.accelerator.is_main_process:
-            save_language_model(model, self.tokenizer, directory)
-        self.accelerator.wait_for_everyone()
-        return Pretraining(
-            directory=self.directory,
-            model=model,
-            tokenizer=load_tokenizer(directory),
-            history=history,
-            train=tokens,
-            validation=validation,
-            summary=_summarise(
-                model, history, tokens, validation, causal=isinstance(self.config, CausalPretrainingConfig)
-            ),
-        )
-
-
-def _summarise(
-    model: PreTrainedModel, history: History, tokens: TokenFile, validation: TokenFile | None, *, causal: bool
-) -> dict[str, Any]:
-    summary: dict[str, Any] = {
-        "parameters": model.num_parameters(),
-        "steps": history.steps,
-        "train_tokens": tokens.num_tokens,
-        "validation_tokens": 0 if validation is None else validation.num_tokens,
-        "train_loss": history.last("loss"),
-        "tokens_per_second": history.last("tokens_per_second"),
-        "resumed_from": history.resumed_from,
-        "seconds": round(history.seconds, 1),
-    }
-    loss = history.best_loss
-    if validation is None or loss is None:
-        return summary
-    summary |= {"validation_loss": loss, "best_step": history.best_step, "perplexity": math.exp(min(loss, 700.0))}
-    if causal:
-        # A document's end is predicted too, and stands for the line end that it was in the text.
-        ends = validation.num_documents
-        nats = loss * (validation.num_tokens + ends)
-        summary["bits_per_byte"] = nats / math.log(2) / (validation.num_bytes + ends)
-    else:
-        best = [record for record in history.records if record["step"] == history.best_step]
-        accuracy = next((record["validation_accuracy"] for record in best if "validation_accuracy" in record), None)
-        summary["validation_accuracy"] = accuracy
-    return summary
-
-
-def _flatten(values: dict[str, Any]) -> dict[str, Any]:
-    """The settings inside tables by their own names."""
-    return {name: value for table in values.values() for name, value in table.items()}
+def _readable_losses(loss: float, validation: TokenFile, *, causal: bool) -> dict[str, float]:
+    """What a loss in nats per token comes to in other units."""
+    perplexity = {"perplexity": math.exp(min(loss, 700.0))}
+    if not causal:
+        return perplexity
+    # A document's end is predicted too, and stands for the line end that it was in the text.
+    ends = validation.num_documents
+    nats = loss * (validation.num_tokens + ends)
+    return {**perplexity, "bits_per_byte": nats / math.log(2) / (validation.num_bytes + ends)}

@@ -1,4 +1,4 @@
-"""Training and using translation models.
+"""Training translation models.
 
 Two ways to make use of text of one language when pairs are few. The encoder pretrained as a masked language model
 of the source and the decoder as a causal one of the target are joined, and trained on the pairs, all of it or the
@@ -10,33 +10,34 @@ either language; here each auto-encoder restores noised sentences within its lan
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from nlprep.core.configuration import check, option
-from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.errors import OptionError
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.runs import claim_training_run
+from nlprep.core.training.recipe import FinishedRun, TrainingRun, prepare_run
 from nlprep.language_models.models.files import TRANSLATION_MODEL
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from accelerate import Accelerator
-    from transformers import EncoderDecoderModel, PreTrainedTokenizerFast
+    from transformers import EncoderDecoderModel, PreTrainedModel, PreTrainedTokenizerFast
 
     from nlprep.core.progress import Progress
     from nlprep.core.training.loop import History
     from nlprep.language_models.sequence_to_sequence.parallel_text import ParallelText
 
-
-RUN = "translation-training"
+RUN, AUTO_ENCODER_RUN = "translation-training", "auto-encoder-training"
 """What the directories of runs are marked as."""
 
-_LONGEST = 256
-"""Tokens of a sentence where the model knows no limit."""
+Half: TypeAlias = "str | os.PathLike[str] | tuple[PreTrainedModel, PreTrainedTokenizerFast]"
+"""Half of a translation model: the directory of a pretrained model, or a model and its tokenizer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,64 +61,92 @@ class TranslationConfig:
         check(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DenoisingConfig:
+    """How an auto-encoder is trained on noised sentences."""
+
+    longest: int = option(64, "tokens kept of a sentence", minimum=1)
+    drop: float = option(0.15, "probability that noise drops a token", minimum=0, maximum=0.9)
+    distance: float = option(3.0, "places by which noise moves tokens", minimum=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 TRANSLATION_TRAINING = TrainingConfig(epochs=10, learning_rate=3e-3, warmup=0.1)
 """The rate is the cross-attention's, which begins at nothing; what was pretrained has `pretrained_rate` of it."""
 
 
-def train_translation(
-    model: EncoderDecoderModel,
-    source: PreTrainedTokenizerFast,
-    target: PreTrainedTokenizerFast,
+@dataclass(frozen=True, kw_only=True)
+class TranslationTraining(FinishedRun):
+    """A finished run.
+
+    Attributes:
+        model: The model, in evaluation mode.
+        source: The source's tokenizer.
+        target: The target's tokenizer.
+    """
+
+    model: EncoderDecoderModel
+    source: PreTrainedTokenizerFast
+    target: PreTrainedTokenizerFast
+
+
+def train_translation_model(
+    encoder: Half,
+    decoder: Half,
     pairs: ParallelText,
+    directory: str | os.PathLike[str],
     *,
     config: TranslationConfig | None = None,
     training: TrainingConfig | None = None,
     validation: ParallelText | None = None,
-    directory: str | os.PathLike[str] | None = None,
     resume: str = "auto",
     overwrite: bool = False,
     accelerator: Accelerator | None = None,
     progress: Progress = SILENT,
-) -> History:
-    """Train a model on pairs, in place.
+) -> TranslationTraining:
+    """Join an encoder and a decoder and train them on pairs; the same call again goes on where it was stopped.
 
     Args:
-        model: See `nlprep.language_models.sequence_to_sequence.model.join`.
-        source: The source's tokenizer.
-        target: The target's tokenizer.
+        encoder: Of the source: the directory of a model or of its run, or a model with its tokenizer, of which a copy
+            is trained.
+        decoder: Of the target, likewise; a causal model, with cross-attention or without (see
+            `nlprep.language_models.sequence_to_sequence.model.join`).
         pairs: Sentences and translations.
+        directory: The run's directory (see `nlprep.core.training.recipe`).
         config: What learns and how.
         training: The loop's settings; `TRANSLATION_TRAINING` by default.
         validation: Pairs to measure on; the model ends with the weights that did best. With few pairs the loss is
             lowest long before translations are best.
-        directory: Of the run, for checkpoints.
         resume: As for `nlprep.core.training.loop.fit`.
         overwrite: Whether another kind of directory of ours may be replaced.
-        accelerator: Likewise.
+        accelerator: As for `fit`.
         progress: Gets training.
 
+    Returns:
+        The run; its model is also in ``directory/model``, with both tokenizers.
+
     Raises:
-        OptionError: Sentences longer than the model's context are asked for.
-        NlprepError: As `fit` does.
+        FileError: No such models.
+        OptionError: A decoder that cannot attend to an encoder, or sentences longer than the model's context.
+        NlprepError: As `prepare_run` and `fit` do.
     """
-    from nlprep.core.training.loop import fit
-    from nlprep.language_models.models.architectures import set_dropout
-    from nlprep.language_models.models.attention import fast_attention
-    from nlprep.language_models.sequence_to_sequence.model import (
-        Translation,
-        TranslationStep,
-        freeze_all_but_cross_attention,
-    )
+    from nlprep.core.training.dropout import set_dropout
+    from nlprep.language_models.sequence_to_sequence.decoding import check_length, translate_sentences
+    from nlprep.language_models.sequence_to_sequence.model import Translation, TranslationStep
     from nlprep.language_models.sequence_to_sequence.parallel_text import (
         SpecialIds,
         TranslationExamples,
         encode_sentences,
     )
+    from nlprep.language_models.sequence_to_sequence.scores import score_translations
 
     config = config or TranslationConfig()
-    _check_length(model, config.longest)
-    if directory is not None and (accelerator is None or accelerator.is_main_process):
-        claim_training_run(directory, RUN, result=TRANSLATION_MODEL, overwrite=overwrite)
+    training = training or TRANSLATION_TRAINING
+    model, source, target, bases = _join(encoder, decoder, training.seed)
+    check_length(model, config.longest)
+    set_dropout(model, config.dropout)
     special = SpecialIds.of(source, target)
 
     def make_examples(text: ParallelText) -> TranslationExamples:
@@ -135,62 +164,58 @@ def train_translation(
         deciding = {"criterion": -scores.chrf} if config.keep == "chrf" else {}
         return {"validation_bleu": scores.bleu, "validation_chrf": scores.chrf, **deciding}
 
-    trainable = [parameter.requires_grad for parameter in model.parameters()]
-    set_dropout(model, config.dropout)
-    if config.train == "cross-attention":
-        freeze_all_but_cross_attention(model)
-    step = TranslationStep(
-        Translation(model, label_smoothing=config.label_smoothing), pretrained_rate=config.pretrained_rate
-    )
-    try:
-        with fast_attention(model.encoder, model.decoder):
-            return fit(
-                step,
-                make_examples(pairs),
-                config=training or TRANSLATION_TRAINING,
-                directory=directory,
-                validation=None if validation is None else make_examples(validation),
-                evaluate=None if validation is None else score,
-                resume=resume,
-                accelerator=accelerator,
-                progress=progress,
-            )
-    finally:
-        for parameter, before in zip(model.parameters(), trainable, strict=True):
-            parameter.requires_grad_(before)
+    objective = Translation(model, label_smoothing=config.label_smoothing)
+    with (
+        prepare_run(
+            directory, kind=RUN, result=TRANSLATION_MODEL, settings={"translation": config},
+            training=training, bases=bases, inputs=list(bases.values()), resume=resume, overwrite=overwrite,
+            accelerator=accelerator, progress=progress,
+        ) as run,
+        _learning(model, config.train),
+    ):  # fmt: skip
+        history = run.fit(
+            TranslationStep(objective, pretrained_rate=config.pretrained_rate),
+            make_examples(pairs),
+            validation=None if validation is None else make_examples(validation),
+            evaluate=None if validation is None else score,
+        )
+    return _finish(run, history, model, source, target)
 
 
 def train_auto_encoder(
-    model: EncoderDecoderModel,
-    tokenizer: PreTrainedTokenizerFast,
+    encoder: Half,
+    decoder: Half,
     sentences: Sequence[str],
+    directory: str | os.PathLike[str],
     *,
+    config: DenoisingConfig | None = None,
     training: TrainingConfig | None = None,
-    longest: int = 64,
-    drop: float = 0.15,
-    distance: float = 3.0,
-    directory: str | os.PathLike[str] | None = None,
     resume: str = "auto",
+    overwrite: bool = False,
     accelerator: Accelerator | None = None,
     progress: Progress = SILENT,
-) -> History:
-    """Train a model to restore noised sentences of one language, in place.
+) -> TranslationTraining:
+    """Train an encoder and a decoder of one language to restore its noised sentences.
 
     Args:
-        model: An encoder and a decoder of that language.
-        tokenizer: Of both.
-        sentences: Text of one language.
+        encoder: As for `train_translation_model`, and so is what is not said here.
+        decoder: Of the same language, with the same tokenizer.
+        sentences: Text of that language.
+        directory: The run's directory.
+        config: Length and noise.
         training: The loop's settings.
-        longest: Tokens kept of a sentence.
-        drop: Probability that noise drops a token.
-        distance: Places by which noise moves tokens.
-        directory: Of the run, for checkpoints.
         resume: As for `nlprep.core.training.loop.fit`.
-        accelerator: Likewise.
+        overwrite: Whether another kind of directory of ours may be replaced.
+        accelerator: As for `fit`.
         progress: Gets training.
+
+    Returns:
+        The run, whose model restores sentences as it would translate them.
+
+    Raises:
+        OptionError: The halves have different tokenizers, or sentences longer than the model's context.
     """
-    from nlprep.core.training.loop import fit
-    from nlprep.language_models.models.attention import fast_attention
+    from nlprep.language_models.sequence_to_sequence.decoding import check_length
     from nlprep.language_models.sequence_to_sequence.model import Translation, TranslationStep
     from nlprep.language_models.sequence_to_sequence.parallel_text import (
         DenoisingExamples,
@@ -198,146 +223,79 @@ def train_auto_encoder(
         encode_sentences,
     )
 
-    _check_length(model, longest)
+    config = config or DenoisingConfig()
+    training = training or TrainingConfig()
+    model, source, target, bases = _join(encoder, decoder, training.seed)
+    check_length(model, config.longest)
+    if source.get_vocab() != target.get_vocab():
+        raise OptionError("an auto-encoder reads and writes one language: give both halves the same tokenizer")
     examples = DenoisingExamples(
-        encode_sentences(sentences, tokenizer, longest),
-        SpecialIds.of(tokenizer, tokenizer),
-        drop=drop,
-        distance=distance,
+        encode_sentences(sentences, source, config.longest),
+        SpecialIds.of(source, target),
+        drop=config.drop,
+        distance=config.distance,
     )
-    with fast_attention(model.encoder, model.decoder):
-        return fit(
-            TranslationStep(Translation(model)),
-            examples,
-            config=training or TrainingConfig(),
-            directory=directory,
-            resume=resume,
-            accelerator=accelerator,
-            progress=progress,
-        )
+    with (
+        prepare_run(
+            directory, kind=AUTO_ENCODER_RUN, result=TRANSLATION_MODEL, settings={"denoising": config},
+            training=training, bases=bases, inputs=list(bases.values()), resume=resume, overwrite=overwrite,
+            accelerator=accelerator, progress=progress,
+        ) as run,
+        _learning(model, "all"),
+    ):  # fmt: skip
+        history = run.fit(TranslationStep(Translation(model)), examples)
+    return _finish(run, history, model, source, target)
 
 
-def _room(model: EncoderDecoderModel) -> dict[str, int]:
-    """Tokens of a sentence that each side's context holds beside the special ones; sides without limit left out."""
-    from nlprep.language_models.models.files import context_length
+def _join(
+    encoder: Half, decoder: Half, seed: int
+) -> tuple[EncoderDecoderModel, PreTrainedTokenizerFast, PreTrainedTokenizerFast, Mapping[str, Path]]:
+    """Both halves as one model, their tokenizers, and where those halves are that are on disk."""
+    from nlprep.language_models.models.files import find_model, load_language_model
+    from nlprep.language_models.sequence_to_sequence.model import join
 
-    contexts = {
-        side: (context_length(part), around)
-        for side, part, around in (("encoder", model.encoder, 2), ("decoder", model.decoder, 1))
-    }
-    return {side: context - around for side, (context, around) in contexts.items() if context is not None}
+    halves, bases = [], {}
+    for part, half, kind in (("encoder", encoder, "encoder"), ("decoder", decoder, "causal")):
+        if not isinstance(half, tuple):
+            bases[part] = find_model(half)
+            half = load_language_model(half, kind)  # noqa: PLW2901
+        halves.append(half)
+    (one, source), (other, target) = halves
+    return join(one, other, seed=seed), source, target, bases
 
 
-def _check_length(model: EncoderDecoderModel, longest: int) -> None:
-    for side, room in _room(model).items():
-        if longest > room:
-            raise OptionError(f"longest = {longest}: the {side}'s context holds {room} tokens of a sentence")
+@contextmanager
+def _learning(model: EncoderDecoderModel, train: str) -> Iterator[None]:
+    """Let all of a model learn or its cross-attention alone; afterwards all may learn again, if it could before."""
+    from nlprep.language_models.models.attention import fast_attention
+    from nlprep.language_models.sequence_to_sequence.model import freeze_all_but_cross_attention
+
+    trainable = [parameter.requires_grad for parameter in model.parameters()]
+    if train == "cross-attention":
+        freeze_all_but_cross_attention(model)
+    try:
+        with fast_attention(model.encoder, model.decoder):
+            yield
+    finally:
+        for parameter, before in zip(model.parameters(), trainable, strict=True):
+            parameter.requires_grad_(before)
 
 
-def translate_sentences(
+def _finish(
+    run: TrainingRun,
+    history: History,
     model: EncoderDecoderModel,
     source: PreTrainedTokenizerFast,
     target: PreTrainedTokenizerFast,
-    sentences: Sequence[str],
-    *,
-    beams: int = 4,
-    length_penalty: float = 1.0,
-    longest: int | None = None,
-    batch_size: int = 32,
-    progress: Progress = SILENT,
-) -> list[str]:
-    """Translate sentences.
+) -> TranslationTraining:
+    from nlprep.language_models.sequence_to_sequence.model import save_translation_model
 
-    Args:
-        model: A trained translation model.
-        source: The source's tokenizer.
-        target: The target's tokenizer.
-        sentences: What to translate.
-        beams: Width of the beam search; 1 is greedy.
-        length_penalty: Exponent of the length that a hypothesis's score is divided by.
-        longest: Tokens kept of a sentence, and most tokens of a translation; None: what the model's contexts hold.
-        batch_size: Sentences at once.
-        progress: Gets sentences.
-
-    Returns:
-        Translations, in the order of the sentences.
-
-    Raises:
-        NlprepError: No sentences.
-        OptionError: Sentences longer than the model's context are asked for.
-    """
-    import numpy as np
-    import torch
-
-    from nlprep.language_models.sequence_to_sequence.parallel_text import SpecialIds, encode_sentences, make_batch
-
-    if not sentences:
-        raise NlprepError("there are no sentences to translate: give some")
-    if longest is None:
-        longest = min(_room(model).values(), default=_LONGEST)
-    _check_length(model, longest)
-    encoded = encode_sentences(sentences, source, longest)
-    special = SpecialIds.of(source, target)
-    # Alike in length together, so that little is padding.
-    order = np.argsort(-np.diff(encoded.offsets), kind="stable")
-    translations = [""] * len(sentences)
-    generator: Any = model
-    generator.eval()
-    with progress.task("translating", len(sentences)) as task, torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            some = order[start : start + batch_size]
-            batch = make_batch([encoded[index] for index in some], [encoded.ids[:0]] * len(some), special)
-            generated = generator.generate(
-                batch["input_ids"].to(model.device),
-                attention_mask=batch["attention_mask"].to(model.device),
-                num_beams=beams,
-                do_sample=False,
-                max_new_tokens=longest,
-                length_penalty=length_penalty,
-            )
-            for index, text in zip(some, target.batch_decode(generated, skip_special_tokens=True), strict=True):
-                translations[index] = text.strip()
-            task.advance(len(some))
-    return translations
-
-
-@dataclass(frozen=True)
-class TranslationScores:
-    """How translations compare with references.
-
-    Attributes:
-        bleu: BLEU, 0 to 100.
-        chrf: chrF, 0 to 100.
-        bleu_signature: What sacrebleu says of how it was measured.
-        chrf_signature: Likewise.
-        sentences: Their number.
-    """
-
-    bleu: float
-    chrf: float
-    bleu_signature: str
-    chrf_signature: str
-    sentences: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON."""
-        return asdict(self)
-
-
-def score_translations(translations: Sequence[str], references: Sequence[str]) -> TranslationScores:
-    """BLEU and chrF by sacrebleu (Post 2018), with its defaults.
-
-    Raises:
-        NlprepError: Not as many references as translations, or none.
-    """
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-
-    if len(translations) != len(references) or not translations:
-        raise NlprepError(f"{len(translations)} translations and {len(references)} references: give one for each")
-    bleu, chrf = BLEU(), CHRF()
-    first = bleu.corpus_score(list(translations), [list(references)])
-    second = chrf.corpus_score(list(translations), [list(references)])
-    return TranslationScores(
-        first.score, second.score, str(bleu.get_signature()), str(chrf.get_signature()), len(translations)
+    run.publish(lambda place: save_translation_model(model, source, target, place))
+    return TranslationTraining(
+        directory=run.directory,
+        history=history,
+        summary=run.summarise(history),
+        model=model,
+        source=source,
+        target=target,
     )
