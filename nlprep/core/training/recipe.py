@@ -4,7 +4,8 @@ A run is a directory. ``run.json`` says what made it, ``checkpoints`` and ``metr
 (`nlprep.core.training.loop`), and ``model`` is the result, there once it is whole. The same call made again goes on
 where it was stopped; one with other settings, another base model or other data is refused. ::
 
-    with prepare_run("run", kind="curve-training", result="curve", settings={"curve": config}, training=training) as run:
+    made_by = {"kind": "curve-training", "result": "curve", "settings": {"curve": config}, "training": training}
+    with prepare_run("run", **made_by) as run:
         history = run.fit(PlainStep(module), examples, validation=held)
         run.publish(lambda place: save(module, place))
     return FinishedRun(directory=run.directory, history=history, summary=run.summarise(history))
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_file
-from nlprep.core.ownership import FILE_OF_A_RUN, remove_run
+from nlprep.core.ownership import FILE_OF_A_RUN, MARK_NAME, remove_run
 from nlprep.core.progress import SILENT
 from nlprep.core.training.runs import RESULT, check_training_run, claim_training_run
 
@@ -297,7 +298,7 @@ def model_digest(directory: Path) -> str:
     digest = hashlib.sha256()
     with os_errors_named(directory):
         for path in sorted(directory.rglob("*")):
-            if path.suffix in (".safetensors", ".json"):
+            if path.suffix in (".safetensors", ".json") and path.name != MARK_NAME:
                 digest.update(f"{path.relative_to(directory)}\0".encode())
                 with path.open("rb") as stream:
                     digest.update(hashlib.file_digest(stream, "sha256").digest())
