@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as bounds
 from hypothesis import strategies as st
 from training_toys import Net, Numbers, ShardedNumbers, make_step, settings
 
@@ -38,6 +39,7 @@ class Recorder:
         return {"pairs": list(zip(indices.tolist(), seeds.tolist(), strict=True))}
 
 
+@bounds(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 100), st.integers(0, 200), st.integers(1, 60))
 def test_positions_are_epochs_each_a_permutation(count: int, seed: int, start: int, length: int) -> None:
     order = ExampleOrder(count, seed)
@@ -176,6 +178,7 @@ def test_settings_out_of_range_are_named(changes: dict, problem: str) -> None:
 # Shards
 
 
+@bounds(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any),
     st.sampled_from([None, 1, 2, 3, 20]),
