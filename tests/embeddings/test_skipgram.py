@@ -190,15 +190,15 @@ def test_an_interrupted_run_goes_on_to_the_same_vectors(
     whole = train_skipgram(corpus, config, threads=1)
     state = tmp_path / "state"
     rounds = []
-    advance = training._Run.advance
+    advance = training._SkipGramRun.advance
 
-    def press_ctrl_c(run: training._Run, task: object) -> None:
+    def press_ctrl_c(run: training._SkipGramRun, task: object) -> None:
         rounds.append(run.chunk)
         if len(rounds) in (3, 11):
             os.kill(os.getpid(), signal.SIGINT)
         advance(run, task)
 
-    monkeypatch.setattr(training._Run, "advance", press_ctrl_c)
+    monkeypatch.setattr(training._SkipGramRun, "advance", press_ctrl_c)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             train_skipgram(corpus, config, threads=1, state=state)
@@ -213,7 +213,9 @@ def test_an_interrupted_run_goes_on_to_the_same_vectors(
 @pytest.mark.usefixtures("short_chunks")
 def test_a_state_of_another_run_is_refused(corpus: EncodedCorpus, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    run = training._Run(corpus, SkipGramConfig(**SMALL), training._plan(corpus, SkipGramConfig(**SMALL)), 1, state)
+    run = training._SkipGramRun(
+        corpus, SkipGramConfig(**SMALL), training._plan(corpus, SkipGramConfig(**SMALL)), 1, state
+    )
     run.save()
     with pytest.raises(NlprepError, match=r"state: was saved with window = 3, not 4: train with the settings"):
         train_skipgram(corpus, SkipGramConfig(**SMALL | {"window": 4}), state=state)

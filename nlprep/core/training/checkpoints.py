@@ -1,7 +1,7 @@
 """Checkpoints that a kill, a full disk or a cut cable cannot cost.
 
 Each is a directory ``step-000001200`` with ``state.safetensors`` (every tensor) and ``state.json`` (everything else
-and a checksum of the tensors). It is written beside its place, synced and renamed; only then are older ones
+and a checksum of both). It is written beside its place, synced and renamed; only then are older ones
 removed. One that was damaged later is recognised by its checksum, and the one before it is used. Nothing is pickled.
 
 They are private to the training loop that wrote them: what is published is written by whoever trains.
@@ -14,6 +14,7 @@ import re
 import shutil
 import warnings
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,13 @@ from nlprep.core.files import atomic_directory
 from nlprep.core.temporaries import remove_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 KIND = "checkpoint"
 _STATE, _TENSORS = "state.json", "state.safetensors"
 _NAME = re.compile(r"step-(\d{9})")
@@ -71,6 +72,7 @@ class Checkpoints:
         self.directory = directory
         self.keep = keep
         self._damaged: list[int] = []
+        self._latest: _Sealed | None = None
 
     def steps(self) -> list[int]:
         """The steps of which there are checkpoints, whole or not, in order."""
@@ -91,13 +93,36 @@ class Checkpoints:
             # Otherwise one would count among those kept, or stand in the way of the one of its step.
             shutil.rmtree(self._path(step), ignore_errors=True)
         self._damaged = []
-        _write(self._path(checkpoint.step), checkpoint)
+        self._latest = _write(self._path(checkpoint.step), checkpoint)
         kept = [step for step in self.steps() if step <= checkpoint.step][-self.keep :]
         for step in self.steps():
             if step not in kept:
                 shutil.rmtree(self._path(step), ignore_errors=True)
         # Of whatever step it was that a killed process was writing.
         remove_leftovers(self.directory, may_be_replaced=lambda _: True)
+
+    def amend(self, checkpoint: Checkpoint) -> None:
+        """Save a checkpoint of the step that was saved or loaded last, whose tensors are still the same.
+
+        They are not written again: a large model need not be, because an evaluation came after its checkpoint.
+
+        Raises:
+            FileError: As for `save`; the one that is there is untouched.
+        """
+        latest = self._latest
+        if latest is None or latest.state["step"] != checkpoint.step:
+            self.save(checkpoint)
+            return
+        path = self._path(checkpoint.step)
+        sealed = _Sealed({**latest.state, "values": dict(checkpoint.values)}, latest.tensors)
+        with _assembled(path) as assembly:
+            try:
+                # A second name for the same bytes.
+                (assembly / _TENSORS).hardlink_to(path / _TENSORS)
+            except OSError:
+                shutil.copyfile(path / _TENSORS, assembly / _TENSORS)
+            (assembly / _STATE).write_bytes(sealed.to_json())
+        self._latest = sealed
 
     def load_latest(self) -> Checkpoint | None:
         """The newest whole checkpoint, or None where there is none at all.
@@ -111,7 +136,7 @@ class Checkpoints:
         problems = []
         for step in reversed(self.steps()):
             try:
-                checkpoint = _read(self._path(step))
+                checkpoint, self._latest = _read(self._path(step))
             except FileError as error:
                 problems.append(error)
                 continue
@@ -138,7 +163,7 @@ class Checkpoints:
             FileError: It is missing, damaged or of another step (of a run that was killed after it, and then went on
                 with other settings).
         """
-        best = _read(self.directory / "best")
+        best, _ = _read(self.directory / "best")
         if best.step != step:
             raise FileError(self.directory / "best", f"holds the weights of step {best.step:,}, not of {step:,}")
         return best
@@ -147,7 +172,28 @@ class Checkpoints:
         return self.directory / f"step-{step:09d}"
 
 
-def _write(path: Path, checkpoint: Checkpoint) -> None:
+@dataclass(frozen=True)
+class _Sealed:
+    """What ``state.json`` says.
+
+    Attributes:
+        state: Everything but the checksum.
+        tensors: The checksum of the tensors' file.
+    """
+
+    state: dict[str, Any]
+    tensors: int
+
+    @property
+    def checksum(self) -> int:
+        """Of the tensors' file and of everything in ``state``."""
+        return zlib.crc32(json.dumps(self.state, sort_keys=True).encode(), self.tensors)
+
+    def to_json(self) -> bytes:
+        return json.dumps({**self.state, "checksum": self.checksum}).encode()
+
+
+def _write(path: Path, checkpoint: Checkpoint) -> _Sealed:
     arrays: dict[str, NDArray[Any]] = {}
     disguised: dict[str, tuple[str, list[int]]] = {}
     for name, tensor in checkpoint.tensors.items():
@@ -163,17 +209,25 @@ def _write(path: Path, checkpoint: Checkpoint) -> None:
         "disguised": disguised,
         "values": dict(checkpoint.values),
     }
+    with _assembled(path) as assembly:
+        write_tensors(assembly / _TENSORS, arrays)
+        sealed = _Sealed(state, _checksum(assembly / _TENSORS))
+        (assembly / _STATE).write_bytes(sealed.to_json())
+    return sealed
+
+
+@contextmanager
+def _assembled(path: Path) -> Iterator[Path]:
+    """A directory that becomes a checkpoint at the end of the block."""
     try:
         with atomic_directory(path, kind=KIND, private=True) as assembly:
-            write_tensors(assembly / _TENSORS, arrays)
-            state["checksum"] = _checksum(assembly / _TENSORS, state)
-            (assembly / _STATE).write_text(json.dumps(state), encoding="utf-8")
+            yield assembly
     except FileError as error:
         # It names a file beside the place, which is gone by now.
         raise FileError(path, error.problem) from error
 
 
-def _read(path: Path) -> Checkpoint:
+def _read(path: Path) -> tuple[Checkpoint, _Sealed]:
     with os_errors_named(path / _STATE):
         raw = (path / _STATE).read_bytes()
     try:
@@ -185,8 +239,9 @@ def _read(path: Path) -> Checkpoint:
     if version != STATE_FORMAT:
         raise FileError(path, f"has checkpoint format {version!r}, this nlprep reads {STATE_FORMAT}")
     with os_errors_named(path / _TENSORS):
-        if _checksum(path / _TENSORS, state) != checksum:
-            raise FileError(path, "the checkpoint is damaged or cut short")
+        sealed = _Sealed(state, _checksum(path / _TENSORS))
+    if sealed.checksum != checksum:
+        raise FileError(path, "the checkpoint is damaged or cut short")
     tensors = {}
     for name, array in read_tensors(path / _TENSORS).items():
         # A copy: the mapped pages are read-only and would outlive the file.
@@ -197,12 +252,11 @@ def _read(path: Path) -> Checkpoint:
             # An empty array comes with strides that cannot be viewed.
             tensor = tensor.view(kind).reshape(shape) if tensor.numel() else torch.empty(shape, dtype=kind)
         tensors[name] = tensor
-    return Checkpoint(step, tensors, values)
+    return Checkpoint(step, tensors, values), sealed
 
 
-def _checksum(path: Path, state: Mapping[str, Any]) -> int:
-    """Of the tensors' file and of everything in ``state`` besides the checksum."""
-    checksum = zlib.crc32(json.dumps(state, sort_keys=True).encode())
+def _checksum(path: Path) -> int:
+    checksum = 0
     with path.open("rb") as stream:
         while block := stream.read(_CHUNK):
             checksum = zlib.crc32(block, checksum)

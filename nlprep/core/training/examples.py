@@ -1,18 +1,20 @@
-"""What a model is trained on, in an order that is a function of the seed alone.
+"""What a model is trained on, and the batches that are made of it.
 
-The examples of a run are one endless sequence: epoch after epoch, each a permutation that depends on (seed, epoch).
-Optimiser step s takes the ``batch_size`` positions from ``s * batch_size``, whichever process, loader worker or
-restart asks for them. No remainder is dropped at the end of an epoch: a batch may begin in one and end in the next.
+Optimiser step s takes the ``batch_size`` positions from ``s * batch_size`` of an endless order (see
+`nlprep.core.training.orders`), whichever process, loader worker or restart asks for them. No remainder is dropped at
+the end of an epoch: a batch may begin in one and end in the next.
 """
 
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from nlprep.core.errors import OptionError
 from nlprep.core.randomness import combine
+from nlprep.core.training.orders import ExampleOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nlprep.core.randomness import Seeds
+    from nlprep.core.training.orders import Order
 
-_ORDER, _DRAWS, _VALIDATION = 1, 2, 3
-"""Purposes, so that no two uses of one seed meet the same numbers."""
+_VALIDATION = 3
+"""A purpose, so that no two uses of one seed meet the same numbers; orders have others."""
 
 
 class Examples(Protocol):
@@ -47,43 +50,28 @@ class Examples(Protocol):
         """
 
 
-class ExampleOrder:
-    """Which examples, with which seeds, stand at given positions of a run.
+@runtime_checkable
+class OrderedExamples(Protocol):
+    """Examples that say in which order they want to be met, such as those that lie in shards."""
 
-    Args:
-        num_examples: Their number, at least 1.
-        seed: The run's seed.
+    def order(self, seed: int) -> Order:
+        """The order of a run with this seed; its ``num_examples`` are those that there are."""
+
+
+def choose_order(examples: Examples, seed: int) -> Order:
+    """The order that examples ask for (`OrderedExamples`), or else a permutation in every epoch.
+
+    Raises:
+        OptionError: Their order is of another number of examples.
     """
-
-    def __init__(self, num_examples: int, seed: int) -> None:
-        self.num_examples = num_examples
-        self.seed = seed
-        self._epoch = -1
-        self._permutation = np.zeros(0, np.int64)
-
-    def permutation(self, epoch: int) -> NDArray[np.int64]:
-        """The order of the examples in an epoch; the last one asked for is kept."""
-        if epoch != self._epoch:
-            # PCG64 seeded by the key: every epoch's order stands alone.
-            generator = np.random.Generator(np.random.PCG64(int(combine(self.seed, _ORDER, epoch))))
-            self._permutation = generator.permutation(self.num_examples)
-            self._epoch = epoch
-        return self._permutation
-
-    def at(self, start: int, stop: int) -> tuple[NDArray[np.int64], Seeds]:
-        """The examples at positions ``start`` to ``stop``.
-
-        Returns:
-            Indices (n,) and seeds (n,).
-        """
-        indices, seeds = [], []
-        while start < stop:
-            epoch, offset = divmod(start, self.num_examples)
-            taken = self.permutation(epoch)[offset : offset + stop - start]
-            indices.append(taken)
-            seeds.append(combine(self.seed, _DRAWS, epoch, taken))
-            start += len(taken)
-        return np.concatenate(indices), np.concatenate(seeds)
+    if not isinstance(examples, OrderedExamples):
+        return ExampleOrder(len(examples), seed)
+    order = examples.order(seed)
+    if order.num_examples != len(examples):
+        raise OptionError(
+            f"the order is of {order.num_examples:,} examples, and there are {len(examples):,}: make them agree"
+        )
+    return order
 
 
 def validation_seeds(seed: int, indices: NDArray[np.int64]) -> Seeds:
@@ -91,7 +79,7 @@ def validation_seeds(seed: int, indices: NDArray[np.int64]) -> Seeds:
     return combine(seed, _VALIDATION, indices)
 
 
-def describe_first_examples(examples: Examples, seed: int, *, count: int = 8) -> dict[str, list[Any]]:
+def describe_first_examples(examples: Examples, order: Order, *, count: int = 8) -> dict[str, list[Any]]:
     """What tells one collection of examples from another of the same size: its first few in the run's order.
 
     Returns:
@@ -100,7 +88,6 @@ def describe_first_examples(examples: Examples, seed: int, *, count: int = 8) ->
     """
     import torch
 
-    order = ExampleOrder(len(examples), seed)
     described: dict[str, list[Any]] = {}
     for name, tensor in examples.batch(*order.at(0, min(count, len(examples)))).items():
         number = (
@@ -131,7 +118,7 @@ class MicroBatches:
 
     Args:
         examples: Where examples come from.
-        seed: The run's seed.
+        order: In which they come.
         batch_size: Examples of one optimiser step, over all processes.
         rank: This process.
         world_size: Processes; divides ``batch_size``.
@@ -139,10 +126,10 @@ class MicroBatches:
     """
 
     def __init__(
-        self, examples: Examples, *, seed: int, batch_size: int, rank: int, world_size: int, parts: int
+        self, examples: Examples, order: Order, *, batch_size: int, rank: int, world_size: int, parts: int
     ) -> None:
         self.examples = examples
-        self.order = ExampleOrder(len(examples), seed)
+        self.order = order
         self.batch_size = batch_size
         self.rank = rank
         self.world_size = world_size
@@ -157,7 +144,7 @@ class MicroBatches:
 
 
 class ValidationBatches:
-    """Validation examples in order, shared out between processes; the last batch may be smaller.
+    """Validation examples in sequence, shared out between processes; the last batch may be smaller.
 
     Args:
         examples: Where examples come from.

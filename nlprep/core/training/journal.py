@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import FileError, os_errors_named
@@ -11,7 +12,6 @@ from nlprep.core.files import atomic_file
 from nlprep.core.ownership import FILE_OF_A_RUN
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -21,6 +21,9 @@ Record = dict[str, Any]
 class Journal:
     """Appends records to a file; with no file, only remembers them.
 
+    A record is in the file at once, and after `sync` also on the disk: a checkpoint that counts records must not
+    outlive them, and a wait for the disk at every record would cost more than a small step.
+
     Args:
         path: The file, or None.
     """
@@ -28,16 +31,21 @@ class Journal:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.records: list[Record] = []
+        self._synced = 0
 
-    def rewind(self, step: int) -> None:
-        """Forget what was recorded after ``step``: a resumed run records it again."""
+    def rewind(self, step: int, count: int) -> None:
+        """Forget all but the first ``count`` records up to ``step``: a resumed run records the others again.
+
+        There may be fewer of them, where the file was lost.
+        """
         if self.path is None or not self.path.exists():
             self.records = []
-            return
-        self.records = [record for record in _readable_records(self.path) if record["step"] <= step]
-        with atomic_file(self.path, format=FILE_OF_A_RUN) as stream:
-            for record in self.records:
-                stream.write(_line(record))
+        else:
+            self.records = [record for record in _readable_records(self.path) if record["step"] <= step][:count]
+            with atomic_file(self.path, format=FILE_OF_A_RUN) as stream:
+                for record in self.records:
+                    stream.write(_line(record))
+        self._synced = len(self.records)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a record; numbers that JSON has no name for become null."""
@@ -45,10 +53,24 @@ class Journal:
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in record.items()
         }
-        self.records.append(kept)
         if self.path is not None:
             with os_errors_named(self.path), self.path.open("ab") as stream:
                 stream.write(_line(kept))
+        self.records.append(kept)
+
+    def sync(self) -> None:
+        """Wait until every record is on the disk."""
+        if self.path is None or self._synced == len(self.records):
+            return
+        with os_errors_named(self.path):
+            # The folder too, where the file may be new.
+            for path in (self.path, self.path.parent):
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        self._synced = len(self.records)
 
 
 def read_metrics(path: str | os.PathLike[str]) -> list[Record]:

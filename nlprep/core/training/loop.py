@@ -1,8 +1,8 @@
 """The one training loop.
 
 `fit` counts steps, moves batches, averages losses and gradients over parts of a batch and over processes, applies
-the schedule, evaluates, keeps the best weights, writes ``metrics.jsonl`` and checkpoints, and stops before an update
-that is not finite. What is trained is a `nlprep.core.training.step.Step`.
+the schedule, evaluates (`nlprep.core.training.evaluation`), writes ``metrics.jsonl`` and checkpoints, and stops before
+an update that is not finite. What is trained is a `nlprep.core.training.step.Step`.
 
 Resuming is exact because nothing random has a history: data order, masks and dropout are functions of (seed, epoch,
 step, example, process), and the learning rate of the step. A checkpoint holds weights, optimiser state and counts.
@@ -10,8 +10,7 @@ step, example, process), and the learning rate of the step. A checkpoint holds w
 
 from __future__ import annotations
 
-import math
-import signal
+import json
 import time
 import warnings
 from contextlib import closing, nullcontext
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError
@@ -38,28 +36,35 @@ from nlprep.core.training.checkpoints import (
     restore_modules,
     restore_optimizers,
 )
-from nlprep.core.training.examples import MicroBatches, describe_first_examples
-from nlprep.core.training.journal import Journal, Record
+from nlprep.core.training.evaluation import Evaluator
+from nlprep.core.training.examples import MicroBatches, choose_order, describe_first_examples
+from nlprep.core.training.loading import load_batches
 from nlprep.core.training.processes import make_accelerator
+from nlprep.core.training.recording import Recorder
 from nlprep.core.training.resuming import check_resume, check_same_run
 from nlprep.core.training.runs import RUN_ENTRIES, RUN_KIND
 from nlprep.core.training.step import Step
-from nlprep.core.training.throughput import Meter, abbreviate, peak_flops
 from nlprep.core.training.updates import OutOfMemoryError, Updates
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Generator
 
     from accelerate import Accelerator
 
     from nlprep.core.interrupts import Interrupt
     from nlprep.core.progress import Progress, Task
     from nlprep.core.training.configuration import TrainingConfig
+    from nlprep.core.training.evaluation import Evaluate
     from nlprep.core.training.examples import Examples
+    from nlprep.core.training.journal import Record
     from nlprep.core.training.step import Batch
+    from nlprep.core.training.updates import Totals
 
-_EVALUATIONS = 10
+_WORTH = 100
+"""Before an evaluation a checkpoint is written where training took so many times what writing the last one took."""
+_WRITING = 0.6
+"""Seconds that writing the first one is taken to need, so that a minute of training is worth it."""
 
 
 @dataclass
@@ -71,6 +76,8 @@ class History:
         records: The lines of ``metrics.jsonl``; only the main process has them.
         best_step: The step of the lowest validation loss, or criterion, if there was an evaluation.
         best_loss: That loss, or criterion.
+        stopped: Why the run ended before its last step (what ``evaluate`` said, or patience that ran out); None if it
+            did not.
         resumed_from: The step of the checkpoint that this call started from, if it did.
         seconds: Wall time of this call.
     """
@@ -79,6 +86,7 @@ class History:
     records: list[Record] = field(default_factory=list)
     best_step: int | None = None
     best_loss: float | None = None
+    stopped: str | None = None
     resumed_from: int | None = None
     seconds: float = 0.0
 
@@ -94,7 +102,7 @@ def fit(
     config: TrainingConfig,
     directory: str | os.PathLike[str] | None = None,
     validation: Examples | None = None,
-    evaluate: Callable[[], Mapping[str, float]] | None = None,
+    evaluate: Evaluate | None = None,
     resume: str = "auto",
     accelerator: Accelerator | None = None,
     progress: Progress = SILENT,
@@ -106,13 +114,16 @@ def fit(
 
     Args:
         step: Modules, losses and optimisers; the modules end with the best weights (or the last, by ``config``).
-        examples: What to train on.
+        examples: What to train on; in an order of their own if they have one
+            (`nlprep.core.training.examples.OrderedExamples`).
         config: Settings.
         directory: Where ``checkpoints`` and ``metrics.jsonl`` go; None keeps nothing and cannot resume.
         validation: Examples on which the losses are measured now and then, as ``validation_loss``.
-        evaluate: Called at each evaluation, on every process, for more quantities to record; modules are in
-            evaluation mode and there are no gradients. If it gives a ``criterion``, the lowest one decides which
-            weights are best, otherwise the lowest ``validation_loss``; the main process's, if there are several.
+        evaluate: Called at each evaluation, on every process, with an `nlprep.core.training.evaluation.Evaluation`;
+            modules are in evaluation mode, without gradients, and torch's generators are seeded. It gives numbers to
+            record, and if it likes pictures and the wish to stop: an `nlprep.core.training.evaluation.Assessment`, or
+            a plain mapping of numbers. If there is a ``criterion`` among these, the lowest one decides which weights
+            are best, otherwise the lowest validation loss that the step names. The main process's answer counts.
         resume: ``auto`` goes on from the latest checkpoint in ``directory`` or starts anew where there is none;
             ``never`` starts anew and refuses a directory with checkpoints; ``must`` refuses one without.
         accelerator: One made by the caller; its mixed precision is used where ``config.precision`` is ``auto``.
@@ -126,6 +137,8 @@ def fit(
         FileError: A checkpoint cannot be read or written, or is of another model.
         NlprepError: A loss or gradient that is not finite, or memory that ran out.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
+        Exception: Whatever the step, the examples or ``evaluate`` raise, after a checkpoint was written if the
+            weights are still exactly those of the last step.
     """
     if len(examples) == 0:
         raise NlprepError("there are no examples to train on: give more data")
@@ -133,7 +146,7 @@ def fit(
         raise NlprepError("there are no validation examples: hold back more, or do without")
     if directory is None and resume == "must":
         raise OptionError("resume = 'must' needs a directory: say where the checkpoints are")
-    run = _Run(step, examples, config, directory, validation, evaluate, accelerator)
+    run = _TrainingRun(step, examples, config, directory, validation, evaluate, accelerator)
     devices = [run.device] if run.device.type == "cuda" else []
     keeping = kept_memory() if run.device.type == "cpu" else nullcontext()
     # The caller's generators are left as they were.
@@ -146,16 +159,7 @@ def fit(
             run.close()
 
 
-def _leave_signals_to_the_main_process(_worker: int) -> None:
-    """Terminals and clusters signal loader processes too; they must outlive the step that is being finished.
-
-    They end when the main process tells them to, or when it is gone.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-class _Run:
+class _TrainingRun:
     """A run under way: what `fit` would otherwise keep in thirty local variables."""
 
     def __init__(
@@ -165,12 +169,11 @@ class _Run:
         config: TrainingConfig,
         directory: str | os.PathLike[str] | None,
         validation: Examples | None,
-        evaluate: Callable[[], Mapping[str, float]] | None,
+        evaluate: Evaluate | None,
         accelerator: Accelerator | None,
     ) -> None:
         self.started = time.perf_counter()
         self.step, self.examples, self.config = step, examples, config
-        self.validation, self.evaluate = validation, evaluate
         self.directory = None if directory is None else Path(directory)
         if accelerator is None:
             accelerator = make_accelerator(config, self.directory)
@@ -179,25 +182,33 @@ class _Run:
         self.steps = config.num_steps(len(examples))
         self.updates = Updates(step, config, accelerator, self.steps)
         self.parts_asked_for = self.updates.parts
-        self.first_examples = {} if directory is None else describe_first_examples(examples, config.seed)
+        self.order = choose_order(examples, config.seed)
+        # As it comes back from a checkpoint.
+        self.order_described = json.loads(json.dumps(self.order.describe()))
+        self.first_examples = {} if directory is None else describe_first_examples(examples, self.order)
         self.checkpoints = (
             None
             if self.directory is None
             else Checkpoints(self.directory / "checkpoints", keep=config.keep_checkpoints)
         )
-        main = accelerator.is_main_process
-        self.journal = Journal(self.directory / "metrics.jsonl" if self.directory and main else None)
-        self.peak = peak_flops(self.device, self.updates.precision)
-        self.meter = Meter()
+        self.recorder = Recorder(self.updates, num_examples=len(examples), directory=self.directory)
+        self.evaluator = Evaluator(
+            self.updates,
+            steps=self.steps,
+            validation=validation,
+            evaluate=evaluate,
+            directory=self.directory,
+            checkpoints=self.checkpoints,
+            recorder=self.recorder,
+        )
         self.done = 0
         self.resumed_from: int | None = None
-        # Of each quantity since the last record: the sum of its means times their weights, and of the weights.
-        self.sums: dict[str, tuple[float, float]] = {}
-        self.best: tuple[int, float] | None = None
-        self.best_in_memory: Checkpoint | None = None
-        self.evaluations_without_improvement = 0
+        # Whether a checkpoint would hold all of the last step and nothing of the next.
+        self.settled = True
+        # Of the last checkpoint: its step, and whether an evaluation was still to be made.
+        self.saved = (0, False)
         self.saved_at = time.perf_counter()
-        self.opened_tracker = False
+        self.saving_seconds = _WRITING
 
     # Starting and ending
 
@@ -219,16 +230,10 @@ class _Run:
             claim_run(self.directory, RUN_KIND, RUN_ENTRIES, inside=True)
         if checkpoint is None and getattr(self.step.initialize, "__func__", None) is not Step.initialize:
             whole = MicroBatches(
-                self.examples, seed=self.config.seed, batch_size=self.config.batch_size, rank=0, world_size=1, parts=1
+                self.examples, self.order, batch_size=self.config.batch_size, rank=0, world_size=1, parts=1
             )
             self.updates.initialize(whole[0])
-        if self.accelerator.is_main_process:
-            self.journal.rewind(self.done)
-        if self.accelerator.log_with and not self.accelerator.trackers:
-            settings = {name: value for name, value in to_mapping(self.config).items() if value is not None}
-            self.accelerator.init_trackers("nlprep", config=settings)
-            self.opened_tracker = True
-        self.meter = Meter()
+        self.recorder.start(self.done, 0 if checkpoint is None else checkpoint.values["records"])
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         values = checkpoint.values
@@ -237,6 +242,7 @@ class _Run:
             checkpoint,
             config=self.config,
             num_examples=len(self.examples),
+            order=self.order_described,
             first_examples=self.first_examples,
             steps=self.steps,
             where=where,
@@ -262,9 +268,9 @@ class _Run:
                     stacklevel=4,
                 )
         self.done = self.resumed_from = checkpoint.step
-        self.sums = {name: (total, weight) for name, (total, weight) in values["sums"].items()}
-        self.best = tuple(values["best"]) if values["best"] else None
-        self.evaluations_without_improvement = values["evaluations_without_improvement"]
+        self.recorder.sums = {name: (total, weight) for name, (total, weight) in values["sums"].items()}
+        self.evaluator.restore(values)
+        self.saved = (self.done, self.evaluator.pending)
 
     def _circumstances(self) -> dict[str, Any]:
         """What no setting says, and the bits of the result depend on."""
@@ -272,101 +278,108 @@ class _Run:
 
     def close(self) -> None:
         """Leave the modules and the trackers as they should be, however the run ended."""
-        if self.opened_tracker:
-            # Not by `end_training`, which also ends the process group: there may be another run after this one.
-            for tracker in self.accelerator.trackers:
-                tracker.finish()
-            self.accelerator.trackers = []
+        self.recorder.close()
         self.updates.release()
 
     def finish(self) -> History:
         """Put the best weights in place and say what happened."""
         if self.updates.averages:
             self.updates.averages.publish()
-        if self.best is not None and self.config.keep_best and self.best[0] != self.done:
-            self._restore_best()
+        self.evaluator.put_best_in_place(self.done)
+        best = self.evaluator.best
         return History(
             steps=self.done,
-            records=self.journal.records,
-            best_step=self.best[0] if self.best else None,
-            best_loss=self.best[1] if self.best else None,
+            records=self.recorder.journal.records,
+            best_step=best[0] if best else None,
+            best_loss=best[1] if best else None,
+            stopped=self.evaluator.stopped,
             resumed_from=self.resumed_from,
             seconds=time.perf_counter() - self.started,
         )
 
-    def _restore_best(self) -> None:
-        best = self.best_in_memory
-        if best is None and self.checkpoints is not None:
-            try:
-                best = self.checkpoints.load_best(self.best[0] if self.best else 0)
-            except FileError as error:
-                warnings.warn(f"{error}; the last weights are kept instead", CheckpointWarning, stacklevel=4)
-        if best is not None:
-            restore_modules(self.step.players, best, where=self.directory or "")
-
     # Going
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.evaluator.pending and (self.done >= self.steps or self.evaluator.stopped is not None)
+
     def go(self, interrupt: Interrupt, progress: Progress) -> None:
-        """Make the steps that are left."""
-        if self.done >= self.steps:
+        """Make the steps and the evaluations that are left."""
+        if self.over:
             return
         with progress.task("training", self.steps) as task:
             task.advance(self.done)
             if self.config.compile:
                 task.describe("compiling")
-            while self.done < self.steps and not self._out_of_patience():
-                try:
-                    self._go_with_parts(interrupt, task)
-                except OutOfMemoryError as error:
-                    self._halve(error)
+            try:
+                # An evaluation that was due when the run was stopped.
+                self._settle(interrupt, stop=False)
+                while not self.over:
+                    try:
+                        self._go_with_parts(interrupt, task)
+                    except OutOfMemoryError as error:
+                        self._halve(error)
+            except Exception as error:
+                self._save_in_spite_of(error)
+                raise
         # Whatever was pressed during the last step: all is saved, and a finished run is not an interrupted one.
 
     def _go_with_parts(self, interrupt: Interrupt, task: Task) -> None:
         """Go on until the end, or until memory runs out for micro-batches of this size."""
         with closing(self._batches()) as batches:
             for parts in batches:
-                totals = self.updates.update(self.done, parts, stop=interrupt.requested)
+                totals = self._update(parts, interrupt)
                 self.done += 1
-                self._count(totals.losses, totals.weight)
-                self.meter.count(totals.units)
+                self.recorder.count(totals)
                 if self.done % self.config.log_every == 0 or self.done == self.steps:
-                    task.describe(self._log())
+                    task.describe(self.recorder.log(self.done))
                 task.advance()
+                self.evaluator.pending = self.evaluator.is_due(self.done)
+                self.settled = True
                 began = time.perf_counter()
-                if self._due_for_evaluation():
-                    self._evaluate()
-                last = self.done == self.steps or self._out_of_patience()
-                if last or totals.stop or self._due_for_checkpoint():
-                    self._save()
-                self.meter.leave_out(time.perf_counter() - began)
-                if totals.stop and not last:
-                    where = f", saved in {self.directory}; the same call goes on from there" if self.directory else ""
-                    raise KeyboardInterrupt(f"stopped at step {self.done:,} of {self.steps:,}{where}")
-                if last:
+                self._settle(interrupt, stop=totals.stop)
+                self.recorder.meter.leave_out(time.perf_counter() - began)
+                if self.over:
                     return
+
+    def _update(self, parts: list[Batch], interrupt: Interrupt) -> Totals:
+        self.settled = False
+        try:
+            return self.updates.update(self.done, parts, stop=interrupt.requested)
+        except Exception:
+            self.settled = not self.updates.touched(self.done)
+            raise
+
+    def _settle(self, interrupt: Interrupt, *, stop: bool) -> None:
+        """Make the evaluation and the checkpoint that are due, and stop if that was asked for."""
+        if self.evaluator.pending and not stop:
+            if self.done == self.steps or self._due_for_checkpoint(evaluation=True):
+                self._save()
+            stop = self.evaluator.make(self.done, interrupt)
+        over = self.over
+        # Where a checkpoint of this step was made before the evaluation, what came of it is added.
+        if over or stop or self.saved[0] == self.done or self._due_for_checkpoint():
+            self._save()
+        if stop and not over:
+            where = f", saved in {self.directory}; the same call goes on from there" if self.directory else ""
+            raise KeyboardInterrupt(f"stopped at step {self.done:,} of {self.steps:,}{where}")
 
     def _batches(self) -> Generator[list[Batch]]:
         """The parts of each step's batch, from the present step on."""
         number = self.updates.parts
         batches = MicroBatches(
             self.examples,
-            seed=self.config.seed,
+            self.order,
             batch_size=self.config.batch_size,
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
             parts=number,
         )
         wanted = range(self.done * number, self.steps * number)
-        loader: DataLoader[Batch] = DataLoader(
-            batches,  # type: ignore[arg-type]
-            sampler=wanted,
-            batch_size=None,
-            num_workers=self.config.workers,
-            worker_init_fn=_leave_signals_to_the_main_process,
-            pin_memory=self.device.type == "cuda",
-        )
+        loaded = load_batches(batches, wanted, workers=self.config.workers, device=self.device)
         parts: list[Batch] = []
-        for batch in loader:
+        for batch in loaded:
             parts.append(batch)
             if len(parts) == number:
                 yield parts
@@ -385,116 +398,72 @@ class _Run:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    # Measuring
-
-    def _count(self, losses: Mapping[str, float], weight: float) -> None:
-        for name, value in losses.items():
-            total, weights = self.sums.get(name, (0.0, 0.0))
-            self.sums[name] = total + value * weight, weights + weight
-
-    def _log(self) -> str:
-        """Record the means since the last record; return a line for the bar."""
-        means = {name: total / weight if weight else 0.0 for name, (total, weight) in self.sums.items()}
-        self.sums = {}
-        rate = self.meter.read()
-        record: Record = {
-            "step": self.done,
-            "epoch": round(self.done * self.config.batch_size / len(self.examples), 6),
-            **means,
-            "learning_rate": self.updates.learning_rate,
-            f"{self.step.unit}_per_second": round(rate, 1),
-        }
-        shown = [f"loss {means[name]:.4f}" for name in means if name == "loss"]
-        shown += [f"{name.replace('_', ' ')} {means[name]:.3f}" for name in means if name.endswith("_loss")]
-        shown += [f"lr {self.updates.learning_rate:.2g}", f"{abbreviate(rate)} {self.step.unit}/s"]
-        if self.peak and self.step.flops_per_unit:
-            record["mfu"] = round(rate * self.step.flops_per_unit / (self.peak * self.accelerator.num_processes), 4)
-            shown.append(f"MFU {record['mfu']:.0%}")
-        self._record(record)
-        return " · ".join([f"step {self.done:,}", *shown])
-
-    def _record(self, record: Record) -> None:
-        if self.accelerator.is_main_process:
-            self.journal.append(record)
-        if self.accelerator.trackers:
-            self.accelerator.log({k: v for k, v in record.items() if k != "step"}, step=record["step"])
-
-    def _due_for_evaluation(self) -> bool:
-        if self.validation is None and self.evaluate is None:
-            return False
-        every = self.config.evaluate_every or max(1, -(-self.steps // _EVALUATIONS))
-        return self.done % every == 0 or self.done == self.steps
-
-    def _evaluate(self) -> None:
-        """Measure losses on the validation examples, and remember the weights if they are the best."""
-        record: Record = {"step": self.done}
-        with self.updates.evaluating():
-            if self.validation is not None:
-                losses = self.updates.measure(self.updates.validation_batches(self.validation), done=self.done)
-                record |= {f"validation_{name}": value for name, value in losses.items()}
-            if self.evaluate is not None:
-                record |= {name: float(value) for name, value in self.evaluate().items()}
-        self._record(record)
-        loss = self.updates.agree(record.get("criterion", record.get("validation_loss")))
-        if loss is None:
-            return
-        if math.isfinite(loss) and (self.best is None or loss < self.best[1]):
-            self.best = (self.done, float(loss))
-            self.evaluations_without_improvement = 0
-            self._keep_best()
-        else:
-            self.evaluations_without_improvement += 1
-
-    def _out_of_patience(self) -> bool:
-        return self.config.patience is not None and self.evaluations_without_improvement >= self.config.patience
-
     # Keeping
 
-    def _keep_best(self) -> None:
-        if not self.config.keep_best:
-            return
-        with self.updates.averaged():
-            tensors, tied = module_tensors(self.step.players)
-            if self.checkpoints is None:
-                # Clones, because on a CPU these are the weights themselves.
-                self.best_in_memory = Checkpoint(
-                    self.done, {name: tensor.clone() for name, tensor in tensors.items()}, {"tied": tied}
-                )
-            elif self.accelerator.is_main_process:
-                self.checkpoints.save_best(Checkpoint(self.done, tensors, {"tied": tied}))
-        self.accelerator.wait_for_everyone()
-
-    def _due_for_checkpoint(self) -> bool:
+    def _due_for_checkpoint(self, *, evaluation: bool = False) -> bool:
+        """Whether to write a checkpoint; ``evaluation``: before one, in which a process may die like anywhere else."""
         if self.checkpoints is None:
             return False
         if self.config.checkpoint_every is not None:
             return self.done % self.config.checkpoint_every == 0
         # Clocks differ: the main process decides for all of them, and not at every step.
-        if self.accelerator.num_processes > 1 and self.done % self.config.log_every:
+        if not evaluation and self.accelerator.num_processes > 1 and self.done % self.config.log_every:
             return False
-        elapsed = time.perf_counter() - self.saved_at
-        return bool(self.updates.agree(elapsed >= 60 * self.config.checkpoint_minutes))
+        seconds = 60 * self.config.checkpoint_minutes
+        if evaluation:
+            seconds = min(seconds, _WORTH * self.saving_seconds)
+        return bool(self.updates.agree(time.perf_counter() - self.saved_at >= seconds))
 
     def _save(self) -> None:
-        if self.checkpoints is None:
+        """Write a checkpoint, unless the last one says the same."""
+        if self.checkpoints is None or self.saved == (self.done, self.evaluator.pending):
             return
+        # Should this fail, it will not be tried again on the way out.
+        self.settled = False
         if self.accelerator.is_main_process:
-            tensors, tied = module_tensors(self.step.players)
-            optimizer_values, others = optimizer_tensors(self.updates.optimizers)
-            values: dict[str, Any] = {
-                "tied": tied,
-                "optimizers": others,
-                "settings": to_mapping(self.config),
-                "examples": len(self.examples),
-                "first_examples": self.first_examples,
-                "optimized_shapes": optimized_shapes(self.updates.optimizers),
-                "parts": self.updates.parts if self.updates.parts > self.parts_asked_for else 0,
-                "sums": self.sums,
-                "best": self.best,
-                "evaluations_without_improvement": self.evaluations_without_improvement,
-                **self._circumstances(),
-            }
-            averages = self.updates.averages.tensors() if self.updates.averages else {}
-            self.checkpoints.save(Checkpoint(self.done, tensors | optimizer_values | averages, values))
+            self._write_checkpoint(self.checkpoints)
         self.accelerator.wait_for_everyone()
+        self.saved = (self.done, self.evaluator.pending)
         self.saved_at = time.perf_counter()
+        self.settled = True
+
+    def _save_in_spite_of(self, error: Exception) -> None:
+        """Save what an error would cost, by the main process alone: the others may be gone, or know of no error."""
+        at_stake = self.saved != (self.done, self.evaluator.pending)
+        if self.checkpoints is None or not at_stake or not self.settled or not self.accelerator.is_main_process:
+            return
+        try:
+            self._write_checkpoint(self.checkpoints)
+        except Exception as another:
+            # Whatever it is, the first error is the one to tell.
+            warnings.warn(f"step {self.done:,} could not be saved: {another}", CheckpointWarning, stacklevel=4)
+        else:
+            error.add_note(f"step {self.done:,} is saved in {self.directory}: the same call goes on from there")
+
+    def _write_checkpoint(self, checkpoints: Checkpoints) -> None:
+        began = time.perf_counter()
+        # First, so that no checkpoint counts records that the machine loses when it goes down.
+        self.recorder.journal.sync()
+        tensors, tied = module_tensors(self.step.players)
+        optimizer_values, others = optimizer_tensors(self.updates.optimizers)
+        values: dict[str, Any] = {
+            "tied": tied,
+            "optimizers": others,
+            "settings": to_mapping(self.config),
+            "examples": len(self.examples),
+            "order": self.order_described,
+            "first_examples": self.first_examples,
+            "optimized_shapes": optimized_shapes(self.updates.optimizers),
+            "parts": self.updates.parts if self.updates.parts > self.parts_asked_for else 0,
+            "sums": self.recorder.sums,
+            "records": len(self.recorder.journal.records),
+            **self.evaluator.values(),
+            **self._circumstances(),
+        }
+        averages = self.updates.averages.tensors() if self.updates.averages else {}
+        checkpoint = Checkpoint(self.done, tensors | optimizer_values | averages, values)
+        if self.saved[0] == self.done:
+            checkpoints.amend(checkpoint)
+        else:
+            checkpoints.save(checkpoint)
+            self.saving_seconds = time.perf_counter() - began

@@ -74,6 +74,7 @@ def check_same_run(
     *,
     config: TrainingConfig,
     num_examples: int,
+    order: dict[str, Any],
     first_examples: dict[str, list[Any]],
     steps: int,
     where: Path | str,
@@ -84,6 +85,7 @@ def check_same_run(
         checkpoint: What was found.
         config: The settings now.
         num_examples: The number of examples now.
+        order: The order of the examples now, as it describes itself.
         first_examples: The first of them, described by `describe_first_examples`.
         steps: Optimiser steps asked for.
         where: The checkpoint's place, for errors.
@@ -98,6 +100,11 @@ def check_same_run(
             f"{where}: made with {values['examples']:,} examples, now {num_examples:,}: give the same "
             "data to resume, or start in a new directory"
         )
+    if values["order"] != order:
+        raise OptionError(
+            f"{where}: made with examples in the order {_in_words(values['order'])}, now {_in_words(order)}: give the "
+            "same order to resume, or start in a new directory"
+        )
     if not same_examples(values["first_examples"], first_examples):
         raise OptionError(
             f"{where}: made with other examples of the same number: give the same data, in the same form, to "
@@ -108,3 +115,7 @@ def check_same_run(
             f"{where}: the checkpoint is of step {checkpoint.step:,}, beyond the {steps:,} asked for: "
             "ask for more, or start in a new directory"
         )
+
+
+def _in_words(order: dict[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in order.items())

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 RUN_KIND = "training-run"
-RUN_ENTRIES = ("checkpoints", "metrics.jsonl")
+RUN_ENTRIES = ("checkpoints", "metrics.jsonl", "pictures")
 """What `nlprep.core.training.loop.fit` keeps in the directory of a run."""
 RESULT = "model"
 """What is published in it at the end."""

@@ -54,11 +54,15 @@ class Step(ABC):
         coupled: Whether the losses couple the examples of a batch (contrast within it, correlation, statistics), so
             that the mean of parts is not the loss of the whole. Parts and several processes are refused then; a
             `nlprep.core.training.coupled.CoupledStep` computes them right instead.
+        criterion: The validation loss whose lowest value decides which weights are best, such as ``generator_loss``;
+            None: ``loss`` if there is one player, and nothing if there are several, of whose losses a low one may be
+            no good sign.
     """
 
     unit: str = "examples"
     flops_per_unit: float | None = None
     coupled: bool = False
+    criterion: str | None = None
 
     @property
     @abstractmethod

@@ -20,7 +20,7 @@ from nlprep.core.training.schedule import learning_rate_factor
 from nlprep.core.training.step import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from accelerate import Accelerator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DROPOUT, _MEASURING, _COUPLING, _INITIALIZING = 11, 12, 13, 14
+_DROPOUT, _MEASURING, _COUPLING, _INITIALIZING, _EVALUATING = 11, 12, 13, 14, 15
 
 
 class NonFiniteError(NlprepError):
@@ -104,6 +104,7 @@ class Updates:
         # What of the present optimiser step was made before memory ran out.
         self._number = -1
         self._turns_made = 0
+        self._touched = -1
         self._losses: dict[str, float] = {}
 
     @property
@@ -288,6 +289,7 @@ class Updates:
         for group in optimizer.param_groups:
             group["lr"] = group["highest_lr"] * factor
         self.learning_rate = optimizer.param_groups[0]["lr"]
+        self._touched = moment.step
         optimizer.step()
         self.step.after_update(player, moment=moment)
         return means
@@ -302,6 +304,21 @@ class Updates:
                     f"{first + self.config.batch_size - 1:,} of the run): this update was not made and earlier "
                     "checkpoints are whole; lower the learning rate, lengthen the warm-up, or train in fp32"
                 )
+
+    def touched(self, number: int) -> bool:
+        """Whether anything that a checkpoint holds may have been changed by step ``number``, which failed.
+
+        A forward pass changes the buffers of modules such as batch norm; values that are not finite are nobody's.
+        """
+        if self._touched == number:
+            return True
+        for module in self.plain.values():
+            parameters = dict(module.named_parameters(remove_duplicate=False))
+            if module.state_dict().keys() - parameters.keys():
+                return True
+            if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters.values()):
+                return True
+        return False
 
     def validation_batches(self, examples: Examples) -> ValidationBatches | ValidationWindows:
         """Validation examples as this process measures them."""
@@ -320,22 +337,35 @@ class Updates:
         return ValidationBatches(examples, seed=self.config.seed, size=size, rank=rank, world_size=processes)
 
     def measure(
-        self, batches: ValidationBatches | ValidationWindows, fetched: Iterable[Batch] | None = None, *, done: int
-    ) -> dict[str, float]:
+        self,
+        batches: ValidationBatches | ValidationWindows,
+        fetched: Iterable[Batch] | None = None,
+        *,
+        done: int,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> dict[str, float] | None:
         """The losses of every player over batches, averaged over processes; call it inside `evaluating`.
 
         Args:
             batches: From `validation_batches`.
             fetched: The same, in their order, where somebody else fetches them.
             done: Optimiser steps done.
+            interrupted: Asked between batches; a process that is told so stops there.
+
+        Returns:
+            None, on every process, if any of them stopped before its end.
         """
         moment = Moment(done, self.steps)
         fetched = batches if fetched is None else fetched
         if isinstance(batches, ValidationWindows):
-            return self._measure_coupled(batches, fetched, moment)
+            return self._measure_coupled(batches, fetched, moment, interrupted)
         sums: dict[str, float] = {}
         total = 0.0
+        cut = False
         for index, batch in enumerate(fetched):
+            cut = interrupted()
+            if cut:
+                break
             weight = self.step.weight(batch)
             moved = self._move(batch)
             for player in self.plain:
@@ -348,19 +378,27 @@ class Updates:
             total += weight
         # A process without a batch knows no names: the main one always has a batch.
         names = self.agree(list(sums))
-        *summed, total = self._sum([*(sums.get(name, 0.0) for name in names), total])
+        *summed, total, cuts = self._sum([*(sums.get(name, 0.0) for name in names), total, cut])
+        if cuts:
+            return None
         return {name: value / total if total else 0.0 for name, value in zip(names, summed, strict=True)}
 
     def _measure_coupled(
-        self, batches: ValidationWindows, fetched: Iterable[Batch], moment: Moment
-    ) -> dict[str, float]:
+        self,
+        batches: ValidationWindows,
+        fetched: Iterable[Batch],
+        moment: Moment,
+        interrupted: Callable[[], bool],
+    ) -> dict[str, float] | None:
         """As `measure`, each batch whole: the parts of all processes are embedded, and the loss is theirs together."""
         sums: dict[str, float] = {}
         total = 0.0
         arriving = iter(fetched)
         for number, window in enumerate(batches.windows):
             parts = [next(arriving) for _ in range(window.parts)]
-            (weight,) = self._sum([sum(self.step.weight(part) for part in parts)])
+            weight, cuts = self._sum([sum(self.step.weight(part) for part in parts), interrupted()])
+            if cuts:
+                return None
             weight *= window.fresh
             for player in self.plain:
                 for name, value in self._losses_of_window(player, number, parts, moment).items():
@@ -410,6 +448,10 @@ class Updates:
             for module in self.plain.values():
                 module.train()
 
+    def seed_evaluation(self, done: int) -> None:
+        """Let torch's random numbers be those of an evaluation after ``done`` steps, whatever was drawn before."""
+        self._seed(_EVALUATING, done, self.accelerator.process_index)
+
     def averaged(self) -> AbstractContextManager[None]:
         """The averaged weights in the modules, in the block, if there are some."""
         return self.averages.in_place() if self.averages else nullcontext()
@@ -422,6 +464,10 @@ class Updates:
 
         answers: list[T] = broadcast_object_list([answer])
         return answers[0]
+
+    def any_of(self, *flags: bool) -> list[bool]:
+        """Of each flag, whether it is set on any process."""
+        return [total > 0 for total in self._sum(flags)]
 
     def _full_name(self, player: str, name: str) -> str:
         """What a player's quantity is recorded as."""

@@ -162,7 +162,7 @@ def train_skipgram(
     total = plan.tokens_per_epoch * config.epochs
     with deferred_interrupt() as interrupt, progress.task("training", total) as task:
         # In here too: raised inside a callback of the compiler, an interrupt would be swallowed and lost.
-        run = _Run(corpus, config, plan, resolve_threads(threads), None if state is None else Path(state))
+        run = _SkipGramRun(corpus, config, plan, resolve_threads(threads), None if state is None else Path(state))
         interrupt.raise_if_requested()
         task.advance(run.tokens)
         run.start(task)
@@ -178,7 +178,7 @@ def train_skipgram(
         return run.finish(keep_state=keep_state)
 
 
-class _Run:
+class _SkipGramRun:
     """One training run: where it stands and how to take the next step."""
 
     def __init__(

@@ -253,7 +253,7 @@ def _make_evaluation(encoder: TextEncoder, validation: SentencePairs | None) -> 
     if validation is None:
         return None
     distinct = validation.without_repeats()
-    return lambda: {"retrieval_accuracy": retrieval_accuracy(encoder, distinct)}
+    return lambda _evaluation: {"retrieval_accuracy": retrieval_accuracy(encoder, distinct)}
 
 
 def retrieval_accuracy(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from transformers import EncoderDecoderModel, PreTrainedModel, PreTrainedTokenizerFast
 
     from nlprep.core.progress import Progress
+    from nlprep.core.training.evaluation import Evaluation
     from nlprep.core.training.loop import History
     from nlprep.language_models.sequence_to_sequence.parallel_text import ParallelText
 
@@ -156,7 +157,7 @@ def train_translation_model(
             special,
         )
 
-    def score() -> dict[str, float]:
+    def score(_evaluation: Evaluation) -> dict[str, float]:
         if validation is None:
             return {}
         found = translate_sentences(model, source, target, validation.source, beams=1, longest=config.longest)

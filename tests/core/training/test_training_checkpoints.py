@@ -246,7 +246,7 @@ def test_metrics_are_read_but_for_a_last_line_that_was_cut(tmp_path: Path) -> No
         stream.write('{"step": 3, "lo')
     assert read_metrics(path) == expected
     resumed = Journal(path)
-    resumed.rewind(1)
+    resumed.rewind(5, 1)
     resumed.append({"step": 2, "loss": 0.25})
     assert read_metrics(path) == resumed.records == [expected[0], {"step": 2, "loss": 0.25}]
     path.write_text('{"step": 1}\n{"loss": 2}\n{"step": 3}\n')
@@ -256,12 +256,12 @@ def test_metrics_are_read_but_for_a_last_line_that_was_cut(tmp_path: Path) -> No
         read_metrics(tmp_path / "nothing.jsonl")
     unwritten = Journal(None)
     unwritten.append({"step": 1})
-    unwritten.rewind(0)
+    unwritten.rewind(0, 0)
     assert unwritten.records == []
 
 
 def test_numbers_of_numpy_and_torch_are_recorded_as_numbers(tmp_path: Path) -> None:
-    def evaluate() -> dict:
+    def evaluate(_: object) -> dict:
         return {"accuracy": np.float32(0.5), "rank": torch.tensor(2), "count": 3}
 
     fit(make_step(Net()), Numbers(), config=settings(steps=2), directory=tmp_path, evaluate=evaluate)

@@ -234,8 +234,8 @@ def _remember_parts(run: Path, parts: int) -> None:
     state = json.loads((place / "state.json").read_text())
     state.pop("checksum")
     state["values"]["parts"] = parts
-    state["checksum"] = checkpoints._checksum(place / "state.safetensors", state)
-    (place / "state.json").write_text(json.dumps(state))
+    sealed = checkpoints._Sealed(state, checkpoints._checksum(place / "state.safetensors"))
+    (place / "state.json").write_bytes(sealed.to_json())
 
 
 class Normed(Net):

@@ -13,6 +13,7 @@ from training_toys import Duel, Net, Numbers, make_step, same_bits, settings, we
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.training.checkpoints import CheckpointWarning
+from nlprep.core.training.evaluation import Evaluation
 from nlprep.core.training.examples import validation_seeds
 from nlprep.core.training.journal import read_metrics
 from nlprep.core.training.loop import fit
@@ -40,7 +41,7 @@ def test_evaluation_does_not_disturb_training(tmp_path: Path) -> None:
             modes.append((self.training, self.dropout.training, torch.is_grad_enabled()))
             return super().forward(**batch)
 
-    def evaluate() -> dict[str, float]:
+    def evaluate(_: Evaluation) -> dict[str, float]:
         torch.manual_seed(0)
         assert not step.module.training
         assert not torch.is_grad_enabled()
@@ -118,7 +119,7 @@ def test_a_criterion_decides_instead_of_the_loss() -> None:
     step = make_step(Worsening(1.0, 2.0, 3.0, 4.0))
     criteria = iter([3.0, 2.0, 1.0, 2.0])
 
-    def evaluate() -> dict[str, float]:
+    def evaluate(_: Evaluation) -> dict[str, float]:
         return {"criterion": next(criteria)}
 
     history = fit(step, Numbers(), config=settings(**CONSTANT), validation=Numbers(8), evaluate=evaluate)
@@ -163,7 +164,7 @@ def test_patience_ends_a_run_and_is_remembered(tmp_path: Path) -> None:
 def test_an_evaluation_of_the_callers_may_decide() -> None:
     answers = iter([0.5, 0.25, 0.75, 1.0])
     step = make_step(Net())
-    history = fit(step, Numbers(), config=settings(**CONSTANT), evaluate=lambda: {"validation_loss": next(answers)})
+    history = fit(step, Numbers(), config=settings(**CONSTANT), evaluate=lambda _: {"validation_loss": next(answers)})
     assert history.best_step == 6
     assert same_bits(weights_of(step), after(6))
     duel = Duel()

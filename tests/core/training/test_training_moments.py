@@ -204,7 +204,7 @@ def test_averages_are_the_slow_ones_and_what_is_evaluated_and_kept(decay: float)
     before = weights_of(step)
     seen = []
 
-    def evaluate() -> dict[str, float]:
+    def evaluate(_: object) -> dict[str, float]:
         seen.append(weights_of(step))
         return {}
 
@@ -232,7 +232,7 @@ def test_the_best_averages_are_kept(tmp_path: Path, on_disk: bool) -> None:
     answers = iter([3.0, 1.0, 2.0, 4.0])
     seen = []
 
-    def evaluate() -> dict[str, float]:
+    def evaluate(_: object) -> dict[str, float]:
         seen.append(weights_of(step))
         return {"criterion": next(answers)}
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as bounds
 from hypothesis import strategies as st
-from training_toys import Numbers
+from training_toys import Net, Numbers, ShardedNumbers, make_step, settings
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.examples import (
-    ExampleOrder,
     MicroBatches,
     ValidationBatches,
     describe_first_examples,
     same_examples,
 )
+from nlprep.core.training.loop import fit
+from nlprep.core.training.orders import ExampleOrder, ShardOrder, example_seeds
 from nlprep.core.training.schedule import learning_rate_factor
 
 
@@ -35,6 +39,7 @@ class Recorder:
         return {"pairs": list(zip(indices.tolist(), seeds.tolist(), strict=True))}
 
 
+@bounds(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 100), st.integers(0, 200), st.integers(1, 60))
 def test_positions_are_epochs_each_a_permutation(count: int, seed: int, start: int, length: int) -> None:
     order = ExampleOrder(count, seed)
@@ -65,7 +70,9 @@ def test_parts_and_processes_share_the_same_examples(world_size: int, parts: int
     expected = list(zip(*(values.tolist() for values in ExampleOrder(13, 5).at(0, 80)), strict=True))
     got = [[] for _ in range(10)]
     for rank in range(world_size):
-        batches = MicroBatches(Recorder(13), seed=5, batch_size=8, rank=rank, world_size=world_size, parts=parts)
+        batches = MicroBatches(
+            Recorder(13), ExampleOrder(13, 5), batch_size=8, rank=rank, world_size=world_size, parts=parts
+        )
         for step in range(10):
             for part in range(parts):
                 got[step] += batches[step * parts + part]["pairs"]
@@ -88,15 +95,19 @@ def test_validation_meets_every_example_once_with_the_same_seeds(count: int, siz
     assert not {seed for _, seed in pairs} & set(ExampleOrder(count, 1).at(0, 3 * count)[1].tolist())
 
 
+def describe(examples: Numbers) -> dict:
+    return describe_first_examples(examples, ExampleOrder(len(examples), 1))
+
+
 def test_examples_are_known_by_the_first_of_them() -> None:
-    one = describe_first_examples(Numbers(), 1)
-    assert same_examples(one, describe_first_examples(Numbers(), 1))
+    one = describe(Numbers())
+    assert same_examples(one, describe(Numbers()))
     jittered = {
         name: [*value[:2], value[2] * (1 + 1e-7)] if "float" in value[0] else value for name, value in one.items()
     }
     assert same_examples(one, jittered)
-    assert not same_examples(one, describe_first_examples(Numbers(shift=1.0), 1))
-    assert not same_examples(one, describe_first_examples(Numbers(terms=2), 1))
+    assert not same_examples(one, describe(Numbers(shift=1.0)))
+    assert not same_examples(one, describe(Numbers(terms=2)))
     assert not same_examples(one, {name: one[name] for name in ("x", "y")})
 
 
@@ -162,3 +173,127 @@ def test_settings_out_of_range_are_named(changes: dict, problem: str) -> None:
     with pytest.raises(OptionError, match=problem) as caught:
         TrainingConfig(**changes)
     assert isinstance(caught.value, NlprepError)
+
+
+# Shards
+
+
+@bounds(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any),
+    st.sampled_from([None, 1, 2, 3, 20]),
+    st.integers(0, 50),
+    st.integers(1, 9),
+)
+def test_shards_come_one_after_another_and_every_example_once(
+    sizes: list[int], window: int | None, seed: int, length: int
+) -> None:
+    count = sum(sizes)
+    shard_of = np.repeat(np.arange(len(sizes)), sizes)
+    first_of = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    order = ShardOrder(sizes, seed, window=window)
+    indices, seeds = order.at(0, 3 * count)
+    for epoch in range(3):
+        met = indices[epoch * count : (epoch + 1) * count]
+        assert sorted(met.tolist()) == list(range(count))
+        # A shard is read to its end before the next is begun, and window after window.
+        assert len([1 for one, two in pairwise(shard_of[met]) if one != two]) == np.count_nonzero(sizes) - 1
+        for one, two in pairwise(met):
+            if window is not None and shard_of[one] == shard_of[two]:
+                assert (one - first_of[one]) // window <= (two - first_of[two]) // window
+        np.testing.assert_array_equal(seeds[epoch * count : (epoch + 1) * count], example_seeds(seed, epoch, met))
+    # However they are asked for, by whomever, they are the same.
+    pieces = [
+        ShardOrder(sizes, seed, window=window).at(at, min(at + length, 3 * count)) for at in range(0, 3 * count, length)
+    ]
+    np.testing.assert_array_equal(np.concatenate([piece for piece, _ in pieces]), indices)
+    np.testing.assert_array_equal(np.concatenate([piece for _, piece in pieces]), seeds)
+
+
+def test_shards_and_what_is_in_them_are_shuffled_anew() -> None:
+    order = ShardOrder([20] * 10, 1)
+    epochs = [order.at(start, start + 200)[0] for start in (0, 200)]
+    for met in epochs:
+        shards = met.reshape(10, 20) // 20
+        assert (shards == shards[:, :1]).all()
+        assert shards[:, 0].tolist() != list(range(10))
+        assert all((np.diff(within) < 0).any() for within in met.reshape(10, 20))
+    assert epochs[0].tolist() != epochs[1].tolist()
+    assert epochs[0].tolist() != ShardOrder([20] * 10, 2).at(0, 200)[0].tolist()
+    # Windows of one are files read from their beginning to their end.
+    assert (np.diff(ShardOrder([20] * 10, 1, window=1).at(0, 20)[0]) == 1).all()
+
+
+def test_billions_of_examples_in_shards_take_the_memory_of_one() -> None:
+    import tracemalloc
+
+    tracemalloc.start()
+    order = ShardOrder([1_000_000] * 10_000, 1)
+    for start in (0, 5_000_000_123, 99_999_999_999):
+        assert len(order.at(start, start + 64)[0]) == 64
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6
+
+
+@pytest.mark.parametrize(
+    ("sizes", "window", "problem"),
+    [
+        ([3, -1], None, "sizes of shards: must be numbers of examples"),
+        ([0, 0], None, "at least one of them above 0"),
+        ([], None, "at least one of them above 0"),
+        ([3], 0, "window = 0: must be at least 1, or none for whole shards"),
+    ],
+)
+def test_shards_that_are_none_are_named(sizes: list[int], window: int | None, problem: str) -> None:
+    with pytest.raises(OptionError, match=problem):
+        ShardOrder(sizes, 1, window=window)
+
+
+def test_examples_choose_their_order_and_a_run_keeps_to_it(tmp_path: Path) -> None:
+    class Met(ShardedNumbers):
+        def batch(self, indices: np.ndarray, seeds: np.ndarray) -> dict:
+            met.extend(indices.tolist())
+            return super().batch(indices, seeds)
+
+    met: list[int] = []
+    sizes = (20, 25, 5)
+    fit(make_step(Net()), Met(sizes), config=settings(), directory=tmp_path)
+    # The first eight once more, by which they are known.
+    assert met == [*ShardOrder(sizes, 1).at(0, 8)[0], *ShardOrder(sizes, 1).at(0, 96)[0]]
+    more = settings(steps=14)
+    refused = {
+        "window = None, now kind = shards, .*, window = 3: give the same order": Met(sizes, window=3),
+        r"shards = 3, .*, now kind = shards, shards = 2, ": Met((25, 25)),
+        "sizes = .*, now kind = shards, shards = 3, sizes = ": Met((20, 20, 10)),
+        "in the order kind = shards, .*, now kind = permutation: give": Numbers(),
+    }
+    for problem, examples in refused.items():
+        with pytest.raises(OptionError, match=problem) as caught:
+            fit(make_step(Net()), examples, config=more, directory=tmp_path)
+        assert "\n" not in str(caught.value)
+        assert str(tmp_path) in str(caught.value)
+    assert fit(make_step(Net()), Met(sizes), config=more, directory=tmp_path).resumed_from == 12
+
+    class Short(ShardedNumbers):
+        def order(self, seed: int) -> ShardOrder:
+            return ShardOrder(self.sizes[:-1], seed)
+
+    with pytest.raises(OptionError, match="the order is of 45 examples, and there are 50: make them agree"):
+        fit(make_step(Net()), Short(sizes), config=settings())
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_parts_and_processes_share_shards(world_size: int, parts: int) -> None:
+    sizes = [5, 1, 7]
+    expected = list(zip(*(values.tolist() for values in ShardOrder(sizes, 5).at(0, 80)), strict=True))
+    got: list[list] = [[] for _ in range(10)]
+    for rank in range(world_size):
+        batches = MicroBatches(
+            Recorder(13), ShardOrder(sizes, 5), batch_size=8, rank=rank, world_size=world_size, parts=parts
+        )
+        for step in range(10):
+            for part in range(parts):
+                got[step] += batches[step * parts + part]["pairs"]
+    assert [pair for step in got for pair in step] == expected

@@ -24,6 +24,7 @@ from training_toys import (
     pairing_step,
     settings,
     weights_of,
+    without_speeds,
 )
 
 from nlprep.core.errors import OptionError
@@ -82,7 +83,7 @@ def test_two_processes_learn_what_one_does(pair: Path, tmp_path: Path, name: str
         config=settings(**TOGETHER),
         directory=tmp_path,
         validation=Numbers(13, shift=1.0),
-        evaluate=lambda: {"rank": 0.0},
+        evaluate=lambda _: {"rank": 0.0},
     )
     alone, together = read_metrics(tmp_path / "metrics.jsonl"), read_metrics(pair / name / "metrics.jsonl")
     assert len(alone) == len(together) == 12 + 6
@@ -103,7 +104,7 @@ def test_a_coupled_loss_is_that_of_all_processes(pair: Path, tmp_path: Path, hel
         config=settings(**TOGETHER | {"micro_batch_size": None, "steps": 6}),
         directory=tmp_path,
         validation=Numbers(held, shift=1.0),
-        evaluate=lambda: {"rank": 0.0},
+        evaluate=lambda _: {"rank": 0.0},
     )
     alone, together = read_metrics(tmp_path / "metrics.jsonl"), read_metrics(pair / f"pairing {held}/metrics.jsonl")
     for one, other in zip(alone, together, strict=True):
@@ -158,10 +159,30 @@ def test_both_end_with_the_same_bits_and_one_writes(pair: Path) -> None:
 def test_a_signal_to_one_stops_both_and_they_go_on_exactly(pair: Path) -> None:
     for rank in (0, 1):
         stopped, resumed = outcome(pair, rank)["stopped"]
-        assert stopped.startswith("KeyboardInterrupt: stopped at step 3 of 12, saved in")
-        assert resumed[:2] == [12, 3]
+        assert stopped.startswith("KeyboardInterrupt: stopped at step 2 of 12, saved in")
+        assert resumed[:2] == [12, 2]
     for key, value in final(pair, "dropout", 0).items():
         assert value.tobytes() == final(pair, "stopped", 0)[key].tobytes()
+
+
+def test_a_signal_in_the_evaluation_of_a_coupled_loss_stops_both(pair: Path) -> None:
+    for rank in (0, 1):
+        stopped, resumed = outcome(pair, rank)["paired, stopped"]
+        assert stopped.startswith("KeyboardInterrupt: stopped at step 2 of 12, saved in")
+        assert resumed[:2] == [12, 2]
+    for key, value in final(pair, "paired", 0).items():
+        assert value.tobytes() == final(pair, "paired, stopped", 0)[key].tobytes()
+    records, whole = (read_metrics(pair / name / "metrics.jsonl") for name in ("paired, stopped", "paired"))
+    assert without_speeds(records) == without_speeds(whole)
+
+
+def test_the_main_one_may_ask_both_to_stop(pair: Path) -> None:
+    for rank in (0, 1):
+        first, again = outcome(pair, rank)["asked"]
+        assert (first[:2], first[3]) == ([6, None], "enough")
+        assert (again[:2], again[3]) == ([6, 6], "enough")
+    for key, value in final(pair, "asked", 0).items():
+        assert value.tobytes() == final(pair, "asked", 1)[key].tobytes()
 
 
 def test_what_is_wrong_on_one_is_said_by_both(pair: Path) -> None:
@@ -170,11 +191,12 @@ def test_what_is_wrong_on_one_is_said_by_both(pair: Path) -> None:
         assert bad.startswith("NonFiniteError: the loss is nan at step 2 (batch 1, positions 8 to 15 of the run)")
         (uneven,) = outcome(pair, rank)["uneven"]
         assert uneven == "OptionError: batch_size = 9: must be a multiple of the 2 processes"
-    assert not any((pair / "bad" / "checkpoints").glob("step-*"))
+    assert [path.name for path in (pair / "bad" / "checkpoints").glob("step-*")] == ["step-000000001"]
 
 
 def test_the_main_one_decides_what_is_best_and_when_to_stop(pair: Path) -> None:
-    assert outcome(pair, 0)["split"] == outcome(pair, 1)["split"] == [[10, None, 4]]
+    reason = "no improvement in 3 evaluations"
+    assert outcome(pair, 0)["split"] == outcome(pair, 1)["split"] == [[10, None, 4, reason]]
     for key, value in final(pair, "split", 0).items():
         assert value.tobytes() == final(pair, "split", 1)[key].tobytes()
 

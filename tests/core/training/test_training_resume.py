@@ -36,17 +36,23 @@ SIGKILLED = -signal.SIGKILL
 PLAIN = {"steps": 12, "checkpoint_every": 4, "evaluate_every": 3, "micro_batch_size": 4}
 KILLED = {
     "two workers, fp32": ({"workers": 2}, ["update:0", "update:7", "update:11"]),
-    "bf16": ({"precision": "bf16"}, ["update:5", "evaluate:2"]),
+    "bf16": ({"precision": "bf16"}, ["update:5", "evaluate:9"]),
     "bf16, two workers": ({"precision": "bf16", "workers": 2}, ["update:6"]),
     "between evaluation and checkpoint": ({"evaluate_every": 4}, ["save:4", "save:8", "save:12"]),
     "between evaluations and a checkpoint": ({"checkpoint_every": 5}, ["save:5", "update:9", "save:10"]),
     "while a checkpoint is written": ({}, ["writing:4", "writing:8", "renamed:8", "writing:12"]),
     "while a line is written": ({}, ["line:4", "line:6", "line:8"]),
-    "in an evaluation": ({}, ["evaluate:0", "evaluate:1"]),
-    "averaged weights": ({"average": 0.8}, ["update:7", "evaluate:1"]),
+    "in an evaluation": ({}, ["evaluate:3", "evaluate:9", "evaluate:12"]),
+    "in an evaluation after its checkpoint": ({"evaluate_every": 4}, ["evaluate:4", "evaluate:4", "evaluate:12"]),
+    "between an evaluation and its result": ({"evaluate_every": 4}, ["amend:4", "amending:8", "amend:12"]),
+    "averaged weights": ({"average": 0.8}, ["update:7", "evaluate:6"]),
+    "patience": ({"evaluate_every": 2, "patience": 2}, ["evaluate:4", "update:5", "evaluate:6", "evaluate:8"]),
+    "in a shard": ({"workers": 2}, ["update:6", "evaluate:12"]),
+    "asked to stop": ({}, ["evaluate:6", "line:9", "evaluate:9", "save:9"]),
 }
 
 
+LAST = {"asked to stop": 9, "patience": 8}
 KINDS = ["duel", "pairing", "actnorm"]
 
 
@@ -62,6 +68,8 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scenarios = []
     for name, (changes, deaths) in KILLED.items():
         common = {"config": PLAIN | changes, "evaluate": any("evaluate" in death for death in deaths)}
+        common |= {"shards": name == "in a shard", "stop": 9 if name == "asked to stop" else None}
+        common |= {"best": 4 if name == "patience" else None}
         scenarios.append({**common, "name": name, "directory": str(folder / name), "deaths": deaths})
         scenarios.append(
             {**common, "name": f"{name}, whole", "directory": str(folder / f"{name}, whole"), "deaths": []}
@@ -92,7 +100,11 @@ def test_a_killed_run_ends_like_a_whole_one(lives: Path, name: str) -> None:
     assert same_bits(dict(np.load(killed / "final.npz")), dict(np.load(whole / "final.npz")))
     records = read_metrics(killed / "metrics.jsonl")
     assert without_speeds(records) == without_speeds(read_metrics(whole / "metrics.jsonl"))
-    assert records[-1]["step"] == (9 if name in KINDS else 12)
+    assert records[-1]["step"] == LAST.get(name, 9 if name in KINDS else 12)
+    assert (killed / "told.json").read_text() == (whole / "told.json").read_text()
+    drawn = [sorted((run / "pictures").rglob("*.png")) for run in (killed, whole)]
+    assert [path.read_bytes() for path in drawn[0]] == [path.read_bytes() for path in drawn[1]]
+    assert len(drawn[0]) == sum("drawn" in record for record in records)
     # Nothing of the deaths is left.
     assert {path.name for path in (killed / "checkpoints").iterdir()} == {
         path.name for path in (whole / "checkpoints").iterdir()

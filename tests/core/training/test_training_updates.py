@@ -28,9 +28,9 @@ from training_toys import (
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.training.checkpoints import Checkpoints
-from nlprep.core.training.examples import ExampleOrder
 from nlprep.core.training.journal import read_metrics
 from nlprep.core.training.loop import fit
+from nlprep.core.training.orders import ExampleOrder
 from nlprep.core.training.precision import choose_precision
 from nlprep.core.training.schedule import learning_rate_factor
 from nlprep.core.training.step import PlainStep
@@ -199,8 +199,9 @@ def test_what_is_not_finite_stops_before_the_update(tmp_path: Path, what: str, m
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, NlprepError)
     kept = Checkpoints(tmp_path / "run" / "checkpoints", keep=2)
-    assert kept.steps() == [2, 4]
-    assert kept.load_latest().step == 4  # type: ignore[union-attr]
+    # What was good is saved.
+    assert kept.steps() == [4, 5]
+    assert kept.load_latest().step == 5  # type: ignore[union-attr]
     # The weights are those of five steps: a run that is stopped there has them too.
     five = make_step(Net())
     stopping = _stop_after(five, 5)
@@ -269,7 +270,7 @@ def test_memory_that_runs_out_names_what_to_lower(tmp_path: Path) -> None:
     ) as caught:
         fit(step, Numbers(), config=config, directory=tmp_path)
     assert "\n" not in str(caught.value)
-    assert Checkpoints(tmp_path / "checkpoints", keep=2).steps() == [2]
+    assert Checkpoints(tmp_path / "checkpoints", keep=2).steps() == [2, 3]
     halving = settings(halve_on_out_of_memory=True)
     with pytest.raises(NlprepError, match="with 1 examples at once"):
         fit(make_step(Small(0)), Numbers(), config=halving)
@@ -294,16 +295,16 @@ def test_halving_is_as_if_it_had_been_so_from_the_start(tmp_path: Path) -> None:
 
 
 def test_what_filled_the_memory_is_gone_before_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nlprep.core.training.loop import _Run
+    from nlprep.core.training.loop import _TrainingRun
 
     alive = []
-    halve = _Run._halve
+    halve = _TrainingRun._halve
 
     def watched(self: Any, error: Any) -> None:
         alive.append([reference() is not None for reference in model.held])
         halve(self, error)
 
-    monkeypatch.setattr(_Run, "_halve", watched)
+    monkeypatch.setattr(_TrainingRun, "_halve", watched)
     model = Small(2)
     gc.disable()  # the reference counts alone must do it
     try:
@@ -482,7 +483,7 @@ def test_peaks_are_found_by_whole_words(monkeypatch: pytest.MonkeyPatch, name: s
 
 
 def test_utilisation_is_recorded_where_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nlprep.core.training.loop.peak_flops", lambda *_: 1e6)
+    monkeypatch.setattr("nlprep.core.training.recording.peak_flops", lambda *_: 1e6)
     step = PlainStep(
         Net(), weight=counted, num_units=lambda batch: 3 * len(batch["x"]), unit="terms", flops_per_unit=10.0
     )

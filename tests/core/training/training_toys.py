@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from torch import nn
 from nlprep.core.randomness import uniforms
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.coupled import PlainCoupledStep
+from nlprep.core.training.evaluation import Assessment, Evaluation
 from nlprep.core.training.loop import History, fit
+from nlprep.core.training.orders import ShardOrder
 from nlprep.core.training.step import Batch, Moment, PlainStep, TwoPlayerStep
 from nlprep.objectives.info_nce import info_nce
 
@@ -44,6 +47,17 @@ class Numbers:
             "y": torch.from_numpy(y.astype(np.float32)),
             "counts": torch.from_numpy(draws[:, self.terms :] < 0.4),
         }
+
+
+class ShardedNumbers(Numbers):
+    """Numbers that lie in shards."""
+
+    def __init__(self, sizes: Sequence[int], *, window: int | None = None, **settings: Any) -> None:
+        super().__init__(sum(sizes), **settings)
+        self.sizes, self.window = sizes, window
+
+    def order(self, seed: int) -> ShardOrder:
+        return ShardOrder(self.sizes, seed, window=self.window)
 
 
 class Net(nn.Module):
@@ -204,29 +218,32 @@ def without_speeds(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 # Processes
 
 
-def _arm(point: str, step: Any) -> Any:
-    """Arrange for this process to be killed; returns an ``evaluate`` or None."""
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _dying(function: Any, *, when: Any) -> Any:
+    """A function that kills this process instead of being called with such arguments."""
+    return lambda *words: _die() if when(*words) else function(*words)
+
+
+def _arm(point: str, step: Any, evaluate: Any) -> Any:
+    """Arrange for this process to be killed; returns the ``evaluate`` to use."""
     from nlprep.core.training import checkpoints, journal
 
     kind, _, number = point.partition(":")
     at = int(number)
-
-    def die() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
     if kind == "update":  # before step number `at`
-        turns = step.turns
-        step.turns = lambda now: die() if now == at else turns(now)
-    elif kind == "evaluate":
-        return lambda: (
-            die()
-            if len(evaluations := step.__dict__.setdefault("seen", [])) == at
-            else (evaluations.append(1) or {"seen": 1.0})
-        )
-    elif kind == "save":  # after the evaluation of that step and before its checkpoint
-        save = checkpoints.Checkpoints.save
-        checkpoints.Checkpoints.save = (  # type: ignore[method-assign]
-            lambda self, checkpoint: die() if checkpoint.step == at else save(self, checkpoint)
+        step.turns = _dying(step.turns, when=lambda now: now == at)
+    elif kind == "evaluate":  # in the evaluation after step `at`
+        return _dying(evaluate, when=lambda evaluation: evaluation.step == at)
+    elif kind in ("save", "amend"):  # before a checkpoint; between an evaluation and what is added to the one before
+        method = _dying(getattr(checkpoints.Checkpoints, kind), when=lambda _, checkpoint: checkpoint.step == at)
+        setattr(checkpoints.Checkpoints, kind, method)
+    elif kind == "amending":  # while that is written
+        checkpoints._Sealed.to_json = _dying(  # type: ignore[method-assign]
+            checkpoints._Sealed.to_json,
+            when=lambda sealed: sealed.state["step"] == at and not sealed.state["values"].get("pending", True),
         )
     elif kind in (
         "writing",
@@ -234,13 +251,14 @@ def _arm(point: str, step: Any) -> Any:
     ):  # with the tensors written; with the directory in place, older ones not removed
         write, checksum = checkpoints._write, checkpoints._checksum
 
-        def write_and_die(path: Path, checkpoint: checkpoints.Checkpoint) -> None:
+        def write_and_die(path: Path, checkpoint: checkpoints.Checkpoint) -> Any:
             if checkpoint.step == at and kind == "writing" and path.name != "best":
-                checkpoints._checksum = lambda *_: die()  # type: ignore[assignment, return-value]
-            write(path, checkpoint)
+                checkpoints._checksum = lambda *_: _die()  # type: ignore[assignment, return-value]
+            written = write(path, checkpoint)
             checkpoints._checksum = checksum
             if checkpoint.step == at and path.name != "best":
-                die()
+                _die()
+            return written
 
         checkpoints._write = write_and_die
     elif kind == "line":  # with half a line of metrics.jsonl written
@@ -251,12 +269,12 @@ def _arm(point: str, step: Any) -> Any:
             if record["step"] == at:
                 assert self.path is not None
                 os.truncate(self.path, self.path.stat().st_size - 9)
-                die()
+                _die()
 
         journal.Journal.append = append_half  # type: ignore[method-assign]
     else:
         raise ValueError(point)
-    return None
+    return evaluate
 
 
 def live(scenario: dict[str, Any], point: str | None) -> History:
@@ -268,18 +286,29 @@ def live(scenario: dict[str, Any], point: str | None) -> History:
         "pairing": lambda: pairing_step(Pairing(dropout=0.2)),
         "actnorm": lambda: ActNormStep(ActNorm(dropout=0.2)),
     }[scenario.get("kind", "net")]()
-    evaluate = _arm(point, step) if point else None
-    if evaluate is None and scenario.get("evaluate"):
-        evaluate = lambda: {"seen": 1.0}  # noqa: E731
+
+    def evaluate(evaluation: Evaluation) -> Assessment:
+        # What it draws is its step's own, whatever was drawn before.
+        drawn = torch.rand(2, 3)
+        stop = "enough" if evaluation.step == scenario.get("stop") else None
+        best = scenario.get("best")
+        criterion = {} if best is None else {"criterion": abs(evaluation.step - best)}
+        return Assessment({"drawn": float(drawn[0, 0]), **criterion}, {"drawn": drawn}, stop)
+
+    hook = evaluate if scenario.get("evaluate") else None
+    if point:
+        hook = _arm(point, step, hook)
     history = fit(
         step,
-        Numbers(30),
+        ShardedNumbers((7, 0, 13, 10), window=4) if scenario.get("shards") else Numbers(30),
         config=config,
         directory=scenario["directory"],
         validation=Numbers(13, shift=1.0),
-        evaluate=evaluate,
+        evaluate=hook,
     )
     np.savez(Path(scenario["directory"]) / "final.npz", **weights_of(step))
+    told = {"stopped": history.stopped, "best": [history.best_step, history.best_loss], "steps": history.steps}
+    (Path(scenario["directory"]) / "told.json").write_text(json.dumps(told))
     return history
 
 
@@ -314,6 +343,18 @@ class Bad(Net):
         return losses
 
 
+class TerminatedPairing(Pairing):
+    """As `Terminated`, of a coupled loss, each of whose parts is embedded twice in training."""
+
+    calls = 0
+
+    def forward(self, **batch: torch.Tensor) -> Batch:  # type: ignore[override]
+        self.calls += 1
+        if self.calls == 10 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().forward(**batch)
+
+
 class Terminated(Net):
     """One process is sent SIGTERM in its fifth part, which is of the evaluation after two steps."""
 
@@ -342,12 +383,13 @@ def together(folder: Path) -> None:
                 config=settings(**TOGETHER | changes),
                 directory=folder / name,
                 validation=Numbers(held, shift=1.0),
-                evaluate=measured or (lambda: {"rank": float(rank)}),
+                evaluate=measured or (lambda _: {"rank": float(rank)}),
             )
         except (Exception, KeyboardInterrupt) as error:
             outcome.setdefault(name, []).append(f"{type(error).__name__}: {error}")
         else:
-            outcome.setdefault(name, []).append([history.steps, history.resumed_from, history.best_step])
+            told = [history.steps, history.resumed_from, history.best_step]
+            outcome.setdefault(name, []).append([*told, history.stopped] if history.stopped else told)
         np.savez(folder / f"{name}-{rank}.npz", **weights_of(step))
 
     # The processes begin with other weights: the main one's count.
@@ -358,7 +400,13 @@ def together(folder: Path) -> None:
     run("stopped", make_step(Terminated(dropout=0.3)))
     run("stopped", make_step(Net(dropout=0.3)))
     answers = iter([[3.0, 1.0, 2.0, 2.5, 2.6, 2.7], [1.0, 3.0, 0.5, 0.4, 0.3, 0.2]][rank])
-    run("split", make_step(Net()), measured=lambda: {"validation_loss": next(answers)}, patience=3)
+    run("split", make_step(Net()), measured=lambda _: {"validation_loss": next(answers)}, patience=3)
+    asked = lambda evaluation: Assessment(stop="enough" if evaluation.step == [6, 2][rank] else None)  # noqa: E731
+    for _ in range(2):
+        run("asked", make_step(Net()), measured=asked)
+    run("paired", pairing_step(Pairing(dropout=0.3)))
+    run("paired, stopped", pairing_step(TerminatedPairing(dropout=0.3)))
+    run("paired, stopped", pairing_step(Pairing(dropout=0.3)))
     run("bad", make_step(Bad()))
     run("uneven", make_step(Net()), batch_size=9)
     for held in (13, 5, 1):

@@ -28,6 +28,7 @@ from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine
 from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training.evaluation import Assessment
 from nlprep.core.training.loop import fit
 from nlprep.core.training.step import TwoPlayerStep
 from nlprep.translation.aligners.maps import map_words
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress
     from nlprep.core.randomness import Seeds
+    from nlprep.core.training.evaluation import Evaluation
     from nlprep.core.training.step import Batch, Moment
 
 AXES_OF = (0.1, 0.25, 0.15, 0.05)
@@ -185,10 +187,6 @@ class MapGame(TwoPlayerStep):
         return matrix
 
 
-class _FellBehindError(Exception):
-    """Ends a game."""
-
-
 class AdversarialStarts:
     """Plays games and offers what comes of them, for `nlprep.translation.aligners.self_learning` to start from.
 
@@ -247,13 +245,12 @@ class AdversarialStarts:
         game = MapGame(self._start(number, seed), settings, seed)
         criteria: list[float] = []
 
-        def judge() -> dict[str, float]:
+        def judge(_evaluation: Evaluation) -> Assessment:
             criteria.append(self._induce(game.mapping())[1])
             best = max((rival[len(criteria) - 1] for rival in rivals), default=-np.inf)
             # The first evaluations say little: the map has hardly moved.
-            if len(criteria) >= _EVALUATIONS // 2 and criteria[-1] < (1 - settings.behind) * best:
-                raise _FellBehindError
-            return {"criterion": -criteria[-1]}
+            behind = len(criteria) >= _EVALUATIONS // 2 and criteria[-1] < (1 - settings.behind) * best
+            return Assessment({"criterion": -criteria[-1]}, stop="fell behind" if behind else None)
 
         training = TrainingConfig(
             steps=settings.steps,
@@ -270,13 +267,9 @@ class AdversarialStarts:
         # Entries of about one; the map of scaled vectors is that of the vectors.
         scale = np.float32(np.sqrt(self._sides[0].shape[1]))
         words = WordSamples(*(scale * side[: settings.frequent] for side in self._sides))
-        given_up = False
         with torch_threads(self._threads):
-            try:
-                fit(game, words, config=training, evaluate=judge, progress=self._progress)
-            except _FellBehindError:
-                given_up = True
-        return Game(game.mapping(), criteria, given_up)
+            history = fit(game, words, config=training, evaluate=judge, progress=self._progress)
+        return Game(game.mapping(), criteria, given_up=history.stopped is not None)
 
     def _start(self, number: int, seed: int) -> NDArray[np.float64]:
         fewest = min(map(len, self._sides))

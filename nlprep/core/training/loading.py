@@ -1,0 +1,55 @@
+"""Batches that are prepared by other processes while the model computes."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Protocol
+
+from torch.utils.data import DataLoader
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    import torch
+
+    from nlprep.core.training.step import Batch
+
+
+class NumberedBatches(Protocol):
+    """Batches that can be fetched by number, in any process."""
+
+    def __getitem__(self, number: int) -> Batch:
+        """The batch of this number."""
+
+
+def load_batches(
+    batches: NumberedBatches, numbers: Sequence[int], *, workers: int, device: torch.device
+) -> Generator[Batch]:
+    """Fetch batches in the order given; the same ones, however many processes prepare them.
+
+    Close it to end its processes early (`contextlib.closing`).
+
+    Args:
+        batches: What is fetched from.
+        numbers: Which batches.
+        workers: Processes that prepare them; 0: this one.
+        device: Where they will go: for a GPU they are put where it can fetch them while it computes.
+    """
+    loader: DataLoader[Batch] = DataLoader(
+        batches,  # type: ignore[arg-type]
+        sampler=numbers,
+        batch_size=None,
+        num_workers=min(workers, len(numbers)),
+        worker_init_fn=_leave_signals_to_the_main_process,
+        pin_memory=device.type == "cuda",
+    )
+    yield from loader
+
+
+def _leave_signals_to_the_main_process(_worker: int) -> None:
+    """Terminals and clusters signal loader processes too; they must outlive the step that is being finished.
+
+    They end when the main process tells them to, or when it is gone.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
