@@ -28,10 +28,12 @@ import numpy as np
 
 from benchmarks.report import describe_machine, median, print_claim, print_table, time_call
 from benchmarks.vecmap import Schedule, iterate_plainly, run_to_the_end
+from nlprep.core.configuration import from_mapping
 from nlprep.core.threads import blas_threads, resolve_threads
 from nlprep.embeddings.vector_files import read_vectors
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.alignment import Alignment, AlignmentConfig, align
+from nlprep.translation.align import AlignmentConfig, align
+from nlprep.translation.alignment import Alignment
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon, read_lexicon
@@ -56,13 +58,13 @@ ABLATION: Mapping[str, Mapping[str, Any]] = {
     "least squares": {"method": "least-squares", "refine": 0},
     "Procrustes, unit-centre-unit": {"method": "procrustes", "refine": 0, "normalization": "unit,center,unit"},
     "Procrustes, refined": {"method": "procrustes", "normalization": "unit,center,unit"},
-    VECMAP: {"refine": 0, "dewhitening": 1.0, "normalization": "unit,center,unit", "temperature": 0.0},
+    VECMAP: {"refine": 0, "whitened": {"dewhitening": 1.0}, "normalization": "unit,center,unit", "temperature": 0.0},
     "whitened, without refinement": {"refine": 0},
     "whitened, pairs weighted alike": {"temperature": 0.0},
     "whitened, unit-centre-unit": {"normalization": "unit,center,unit"},
-    "whitened, wholly de-whitened": {"dewhitening": 1.0},
-    "whitened, half de-whitened": {"dewhitening": 0.5},
-    "whitened, re-weighting 0.75": {"reweighting": 0.75},
+    "whitened, wholly de-whitened": {"whitened": {"dewhitening": 1.0}},
+    "whitened, half de-whitened": {"whitened": {"dewhitening": 0.5}},
+    "whitened, re-weighting 0.75": {"whitened": {"reweighting": 0.75}},
     "whitened, induced pairs weigh 1": {"induced_weight": 1.0},
     "whitened, induced pairs weigh 0.25": {"induced_weight": 0.25},
     "whitened, cut-off 10,000": {"cutoff": 10_000},
@@ -75,7 +77,7 @@ ABLATION: Mapping[str, Mapping[str, Any]] = {
 
 def make_config(name: str) -> AlignmentConfig:
     """The settings of a row of the ablation."""
-    return AlignmentConfig(**({"spelling": False} | dict(ABLATION[name])))
+    return from_mapping(AlignmentConfig, {"spelling": False} | dict(ABLATION[name]), where=name)
 
 
 @dataclass(frozen=True)

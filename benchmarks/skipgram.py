@@ -26,7 +26,7 @@ from nlprep.corpus import EncodedCorpus, encode_corpus, read_sentences
 from nlprep.embeddings.similarity import evaluate_analogies, evaluate_similarity
 from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.alignment import align
+from nlprep.translation.align import align
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import read_lexicon

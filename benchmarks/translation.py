@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import describe_machine, print_claim, print_table
+from nlprep.core.configuration import from_mapping
 from nlprep.embeddings.vector_files import read_vectors
-from nlprep.translation.alignment import AlignmentConfig, align
+from nlprep.translation.align import AlignmentConfig, align
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon, read_lexicon
@@ -55,13 +56,17 @@ class Row:
 
     def config(self, seed: int) -> AlignmentConfig:
         """The settings with a seed."""
-        return AlignmentConfig(**self.settings, seed=seed)
+        return from_mapping(AlignmentConfig, {**self.settings, "seed": seed}, where=self.method)
 
 
 ALONE = {"spelling": False}
 VECMAP_SETTINGS = {
-    "method": "whitened", "refine": 0, "dewhitening": 1.0, "normalization": "unit,center,unit", "temperature": 0.0,
-}  # fmt: skip
+    "method": "whitened",
+    "whitened": {"dewhitening": 1.0},
+    "refine": 0,
+    "normalization": "unit,center,unit",
+    "temperature": 0.0,
+}
 ROWS = (
     Row("5,000 pairs", "Procrustes", ALONE | {"method": "procrustes", "refine": 0}),
     Row("5,000 pairs", "VecMap's settings", ALONE | VECMAP_SETTINGS),

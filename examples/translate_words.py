@@ -10,7 +10,7 @@ from nlprep.corpus import encode_corpus, read_sentences
 from nlprep.demonstration import write_demonstration
 from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.alignment import align
+from nlprep.translation.align import align
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import read_lexicon
 

@@ -321,7 +321,7 @@ def test_completion(capsys, shell):
     if shell != "tcsh":
         # shtab's tcsh scripts leave out the options of commands.
         assert "--negative-exponent" in script
-        assert "--reweighting" in script
+        assert "--whitened-reweighting" in script
 
 
 def test_a_reader_that_leaves_is_no_error(made, environment):

@@ -11,8 +11,9 @@ import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.aligners.refinement import fit_seed, induce_pairs, refine, weigh_pairs
-from nlprep.translation.alignment import Alignment, AlignmentConfig, AlignmentWarning, align
+from nlprep.translation.align import AlignmentConfig, AlignmentWarning, align
+from nlprep.translation.aligners.refinement import Refinement, induce_pairs, weigh_pairs
+from nlprep.translation.alignment import Alignment
 from nlprep.translation.lexicon import Lexicon
 from nlprep.vectors.normalization import scaled_to_unit
 from nlprep.vectors.procrustes import fit_procrustes
@@ -67,6 +68,16 @@ def test_refinement_with_few_pairs_helps_and_keeps_the_best_round():
     assert 2 <= len(criteria) <= 6
 
 
+def make_refinement(fit, words, seed, **settings):
+    """Of a language with itself."""
+    return Refinement(
+        sides=(words, words),
+        known={(0, 1): seed},
+        fit=lambda pairs: fit(pairs[0, 1].rows, pairs[0, 1].weights),
+        **settings,
+    )
+
+
 def test_the_seed_stays_in_and_its_words_take_no_induced_pair():
     generator = np.random.default_rng(1)
     source = scaled_to_unit(generator.standard_normal((50, 6)))
@@ -78,9 +89,10 @@ def test_the_seed_stays_in_and_its_words_take_no_induced_pair():
 
     # The identity is the truth, but the seed pairs the words 0 and 1 crosswise.
     seed = np.array([[0, 1], [1, 0], *[[row, row] for row in range(2, 20)]])
-    first = fit_seed(fit, source, source, seed)
+    refinement = make_refinement(fit, source, seed, cutoff=40, induced_weight=0.25)
+    first = refinement.fit_to_known()
     np.testing.assert_array_equal(seen[0][0], seed)
-    _, history = refine(fit, source, source, seed, first, max_rounds=1, cutoff=40, induced_weight=0.25)
+    _, history = refinement.refine(first, {}, max_rounds=1)
     pairs, weights = seen[1]
     np.testing.assert_array_equal(pairs[: len(seed)], seed)
     fresh = pairs[len(seed) :]
@@ -88,8 +100,8 @@ def test_the_seed_stays_in_and_its_words_take_no_induced_pair():
     assert fresh.min() >= 20
     assert fresh.max() < 40
     np.testing.assert_array_equal(weights, [1.0] * len(seed) + [0.25] * len(fresh))
-    assert history[0].num_pairs == len(pairs)
-    assert history[0].seed_agreement < 1
+    assert history[0].pairs[0, 1].fitted == len(pairs)
+    assert history[0].pairs[0, 1].agreement < 1
 
 
 def test_refinement_stops_when_nothing_rises():
@@ -100,7 +112,7 @@ def test_refinement_stops_when_nothing_rises():
     def fit(pairs, weights):
         return np.eye(6), np.eye(6)
 
-    _, history = refine(fit, source, source, seed, (np.eye(6), np.eye(6)), max_rounds=9)
+    _, history = make_refinement(fit, source, seed).refine((np.eye(6), np.eye(6)), {}, max_rounds=9)
     assert [entry.number for entry in history] == [0, 1]
     assert [entry.chosen for entry in history] == [True, False]
 
@@ -140,7 +152,13 @@ def test_many_translations_of_few_words_do_not_count_as_many(planted):
 
 @pytest.mark.parametrize(
     "values",
-    [{"method": "magic"}, {"normalization": "unit,centre"}, {"refine": -1}, {"cutoff": 0}, {"ridge": -0.1}],
+    [
+        {"method": "magic"},
+        {"normalization": "unit,centre"},
+        {"refine": -1},
+        {"cutoff": 0},
+        {"whitened": {"ridge": 0.1}},
+    ],
 )
 def test_settings_out_of_range_are_refused(values):
     with pytest.raises(OptionError):

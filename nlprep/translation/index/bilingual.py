@@ -129,7 +129,7 @@ class TranslationIndex:
         Args:
             source: The vectors that were aligned, or others of the same space.
             target: Likewise.
-            alignment: From `nlprep.translation.alignment.align`.
+            alignment: From `nlprep.translation.align.align`.
             source_language: A name for people.
             target_language: A name for people.
             neighborhood: Nearest neighbours that CSLS averages.
