@@ -9,6 +9,7 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError
 from nlprep.figures.files import figure_format, write_figure
+from nlprep.vectors.normalization import scaled_to_unit
 
 if TYPE_CHECKING:
     import os
@@ -104,9 +105,8 @@ def draw_word_pairs(
             source_vectors[[source_rows[word] for word in sources]],
             target_vectors[[target_rows[word] for word in targets]],
         ]
-    ).astype(np.float64)
-    norms = np.linalg.norm(stacked, axis=1, keepdims=True)
-    plane, shares = principal_plane(np.divide(stacked, norms, out=np.zeros_like(stacked), where=norms > 0))
+    )
+    plane, shares = principal_plane(scaled_to_unit(stacked))
     links = [(sources.index(source), len(sources) + targets.index(target)) for source, target in pairs]
     figure = _draw(plane, shares, (sources, targets), links, languages, title)
     write_figure(figure, path, overwrite=overwrite)

@@ -40,6 +40,12 @@ def find_candidates(
         neighborhood: Neighbours averaged; fewer likewise.
         threads: Processors to use; all by default.
         progress: Where to report.
+
+    >>> import numpy as np
+    >>> words = np.eye(3, dtype=np.float32)
+    >>> found = find_candidates(words, words[[2, 0, 1]], neighborhood=1)
+    >>> found.forward[:, 0].tolist(), found.forward_scores[:, 0].tolist()
+    ([1, 2, 0], [0.0, 0.0, 0.0])
     """
     fewest = min(len(source), len(target))
     near = mutual_top_k(source, target, min(neighborhood, fewest), threads=threads, progress=progress)
@@ -64,14 +70,26 @@ def find_candidates(
 
 
 def mutual_pairs(candidates: MutualNeighbors) -> NDArray[np.int64]:
-    """The pairs of rows that are each other's best, (p, 2), by rising source row."""
+    """The pairs of rows that are each other's best, (p, 2), by rising source row.
+
+    >>> import numpy as np
+    >>> words = np.eye(3, dtype=np.float32)
+    >>> mutual_pairs(find_candidates(words, words[[2, 0, 1]], neighborhood=1)).tolist()
+    [[0, 1], [1, 2], [2, 0]]
+    """
     forward = candidates.forward[:, 0]
     mutual = np.flatnonzero(candidates.backward[forward, 0] == np.arange(len(forward)))
     return np.stack([mutual, forward[mutual]], axis=1)
 
 
 def mean_csls(candidates: MutualNeighbors) -> float:
-    """How well the two sides meet: CSLS of every word's best counterpart, averaged over both sides' words."""
+    """How well the two sides meet: CSLS of every word's best counterpart, averaged over both sides' words.
+
+    >>> import numpy as np
+    >>> words = np.eye(3, dtype=np.float32)
+    >>> mean_csls(find_candidates(words, words, neighborhood=2))
+    1.0
+    """
     forward, backward = (
         scores[:, 0].mean(dtype=np.float64) for scores in (candidates.forward_scores, candidates.backward_scores)
     )
