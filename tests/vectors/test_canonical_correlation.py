@@ -1,4 +1,4 @@
-"""Canonical correlation: against its closed form and scikit-learn, invariances, poor views, MNIST's halves, six views."""
+"""Canonical correlation: its closed form, scikit-learn, invariances, poor views, and the halves of MNIST."""
 
 from __future__ import annotations
 
