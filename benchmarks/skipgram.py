@@ -238,8 +238,8 @@ def score(vectors: Sequence[WordVectors]) -> dict[str, float]:
     index = TranslationIndex.build(
         source, target, align(source, target, read_lexicon(dictionaries / "en-fr.0-5000.txt"))
     )
-    for name, direction in (("en-fr", "forward"), ("fr-en", "backward")):
-        result = evaluate_translation(index, read_lexicon(dictionaries / f"{name}.5000-6500.txt"), direction)
+    for name, translator in (("en-fr", index), ("fr-en", index.reversed())):
+        result = evaluate_translation(translator, read_lexicon(dictionaries / f"{name}.5000-6500.txt"))
         found[f"{name} CSLS P@1"] = result["csls"]["precision@1"]
     return found
 

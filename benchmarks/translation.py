@@ -104,14 +104,14 @@ class Experiment:
             "spelled alike": Lexicon((source.words[row], target.words[other]) for row, other in alike),
             "none": None,
         }
-        forward, backward = (read_lexicon(dictionaries / f"{pair}.5000-6500.txt") for pair in ("en-fr", "fr-en"))
+        english, french = (read_lexicon(dictionaries / f"{pair}.5000-6500.txt") for pair in ("en-fr", "fr-en"))
         xling = read_lexicon(dictionaries / "xling" / "en-fr.test.freq.2k.tsv")
         self.tests = {
-            "en-fr": ("forward", forward),
-            "fr-en": ("backward", backward),
-            "fr-en unseen": ("backward", backward.without(train.inverse().translations())),
-            "XLING en-fr": ("forward", _unseen(xling, train)),
-            "XLING fr-en": ("backward", _unseen(xling, train).inverse()),
+            "en-fr": english,
+            "fr-en": french,
+            "fr-en unseen": french.without(train.reversed().translations()),
+            "XLING en-fr": _unseen(xling, train),
+            "XLING fr-en": _unseen(xling, train).reversed(),
         }
 
     def run(self, row: Row, seed: int) -> dict[str, Any]:
@@ -123,8 +123,10 @@ class Experiment:
         seconds = time.perf_counter() - start
         index = TranslationIndex.build(self.source, self.target, alignment, threads=self.threads)
         found = {
-            name: evaluate_translation(index, lexicon, direction, threads=self.threads)["csls"]
-            for name, (direction, lexicon) in self.tests.items()
+            name: evaluate_translation(index.reversed() if "fr-en" in name else index, lexicon, threads=self.threads)[
+                "csls"
+            ]
+            for name, lexicon in self.tests.items()
         }
         return {
             "seconds": seconds,

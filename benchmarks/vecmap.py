@@ -60,12 +60,12 @@ def iterate_plainly(
     """
     left, _, right = np.linalg.svd(source[pairs[:, 0]].T @ target[pairs[:, 1]])
     one, other = source @ left, target @ right.T
-    forward, forward_best = _induce(one, other, keep, generator)
-    backward, backward_best = _induce(other, one, keep, generator)
+    targets, of_sources = _induce(one, other, keep, generator)
+    sources, of_targets = _induce(other, one, keep, generator)
     dictionary = np.concatenate(
-        [np.stack([np.arange(len(one)), forward], 1), np.stack([backward, np.arange(len(other))], 1)]
+        [np.stack([np.arange(len(one)), targets], 1), np.stack([sources, np.arange(len(other))], 1)]
     )
-    return dictionary, (forward_best + backward_best) / 2
+    return dictionary, (of_sources + of_targets) / 2
 
 
 def _induce(
@@ -172,7 +172,7 @@ def run_to_the_end(
         pairs = choose_by_chance(found, schedule.keep, generator)
         cosines = [
             float(np.einsum("ij,ij->i", side, facing[best[:, 0]]).mean(dtype=np.float64))
-            for side, facing, best in ((one, other, found.forward), (other, one, found.backward))
+            for side, facing, best in ((one, other, found.targets), (other, one, found.sources))
         ]
         going = schedule.goes_on(sum(cosines) / 2)
     final = make_fit(source, target, fit_whitened)

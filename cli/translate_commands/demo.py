@@ -109,8 +109,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     )
     index.save(folder / "en-fr")
     results = {
-        "en to fr": evaluate_translation(index, held_out, "forward", threads=arguments.threads),
-        "fr to en": evaluate_translation(index, held_out.inverse(), "backward", threads=arguments.threads),
+        "en to fr": evaluate_translation(index, held_out, threads=arguments.threads),
+        "fr to en": evaluate_translation(index.reversed(), held_out.reversed(), threads=arguments.threads),
     }
     examples = _translate_examples(index)
     draw_translations(

@@ -82,8 +82,8 @@ class Alignment:
         of_source, of_target = embed_spellings(source.words, target.words)
         return Spellings(of_source, of_target, self.spelling_weight).join(one, other)
 
-    def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """The arrays to save, by name."""
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """What `from_artifact` takes from an artifact's tensors, by name."""
         return {
             "source_map": self.source_map,
             "target_map": self.target_map,
@@ -91,8 +91,8 @@ class Alignment:
             "target_means": self.target_normalization.means,
         }
 
-    def config(self) -> dict[str, Any]:
-        """The plain values to save."""
+    def plain_values(self) -> dict[str, Any]:
+        """What `from_artifact` takes besides: the steps of normalisation, the weight of spelling, the provenance."""
         return {
             "source_steps": list(self.source_normalization.steps),
             "target_steps": list(self.target_normalization.steps),
@@ -101,8 +101,8 @@ class Alignment:
         }
 
     @classmethod
-    def from_artifact(cls, artifact: Artifact, config: Mapping[str, Any]) -> Alignment:
-        """Rebuild from an opened artifact that holds `tensors`, and the values of `config`.
+    def from_artifact(cls, artifact: Artifact, values: Mapping[str, Any]) -> Alignment:
+        """Rebuild from an opened artifact that holds `arrays`, and from `plain_values`.
 
         Raises:
             FileError: Something is absent or does not fit.
@@ -113,7 +113,7 @@ class Alignment:
             mapping = artifact.tensor(f"{side}_map", dtype="float32", shape=(None, rank))
             rank = mapping.shape[1]
             means = artifact.tensor(f"{side}_means", dtype="float32", shape=(None, len(mapping)))
-            steps = config.get(f"{side}_steps")
+            steps = values.get(f"{side}_steps")
             if (
                 not isinstance(steps, list)
                 or not set(steps) <= {"unit", "center"}
@@ -124,10 +124,10 @@ class Alignment:
                 )
             maps.append(mapping)
             normalizations.append(Normalization(tuple(steps), means))
-        provenance = config.get("provenance")
+        provenance = values.get("provenance")
         if not isinstance(provenance, dict):
             raise FileError(artifact.path, "has no provenance: the artifact is damaged; make it again")
-        weight = config.get("spelling_weight", 0.0)
+        weight = values.get("spelling_weight", 0.0)
         if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             raise FileError(artifact.path, f"spelling_weight is {weight!r}: the artifact is damaged; make it again")
         return cls(normalizations[0], normalizations[1], maps[0], maps[1], provenance, float(weight))
@@ -142,7 +142,7 @@ class Alignment:
         Raises:
             FileError: The place cannot be written or holds something else.
         """
-        write_artifact(path, kind=ARTIFACT_KIND, config=self.config(), tensors=self.tensors(), overwrite=overwrite)
+        write_artifact(path, kind=ARTIFACT_KIND, config=self.plain_values(), tensors=self.arrays(), overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Alignment:

@@ -323,7 +323,7 @@ def _themed_pairs(index: TranslationIndex, num_pairs: int) -> list[tuple[str, st
     rows = [row for row in range(first, min(_FREQUENT, len(index.source))) if len(index.source.words[row]) >= _SHORTEST]
     words = [index.source.words[row] for row in rows]
     answers = [found[0] for found in index.translate(words, 1)]
-    back = index.translate([answer.word for answer in answers], 1, direction="backward")
+    back = index.reversed().translate([answer.word for answer in answers], 1)
     mutual = [
         (answer.score, row, answer.word)
         for word, row, answer, found in zip(words, rows, answers, back, strict=True)

@@ -219,7 +219,7 @@ def _in_order(names: Sequence[str], lexicons: Mapping[tuple[str, str], Lexicon])
         ordered = (min(one, other), max(one, other))
         if ordered in given:
             raise OptionError(f"two dictionaries of {source} and {target}: join them into one")
-        given[ordered] = lexicon if one < other else lexicon.inverse()
+        given[ordered] = lexicon if one < other else lexicon.reversed()
     return given
 
 

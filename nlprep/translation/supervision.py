@@ -122,10 +122,10 @@ def _choose_with(
 def _nothing_shared(source: WordVectors, target: WordVectors, lexicon: Lexicon) -> str:
     if not len(lexicon):
         return "the dictionary is empty: give at least some pairs, or no dictionary at all"
-    if len(lexicon.inverse().rows(source, target)):
+    if len(lexicon.reversed().rows(source, target)):
         return (
             f"the dictionary seems to be the wrong way round: it starts with {lexicon.pairs[0]!r}; "
-            "swap the two sets of vectors, or invert the dictionary"
+            "swap the two sets of vectors, or reverse the dictionary"
         )
     return (
         "the dictionary shares no pair of words with the vectors: it has "

@@ -39,11 +39,11 @@ def test_induced_pairs_equal_a_slow_reference():
     source = scaled_to_unit(generator.standard_normal((80, 10)))
     target = scaled_to_unit(generator.standard_normal((60, 10)))
     scores = slow_csls(source, target, 4)
-    forward, backward = scores.argmax(axis=1), scores.argmax(axis=0)
-    mutual = [row for row in range(80) if backward[forward[row]] == row]
+    targets, sources = scores.argmax(axis=1), scores.argmax(axis=0)
+    mutual = [row for row in range(80) if sources[targets[row]] == row]
     found = induce_pairs(source, target, neighborhood=4)
-    np.testing.assert_array_equal(found.rows, [(row, forward[row]) for row in mutual])
-    np.testing.assert_allclose(found.scores, [scores[row, forward[row]] for row in mutual], atol=1e-5)
+    np.testing.assert_array_equal(found.rows, [(row, targets[row]) for row in mutual])
+    np.testing.assert_allclose(found.scores, [scores[row, targets[row]] for row in mutual], atol=1e-5)
     want = (scores.max(axis=1).mean() + scores.max(axis=0).mean()) / 2
     assert found.criterion == pytest.approx(want, abs=1e-5)
 

@@ -44,26 +44,26 @@ def test_candidates_equal_a_slow_reference():
     target = scaled_to_unit(generator.standard_normal((50, 8)))
     scores = slow_csls(source, target, 6)
     found = find_candidates(source, target, 3, neighborhood=6)
-    np.testing.assert_array_equal(found.forward, np.argsort(-scores, axis=1)[:, :3])
-    np.testing.assert_array_equal(found.backward, np.argsort(-scores, axis=0)[:3].T)
-    np.testing.assert_allclose(found.forward_scores, -np.sort(-scores, axis=1)[:, :3], atol=1e-5)
-    np.testing.assert_allclose(found.backward_scores, -np.sort(-scores, axis=0)[:3].T, atol=1e-5)
+    np.testing.assert_array_equal(found.targets, np.argsort(-scores, axis=1)[:, :3])
+    np.testing.assert_array_equal(found.sources, np.argsort(-scores, axis=0)[:3].T)
+    np.testing.assert_allclose(found.target_scores, -np.sort(-scores, axis=1)[:, :3], atol=1e-5)
+    np.testing.assert_allclose(found.source_scores, -np.sort(-scores, axis=0)[:3].T, atol=1e-5)
     want = [(row, scores[row].argmax()) for row in range(70) if scores[:, scores[row].argmax()].argmax() == row]
     np.testing.assert_array_equal(mutual_pairs(found), want)
     assert mean_csls(found) == pytest.approx((scores.max(axis=1).mean() + scores.max(axis=0).mean()) / 2, abs=1e-5)
 
 
 def test_chance_leaves_the_best_of_what_it_keeps():
-    forward = np.array([[4, 3, 2], [0, 1, 2]])
-    backward = np.array([[1, 0, 1]])
+    targets = np.array([[4, 3, 2], [0, 1, 2]])
+    sources = np.array([[1, 0, 1]])
     scores = np.zeros((2, 3), np.float32)
-    found = MutualNeighbors(scores, forward, scores[:1], backward)
+    found = MutualNeighbors(scores, targets, scores[:1], sources)
     everything = choose_by_chance(found, 1.0, np.random.default_rng(0))
     assert everything.tolist() == [[0, 4], [1, 0], [1, 0]]
     assert choose_by_chance(found, 0.0, np.random.default_rng(0)).shape == (0, 2)
     left = np.random.default_rng(3).random((2, 3)) < 0.5
     chosen = choose_by_chance(found, 0.5, np.random.default_rng(3))
-    want = [(row, forward[row, left[row].argmax()]) for row in range(2) if left[row].any()]
+    want = [(row, targets[row, left[row].argmax()]) for row in range(2) if left[row].any()]
     assert [tuple(pair) for pair in chosen[: len(want)]] == want
 
 

@@ -160,7 +160,7 @@ def refine_by_contrast(
         now = _as_maps(model)
         one, other = map_words(source, target, now, cutoff)
         found = find_candidates(one, other, settings.negatives, neighborhood=neighborhood, threads=threads)
-        examples = PairsWithNegatives(source, target, pairs, found.forward[pairs[:, 0]], found.backward[pairs[:, 1]])
+        examples = PairsWithNegatives(source, target, pairs, found.targets[pairs[:, 0]], found.sources[pairs[:, 1]])
         training = TrainingConfig(
             epochs=settings.epochs,
             batch_size=settings.batch_size,

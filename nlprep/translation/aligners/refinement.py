@@ -117,7 +117,7 @@ def induce_pairs(
     """
     found = find_candidates(source, target, neighborhood=neighborhood, threads=threads, progress=progress)
     rows = mutual_pairs(found)
-    return InducedPairs(rows, found.forward_scores[rows[:, 0], 0], mean_csls(found))
+    return InducedPairs(rows, found.target_scores[rows[:, 0], 0], mean_csls(found))
 
 
 def without_words_of(pairs: NDArray[np.int64], seed: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -303,10 +303,10 @@ class Learner:
         )
         same = [
             np.mean(these[:, 0] == those[:, 0])
-            for these, those in ((first.forward, second.forward), (first.backward, second.backward))
+            for these, those in ((first.targets, second.targets), (first.sources, second.sources))
         ]
         pairs = mutual_pairs(first)
-        return float(np.mean(same)), pairs[second.forward[pairs[:, 0], 0] == pairs[:, 1]]
+        return float(np.mean(same)), pairs[second.targets[pairs[:, 0], 0] == pairs[:, 1]]
 
     def _starts(self, likely: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], bool]]:
         """Starts that have as little as may be in common, and whether they are poor."""
@@ -409,7 +409,7 @@ def choose_by_chance(found: MutualNeighbors, keep: float, generator: np.random.G
         (p, 2) rows, p at most n + m.
     """
     sides = []
-    for counterparts in (found.forward, found.backward):
+    for counterparts in (found.targets, found.sources):
         left = generator.random(counterparts.shape) < keep
         words = np.flatnonzero(left.any(axis=1))
         sides.append((words, counterparts[words, left[words].argmax(axis=1)]))

@@ -273,7 +273,7 @@ class AdversarialStarts:
         maps = (mapping, np.eye(len(mapping)))
         one, other = map_words(self._sides[0], self._sides[1], maps, self._config.judged)
         found = find_candidates(one, other, neighborhood=self._neighborhood, threads=self._threads)
-        cosines = np.einsum("ij,ij->i", one, other[found.forward[:, 0]])
+        cosines = np.einsum("ij,ij->i", one, other[found.targets[:, 0]])
         return mutual_pairs(found), float(cosines.mean(dtype=np.float64))
 
 
