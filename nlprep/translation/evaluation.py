@@ -14,7 +14,7 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
-from nlprep.translation.index.bilingual import METHODS
+from nlprep.translation.index.bilingual import RETRIEVAL_METHODS
 from nlprep.translation.lexicon import quoted_examples
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def evaluate_translation(
         raise NlprepError(_nothing_to_ask(lexicon, asked, answers))
     questions, of_pairs, num_translations = np.unique(rows[:, 0], return_inverse=True, return_counts=True)
     places: dict[str, NDArray[np.int64]] = {}
-    with progress.task("evaluating", total=len(METHODS)) as task:
-        for method in METHODS:
+    with progress.task("evaluating", total=len(RETRIEVAL_METHODS)) as task:
+        for method in RETRIEVAL_METHODS:
             of_answers = index.ranks(rows, method=method, threads=threads)
             best = np.full(len(questions), np.iinfo(np.int64).max)
             np.minimum.at(best, of_pairs, of_answers)
@@ -92,8 +92,10 @@ def evaluate_translation(
         "source_language": asked.language,
         "target_language": answers.language,
         "coverage": round(coverage.percent, 2),
-        **{method: summarize_ranks(places[method], len(questions)) for method in METHODS},
-        "whole_dictionary": {method: summarize_ranks(places[method], coverage.num_source_words) for method in METHODS},
+        **{method: summarize_ranks(places[method], len(questions)) for method in RETRIEVAL_METHODS},
+        "whole_dictionary": {
+            method: summarize_ranks(places[method], coverage.num_source_words) for method in RETRIEVAL_METHODS
+        },
         "lexicon": vars(coverage),
         "breakdown": {name: _breakdown(places, group) for name, group in groups.items()},
     }
@@ -113,12 +115,12 @@ def summarize_ranks(places: NDArray[np.int64], total: int) -> dict[str, float]:
 
 def _breakdown(places: Mapping[str, NDArray[np.int64]], group: Callable[[int], str]) -> dict[str, dict[str, Any]]:
     members: dict[str, list[int]] = {}
-    for place in range(len(places[METHODS[0]])):
+    for place in range(len(places[RETRIEVAL_METHODS[0]])):
         members.setdefault(group(place), []).append(place)
     return {
         name: {
             "words": len(chosen),
-            **{method: summarize_ranks(places[method][chosen], len(chosen)) for method in METHODS},
+            **{method: summarize_ranks(places[method][chosen], len(chosen)) for method in RETRIEVAL_METHODS},
         }
         for name, chosen in members.items()
     }

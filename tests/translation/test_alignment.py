@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -115,6 +116,31 @@ def test_refinement_stops_when_nothing_rises():
     _, history = make_refinement(fit, source, seed).refine((np.eye(6), np.eye(6)), {}, max_rounds=9)
     assert [entry.number for entry in history] == [0, 1]
     assert [entry.chosen for entry in history] == [True, False]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_of_rounds_that_are_equal_the_first_is_chosen_for_any_number_of_languages(count):
+    generator = np.random.default_rng(2)
+    words = [scaled_to_unit(generator.standard_normal((50, 6))) for _ in range(count)]
+    eyes = [np.eye(6)] * count
+    seen = []
+
+    def fit(pairs):
+        seen.append(sorted(pairs))
+        return eyes
+
+    seed = np.stack([np.arange(10)] * 2, axis=1)
+    refinement = Refinement(sides=words, known={(0, 1): seed}, fit=fit, neighborhood=5)
+    # A criterion that is rounded, and compared with one that is not, would rise by that.
+    maps, history = refinement.refine(eyes, {}, max_rounds=3, tolerance=0.0)
+    assert [entry.chosen for entry in history] == [True, False, False, False]
+    assert maps is eyes
+    # Pairs are induced between every two, those included that no dictionary is of.
+    assert seen == [list(itertools.combinations(range(count), 2))] * 3
+    assert history[0].pairs[0, 1].fitted >= 10
+    assert history[0].criterion == pytest.approx(
+        np.mean([induce_pairs(x, z, neighborhood=5).criterion for x, z in itertools.combinations(words, 2)])
+    )
 
 
 def test_provenance_is_plain_and_tells_how(planted):

@@ -113,14 +113,24 @@ def test_damage_is_told(index, tmp_path):
     ("arguments", "error"),
     [
         ({"method": "magic"}, OptionError),
-        ({"direction": "sideways"}, OptionError),
         ({"top": 0}, OptionError),
         ({"words": "chat"}, NlprepError),
     ],
 )
 def test_misuse_is_named(arguments, error, index):
-    with pytest.raises(error, match=r"magic|sideways|top = 0|single string"):
+    with pytest.raises(error, match=r"magic|top = 0|single string"):
         index.translate(**{"words": ["s1"], **arguments})
+
+
+def test_reversed_twice_it_is_as_it_was_and_copies_nothing(index):
+    swapped = index.reversed()
+    assert (swapped.source_language, swapped.target_language) == ("fr", "en")
+    assert swapped.source is index.target
+    assert swapped.target is index.source
+    assert swapped.alignment.source_map is index.alignment.target_map
+    again = swapped.reversed()
+    assert again.translate(["s1"], 3) == index.translate(["s1"], 3)
+    np.testing.assert_array_equal(again.alignment.map_source(np.eye(20)), index.alignment.map_source(np.eye(20)))
 
 
 def test_a_question_loads_nothing_heavy(index, tmp_path):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ARTIFACT_KIND = "translator"
 RetrievalMethod = Literal["csls", "cosine"]
-METHODS: tuple[RetrievalMethod, ...] = ("csls", "cosine")
+RETRIEVAL_METHODS: tuple[RetrievalMethod, ...] = ("csls", "cosine")
 
 
 class Candidate(NamedTuple):
@@ -325,6 +325,6 @@ class TranslationIndex:
 
 def _offsets(answers: Side, method: str) -> NDArray[np.float32] | None:
     """What a method adds to the cosines of the answers."""
-    if method not in METHODS:
+    if method not in RETRIEVAL_METHODS:
         raise OptionError(f"retrieval method {method!r}: choose csls or cosine")
     return np.multiply(answers.means, -0.5, dtype=np.float32) if method == "csls" else None
