@@ -20,7 +20,7 @@ from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
 from nlprep.translation.align import align
 from nlprep.translation.aligners.configuration import AlignmentConfig
-from nlprep.translation.aligners.maps import map_side, map_words
+from nlprep.translation.aligners.maps import map_side
 from nlprep.translation.aligners.refinement import Refinement
 from nlprep.translation.alignment import Alignment, map_vectors
 from nlprep.translation.spelling import WEIGHED_ON, Spellings, embed_spellings
@@ -253,7 +253,8 @@ def _refine_together(
     induced = {}
     for (first, second), link in links.items():
         spellings = None if spelled is None else Spellings(spelled[first], spelled[second], link.spelling_weight)
-        one, other = map_words(sides[first], sides[second], (link.source_map, link.target_map), cutoff)
+        one = map_side(sides[first], link.source_map, cutoff)
+        other = map_side(sides[second], link.target_map, cutoff)
         induced[first, second] = refinement.induce(one, other, spellings).rows
     maps = refinement.fit(refinement.choose_pairs(induced))
     if spelled is None:
