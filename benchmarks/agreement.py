@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,15 +26,15 @@ from benchmarks.languages import make_languages
 from benchmarks.report import describe_machine, print_claim, print_table
 from nlprep.core.threads import blas_threads
 from nlprep.embeddings.vector_files import read_vectors
-from nlprep.translation.aligners.maps import ROUGH, make_fit, map_words
-from nlprep.translation.aligners.self_learning import AGREEMENT, SHARES, Iteration, SelfLearning
-from nlprep.translation.aligners.starts.adversarial import AXES_OF, CENTERED, match_axes
+from nlprep.translation.aligners.maps import make_fit, map_words, solve_roughly
+from nlprep.translation.aligners.self_learning import SHARES, Iteration, Learner, SelfLearningConfig
 from nlprep.translation.aligners.starts.distributions import FREQUENT, match_distributions
+from nlprep.translation.aligners.starts.games import AXES_OF, CENTERED, match_axes
 from nlprep.translation.lexicon import Lexicon, read_lexicon
 from nlprep.vectors.csls import find_candidates, mutual_pairs
 from nlprep.vectors.nearest import mutual_neighborhood_means, ranks
 from nlprep.vectors.normalization import fit_normalization, scaled_to_unit
-from nlprep.vectors.whitening import WhiteningConfig
+from nlprep.vectors.whitening import WhiteningConfig, fit_whitened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,11 +111,11 @@ def make_attempts(
     words = (source.limit(CENTERED), target.limit(CENTERED))
     one, other = (fit_normalization(each.matrix, "iterative").apply(each.matrix) for each in words)
     other = destroy(other, side)
-    learning = SelfLearning(
+    learning = Learner(
         one,
         other,
-        rough=make_fit(one, other, whitening=ROUGH),
-        fit=make_fit(one, other, whitening=WhiteningConfig(dewhitening=0.75, ridge=1e-3)),
+        rough=make_fit(one, other, solve_roughly),
+        fit=make_fit(one, other, partial(fit_whitened, config=WhiteningConfig(dewhitening=0.75, ridge=1e-3))),
         threads=threads,
     )
     rows = lexicon.rows(words[0].limit(CUTOFF), words[1].limit(CUTOFF))
@@ -155,7 +156,7 @@ def draw(attempts: list[Attempt], path: Path) -> None:
         ):
             label = {"whole": "real vectors", "shuffled": "target shuffled along its axes"}.get(side, "target is noise")
             axes.scatter(values, [attempt.precision for attempt in some], marker=marker, color=color, label=label, s=28)
-    left.axvline(100 * AGREEMENT, color="#7a7a7a", linewidth=1, linestyle=":")
+    left.axvline(100 * SelfLearningConfig().agreement, color="#7a7a7a", linewidth=1, linestyle=":")
     left.set_xlabel("agreement with another attempt, % of frequent words")
     right.set_xlabel("criterion: mean CSLS of the best counterparts")
     left.set_ylabel("CSLS P@1, %")
@@ -214,8 +215,8 @@ def report(attempts: list[Attempt], data: str, quick: bool) -> None:
         "agreement": float(spearmanr([attempt.agreement for attempt in attempts], precisions)[0]),
         "criterion": float(spearmanr([attempt.criterion for attempt in attempts], precisions)[0]),
     }
-    believed = [attempt.precision for attempt in whole if attempt.agreement >= AGREEMENT]
-    refused = [attempt.precision for attempt in whole if attempt.agreement < AGREEMENT]
+    believed = [attempt.precision for attempt in whole if attempt.agreement >= SelfLearningConfig().agreement]
+    refused = [attempt.precision for attempt in whole if attempt.agreement < SelfLearningConfig().agreement]
     worst = max(attempt.agreement for attempt in destroyed)
     highest = max(attempt.criterion for attempt in destroyed)
     print_claim(

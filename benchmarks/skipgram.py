@@ -26,7 +26,7 @@ from nlprep.corpus import EncodedCorpus, encode_corpus, read_sentences
 from nlprep.embeddings.similarity import evaluate_analogies, evaluate_similarity
 from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.alignment import align
+from nlprep.translation.align import align
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import read_lexicon
@@ -238,8 +238,8 @@ def score(vectors: Sequence[WordVectors]) -> dict[str, float]:
     index = TranslationIndex.build(
         source, target, align(source, target, read_lexicon(dictionaries / "en-fr.0-5000.txt"))
     )
-    for name, direction in (("en-fr", "forward"), ("fr-en", "backward")):
-        result = evaluate_translation(index, read_lexicon(dictionaries / f"{name}.5000-6500.txt"), direction)
+    for name, translator in (("en-fr", index), ("fr-en", index.reversed())):
+        result = evaluate_translation(translator, read_lexicon(dictionaries / f"{name}.5000-6500.txt"))
         found[f"{name} CSLS P@1"] = result["csls"]["precision@1"]
     return found
 

@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import describe_machine, print_claim, print_table
+from nlprep.core.configuration import from_mapping
 from nlprep.embeddings.vector_files import read_vectors
-from nlprep.translation.alignment import AlignmentConfig, align
+from nlprep.translation.align import AlignmentConfig, align
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon, read_lexicon
@@ -55,13 +56,17 @@ class Row:
 
     def config(self, seed: int) -> AlignmentConfig:
         """The settings with a seed."""
-        return AlignmentConfig(**self.settings, seed=seed)
+        return from_mapping(AlignmentConfig, {**self.settings, "seed": seed}, where=self.method)
 
 
 ALONE = {"spelling": False}
 VECMAP_SETTINGS = {
-    "method": "whitened", "refine": 0, "dewhitening": 1.0, "normalization": "unit,center,unit", "temperature": 0.0,
-}  # fmt: skip
+    "method": "whitened",
+    "whitened": {"dewhitening": 1.0},
+    "refine": 0,
+    "normalization": "unit,center,unit",
+    "temperature": 0.0,
+}
 ROWS = (
     Row("5,000 pairs", "Procrustes", ALONE | {"method": "procrustes", "refine": 0}),
     Row("5,000 pairs", "VecMap's settings", ALONE | VECMAP_SETTINGS),
@@ -99,14 +104,14 @@ class Experiment:
             "spelled alike": Lexicon((source.words[row], target.words[other]) for row, other in alike),
             "none": None,
         }
-        forward, backward = (read_lexicon(dictionaries / f"{pair}.5000-6500.txt") for pair in ("en-fr", "fr-en"))
+        english, french = (read_lexicon(dictionaries / f"{pair}.5000-6500.txt") for pair in ("en-fr", "fr-en"))
         xling = read_lexicon(dictionaries / "xling" / "en-fr.test.freq.2k.tsv")
         self.tests = {
-            "en-fr": ("forward", forward),
-            "fr-en": ("backward", backward),
-            "fr-en unseen": ("backward", backward.without(train.inverse().translations())),
-            "XLING en-fr": ("forward", _unseen(xling, train)),
-            "XLING fr-en": ("backward", _unseen(xling, train).inverse()),
+            "en-fr": english,
+            "fr-en": french,
+            "fr-en unseen": french.without(train.reversed().translations()),
+            "XLING en-fr": _unseen(xling, train),
+            "XLING fr-en": _unseen(xling, train).reversed(),
         }
 
     def run(self, row: Row, seed: int) -> dict[str, Any]:
@@ -118,8 +123,10 @@ class Experiment:
         seconds = time.perf_counter() - start
         index = TranslationIndex.build(self.source, self.target, alignment, threads=self.threads)
         found = {
-            name: evaluate_translation(index, lexicon, direction, threads=self.threads)["csls"]
-            for name, (direction, lexicon) in self.tests.items()
+            name: evaluate_translation(index.reversed() if "fr-en" in name else index, lexicon, threads=self.threads)[
+                "csls"
+            ]
+            for name, lexicon in self.tests.items()
         }
         return {
             "seconds": seconds,

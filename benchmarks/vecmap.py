@@ -15,6 +15,7 @@ mean cosine of the best under CSLS, where the release takes the greatest cosine.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ from nlprep.translation.aligners.maps import make_fit, map_words
 from nlprep.translation.aligners.self_learning import choose_by_chance
 from nlprep.translation.aligners.starts.distributions import match_distributions
 from nlprep.vectors.csls import find_candidates
-from nlprep.vectors.whitening import PRESETS, WhiteningConfig
+from nlprep.vectors.whitening import PRESETS, fit_whitened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,12 +60,12 @@ def iterate_plainly(
     """
     left, _, right = np.linalg.svd(source[pairs[:, 0]].T @ target[pairs[:, 1]])
     one, other = source @ left, target @ right.T
-    forward, forward_best = _induce(one, other, keep, generator)
-    backward, backward_best = _induce(other, one, keep, generator)
+    targets, of_sources = _induce(one, other, keep, generator)
+    sources, of_targets = _induce(other, one, keep, generator)
     dictionary = np.concatenate(
-        [np.stack([np.arange(len(one)), forward], 1), np.stack([backward, np.arange(len(other))], 1)]
+        [np.stack([np.arange(len(one)), targets], 1), np.stack([sources, np.arange(len(other))], 1)]
     )
-    return dictionary, (forward_best + backward_best) / 2
+    return dictionary, (of_sources + of_targets) / 2
 
 
 def _induce(
@@ -160,7 +161,7 @@ def run_to_the_end(
         The maps, and the schedule with the number of iterations.
     """
     generator = np.random.default_rng(seed)
-    orthogonal = make_fit(source, target, whitening=PRESETS["orthogonal"])
+    orthogonal = make_fit(source, target, partial(fit_whitened, config=PRESETS["orthogonal"]))
     pairs = match_distributions(source, target, threads=threads)
     schedule = Schedule()
     going = True
@@ -171,8 +172,8 @@ def run_to_the_end(
         pairs = choose_by_chance(found, schedule.keep, generator)
         cosines = [
             float(np.einsum("ij,ij->i", side, facing[best[:, 0]]).mean(dtype=np.float64))
-            for side, facing, best in ((one, other, found.forward), (other, one, found.backward))
+            for side, facing, best in ((one, other, found.targets), (other, one, found.sources))
         ]
         going = schedule.goes_on(sum(cosines) / 2)
-    final = make_fit(source, target, whitening=WhiteningConfig())
+    final = make_fit(source, target, fit_whitened)
     return final(pairs, np.ones(len(pairs))), schedule

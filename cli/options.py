@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from nlprep.core.configuration import bounds_of, from_mapping, read_toml, value_types
+from nlprep.core.configuration import bounds_of, from_mapping, nest, read_toml, settings_of, value_types
 from nlprep.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -149,18 +148,23 @@ def add_configuration(
         The group of options that was added.
     """
     group = parser.add_argument_group(title)
-    fields = {field.name: field for field in dataclasses.fields(configuration) if field.name not in omit}
-    for field in fields.values() if only is None else [fields[name] for name in only]:
-        kind, optional = value_types(configuration, field.name)
-        bounds = bounds_of(field)
-        default = (defaults or {}).get(field.name, field.default)
+    added = group
+    known = {setting.name: setting for setting in settings_of(configuration) if setting.name not in omit}
+    for setting in known.values() if only is None else [known[name] for name in only]:
+        kind, optional = value_types(setting.owner, setting.field.name)
+        bounds = bounds_of(setting.field)
+        default = (defaults or {}).get(setting.name, setting.default)
         shown = "none" if default is None else _shown(default)
         settings: dict[str, Any] = {
-            "dest": field.name,
+            "dest": setting.name,
             "default": argparse.SUPPRESS,
             "help": f"{bounds.help} (default: {shown})".replace("%", "%%"),
         }
-        flag = f"--{field.name.replace('_', '-')}"
+        flag = f"--{setting.name.replace('_', '-')}"
+        nested = " ".join(setting.path[:-1])
+        # The settings of a method have a heading of their own.
+        if nested and group.title != f"{title}: {nested}".replace("_", "-"):
+            group = parser.add_argument_group(f"{title}: {nested}".replace("_", "-"))
         if kind is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, **settings)
         elif bounds.choices is not None:
@@ -168,7 +172,7 @@ def add_configuration(
         else:
             metavar = {int: "N", float: "X"}.get(kind, "TEXT")
             group.add_argument(flag, type=_parser_of(kind, optional), metavar=metavar, **settings)
-    return group
+    return added
 
 
 def _shown(value: object) -> str:
@@ -205,19 +209,20 @@ def resolve_configuration(
     Raises:
         OptionError: A value out of range.
     """
-    fields = {field.name for field in dataclasses.fields(configuration)}  # type: ignore[arg-type]
-    given = {name: value for name, value in vars(arguments).items() if name in fields} | fixed
-    from_file = {name: value for name, value in getattr(arguments, "from_file", {}).items() if name in fields}
-    if from_file:
+    settings = settings_of(configuration)
+    from_file = getattr(arguments, "from_file", {})
+    if nest(settings, from_file):
         # First alone, so that an error in the file is blamed on the file.
-        from_mapping(configuration, from_file, where=str(arguments.config))
-    return from_mapping(configuration, {**(defaults or {}), **from_file, **given}, where="command line")
+        from_mapping(configuration, nest(settings, from_file), where=str(arguments.config))
+    values = {**(defaults or {}), **from_file, **vars(arguments), **fixed}
+    return from_mapping(configuration, nest(settings, values), where="command line")
 
 
 def given_options(configuration: type, arguments: argparse.Namespace) -> list[str]:
     """The options of a configuration that the command line or the file set, as flags."""
     given = vars(arguments).keys() | getattr(arguments, "from_file", {}).keys()
-    return [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(configuration) if field.name in given]
+    names = [setting.name for setting in settings_of(configuration)]
+    return [f"--{name.replace('_', '-')}" for name in names if name in given]
 
 
 def apply_file(path: str, name: str, commands: Mapping[str, Parser]) -> None:
@@ -236,19 +241,20 @@ def apply_file(path: str, name: str, commands: Mapping[str, Parser]) -> None:
         OptionError: It sets something that the command does not know, or to a value of another kind.
     """
     values = read_toml(path)
-    tables = {key: table for key, table in values.items() if isinstance(table, dict)}
-    for table in tables:
-        if table not in commands:
-            raise OptionError(f"{path}: unknown table [{table}]: the commands are {', '.join(commands)}")
-    own = {key.replace("-", "_"): value for key, value in tables.get(name, {}).items()}
-    shared = {key: value for key, value in values.items() if key not in tables}
+    # Tables are named after commands, or hold the settings of a part such as one method's.
+    tables = {key: table for key, table in values.items() if isinstance(table, dict) and key in commands}
     known = commands[name].options()
-    known_somewhere = {option for command in commands.values() for option in command.options()} if tables else set()
+    known_somewhere = {option for command in commands.values() for option in command.options()}
+    for key, table in values.items():
+        if isinstance(table, dict) and key not in tables and not _is_part(key, known_somewhere):
+            raise OptionError(f"{path}: unknown table [{key}]: the commands are {', '.join(commands)}")
+    own = _flatten(tables.get(name, {}))
+    shared = _flatten({key: value for key, value in values.items() if key not in tables})
     settings = {}
     for key, value in (shared | own).items():
         if key in known:
             settings[key] = _checked(path, key, value, known[key])
-        elif key in own or key not in known_somewhere:
+        elif key in own or not tables or key not in known_somewhere:
             raise OptionError(f"{path}: unknown setting {key!r}: known ones are {', '.join(sorted(known))}")
     # What belongs to a configuration has no default here: resolve_configuration asks for it.
     configured = {key: value for key, value in settings.items() if known[key].default is argparse.SUPPRESS}
@@ -257,6 +263,19 @@ def apply_file(path: str, name: str, commands: Mapping[str, Parser]) -> None:
         known[key].required = False
     defaults = {known[key].dest: value for key, value in plain.items()}
     commands[name].set_defaults(from_file=configured, **defaults)
+
+
+def _flatten(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of tables within a table by their long names."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = {f"{key}_{name}": each for name, each in _flatten(value).items()} if isinstance(value, dict) else None
+        flat |= {key: value} if inner is None else inner
+    return flat
+
+
+def _is_part(table: str, options: Collection[str]) -> bool:
+    return any(option.startswith(f"{table}_") for option in options)
 
 
 class Repeated(argparse.Action):

@@ -10,7 +10,7 @@ from nlprep.corpus import encode_corpus, read_sentences
 from nlprep.demonstration import write_demonstration
 from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.alignment import align
+from nlprep.translation.align import align
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import read_lexicon
 
@@ -35,7 +35,7 @@ def main() -> None:
         words = ["elephant", "castle", "soup", "violin"]
         for word, candidates in zip(words, index.translate(words, top=3), strict=True):
             print(word, "->", ", ".join(f"{found.word} {found.score:.2f}" for found in candidates))
-        (candidates,) = index.translate(["cheval"], top=3, direction="backward")
+        (candidates,) = index.reversed().translate(["cheval"], top=3)
         print("cheval ->", ", ".join(found.word for found in candidates))
 
         index.save(Path(scratch) / "en-fr")

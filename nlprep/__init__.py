@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from nlprep.language_models.models.files import load_language_model
     from nlprep.language_models.pretraining.training import pretrain_causal, pretrain_masked
     from nlprep.language_models.text.tokenizers import TokenizerConfig, train_tokenizer
-    from nlprep.translation.alignment import Alignment, AlignmentConfig, align
+    from nlprep.translation.align import AlignmentConfig, align
+    from nlprep.translation.alignment import Alignment
     from nlprep.translation.evaluation import evaluate_translation
     from nlprep.translation.index.bilingual import TranslationIndex
     from nlprep.translation.index.multilingual import MultilingualIndex, open_translator
@@ -33,7 +34,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Alignment": "nlprep.translation.alignment",
-    "AlignmentConfig": "nlprep.translation.alignment",
+    "AlignmentConfig": "nlprep.translation.align",
     "EncodedCorpus": "nlprep.corpus",
     "GenerationConfig": "nlprep.language_models.generators.generation",
     "Lexicon": "nlprep.translation.lexicon",
@@ -46,7 +47,7 @@ _HOMES = {
     "TrainingConfig": "nlprep.core.training.configuration",
     "TranslationIndex": "nlprep.translation.index.bilingual",
     "WordVectors": "nlprep.embeddings.word_vectors",
-    "align": "nlprep.translation.alignment",
+    "align": "nlprep.translation.align",
     "align_languages": "nlprep.translation.multilingual",
     "encode_corpus": "nlprep.corpus",
     "evaluate_translation": "nlprep.translation.evaluation",

@@ -19,7 +19,7 @@ from cli.options import (
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.ownership import check_replaceable
-from nlprep.translation.alignment import AlignmentConfig
+from nlprep.translation.align import AlignmentConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -133,7 +133,7 @@ def _align_two(
     vectors: dict[str, WordVectors],
     lexicon: Lexicon | None,
 ) -> int:
-    from nlprep.translation.alignment import align
+    from nlprep.translation.align import align
     from nlprep.translation.index.bilingual import TranslationIndex
 
     (source_language, source), (target_language, target) = vectors.items()

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from nlprep.demonstration.files import KIND
     from nlprep.embeddings.word_vectors import ARTIFACT_KIND as WORD_VECTORS
     from nlprep.figures.files import FIGURE
-    from nlprep.translation.alignment import AlignmentConfig, align
+    from nlprep.translation.align import AlignmentConfig, align
     from nlprep.translation.evaluation import evaluate_translation
     from nlprep.translation.figures import draw_translations
     from nlprep.translation.index.bilingual import ARTIFACT_KIND as TRANSLATOR
@@ -109,8 +109,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     )
     index.save(folder / "en-fr")
     results = {
-        "en to fr": evaluate_translation(index, held_out, "forward", threads=arguments.threads),
-        "fr to en": evaluate_translation(index, held_out.inverse(), "backward", threads=arguments.threads),
+        "en to fr": evaluate_translation(index, held_out, threads=arguments.threads),
+        "fr to en": evaluate_translation(index.reversed(), held_out.reversed(), threads=arguments.threads),
     }
     examples = _translate_examples(index)
     draw_translations(

@@ -86,11 +86,12 @@ def _evaluate_words(arguments: argparse.Namespace, index: TranslationIndex, cons
     lexicon = read_lexicon(arguments.dictionary)
     kinds = None if arguments.kinds is None else dict(read_lexicon(arguments.kinds).pairs)
     if arguments.reverse:
-        lexicon = lexicon.inverse()
+        lexicon = lexicon.reversed()
+    if not (arguments.from_language or arguments.to_language):
+        index = turn_to(lexicon, index)
     result = evaluate_translation(
         index,
         lexicon,
-        "forward" if arguments.from_language or arguments.to_language else detect_direction(index, lexicon),
         kinds=kinds,
         threads=arguments.threads,
         progress=console.progress,
@@ -130,11 +131,11 @@ def _counts(counts: dict[str, int]) -> str:
     return f"{counts['source_words_usable']:,} of {counts['num_source_words']:,} words"
 
 
-def detect_direction(index: TranslationIndex, lexicon: Lexicon) -> str:
-    """The direction in which the model knows more of a dictionary's pairs: ``forward`` or ``backward``."""
-    forward = lexicon.coverage(index.source, index.target).pairs_found
-    backward = lexicon.coverage(index.target, index.source).pairs_found
-    return "backward" if backward > forward else "forward"
+def turn_to(lexicon: Lexicon, index: TranslationIndex) -> TranslationIndex:
+    """The model, reversed if it knows more of a dictionary's pairs that way."""
+    as_made = lexicon.coverage(index.source, index.target).pairs_found
+    swapped = lexicon.coverage(index.target, index.source).pairs_found
+    return index.reversed() if swapped > as_made else index
 
 
 def _evaluate_sentences(arguments: argparse.Namespace, index: TranslationIndex, console: Console) -> int:
@@ -155,10 +156,10 @@ def _evaluate_sentences(arguments: argparse.Namespace, index: TranslationIndex, 
         console.result(result)
         return 0
     languages = (index.source_language, index.target_language)
-    names = {"forward": " to ".join(languages), "backward": " to ".join(reversed(languages))}
+    names = {"source-to-target": " to ".join(languages), "target-to-source": " to ".join(reversed(languages))}
     rows = [
-        (names[direction], method, *(f"{result[direction][method][name]:.1f}" for name in _FIGURES))
-        for direction in ("forward", "backward")
+        (title, method, *(f"{result[direction][method][name]:.1f}" for name in _FIGURES))
+        for direction, title in names.items()
         for method in _METHODS
     ]
     console.note(f"{result['sentences']:,} sentences")

@@ -123,7 +123,7 @@ def _explain_unknown(index: TranslationIndex, words: list[str]) -> str:
     """One line about words without a vector."""
     from nlprep.embeddings.word_vectors import UnknownWordError
 
-    asked, answers = index.sides()
+    asked, answers = index.source, index.target
     if len(words) > 1:
         named = ", ".join(map(repr, words[:_MOST_NAMED])) + (", ..." if len(words) > _MOST_NAMED else "")
         return (
@@ -151,7 +151,7 @@ def _prompt(arguments: argparse.Namespace, index: TranslationIndex) -> int:
         # Importing it gives input() its line editing and history.
         import readline  # noqa: F401
 
-    asked, answers = index.sides()
+    asked, answers = index.source, index.target
     print(f"{asked.language} to {answers.language}, {len(asked):,} words; Ctrl-D leaves", file=sys.stderr)
     while True:
         try:

@@ -2,6 +2,9 @@
 
 A field made by `option` carries its help text and range. The same class checks its values, reads itself from a
 TOML file, becomes a command's options (`cli.options`) and is saved with the result it produced.
+
+A field may itself be a configuration, such as the settings of one method of several: a table in a file
+(``[adversarial]``, ``games = 4``) and a prefix on the command line (``--adversarial-games 4``).
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import dataclasses
 import tomllib
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -17,9 +21,31 @@ from nlprep.core.errors import FileError, OptionError, os_errors_named
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A field of a configuration, or of one nested in it, that holds a plain value.
+
+    Attributes:
+        path: The names of the fields that lead to it, its own last.
+        owner: The dataclass whose field it is.
+        field: The field.
+        default: Its value where nothing is set.
+    """
+
+    path: tuple[str, ...]
+    owner: type
+    field: dataclasses.Field[Any]
+    default: Any
+
+    @property
+    def name(self) -> str:
+        """The path in one word, such as ``adversarial_games``."""
+        return "_".join(self.path)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +88,7 @@ def bounds_of(field: dataclasses.Field[Any]) -> Bounds:
 
 
 def value_types(configuration: type, name: str) -> tuple[type, bool]:
-    """The plain type of a field (int, float, str, bool) and whether None is a value too."""
+    """The type of a field (int, float, str, bool, or a nested configuration) and whether None is a value too."""
     hint = typing.get_type_hints(configuration)[name]
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         members = [member for member in typing.get_args(hint) if member is not types.NoneType]
@@ -70,6 +96,47 @@ def value_types(configuration: type, name: str) -> tuple[type, bool]:
     if typing.get_origin(hint) is typing.Literal:
         return str, False
     return hint, False
+
+
+def settings_of(configuration: type, path: tuple[str, ...] = (), defaults: object = None) -> list[Setting]:
+    """All fields that hold plain values, those of nested configurations among them, in order.
+
+    Args:
+        configuration: The dataclass.
+        path: What leads to it, where it is nested itself.
+        defaults: An instance of it whose values are the defaults; by default those of the class.
+
+    Raises:
+        TypeError: Two of them would have one name: rename a field.
+    """
+    found: list[Setting] = []
+    for field in dataclasses.fields(configuration):
+        default = field.default if defaults is None else getattr(defaults, field.name)
+        kind, _ = value_types(configuration, field.name)
+        if dataclasses.is_dataclass(kind):
+            found += settings_of(kind, (*path, field.name), default)
+        else:
+            found.append(Setting((*path, field.name), configuration, field, default))
+    names = [setting.name for setting in found]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TypeError(f"{configuration.__name__} has two settings named {twice}")
+    return found
+
+
+def nest(settings: Collection[Setting], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by `Setting.name` as `from_mapping` takes them, those of nested configurations in mappings of their own.
+
+    Names that are none of the settings' are left out.
+    """
+    nested: dict[str, Any] = {}
+    for setting in settings:
+        if setting.name in values:
+            table = nested
+            for name in setting.path[:-1]:
+                table = table.setdefault(name, {})
+            table[setting.path[-1]] = values[setting.name]
+    return nested
 
 
 def check(configuration: object) -> None:
@@ -117,7 +184,14 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
         table = tomllib.loads(raw.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileError(path, f"not valid TOML: {error}") from None
-    return {key.replace("-", "_"): value for key, value in table.items()}
+    return _with_underscores(table)
+
+
+def _with_underscores(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key.replace("-", "_"): _with_underscores(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+    }
 
 
 def from_mapping(configuration: type[T], values: Mapping[str, Any], *, where: str) -> T:
@@ -125,22 +199,37 @@ def from_mapping(configuration: type[T], values: Mapping[str, Any], *, where: st
 
     Args:
         configuration: The dataclass.
-        values: Field values by name.
+        values: Field values by name; for a nested configuration a mapping, whose absent keys stay at their defaults.
         where: The file or place they come from, for errors.
 
     Raises:
-        OptionError: An unknown key (the known ones are listed) or a value out of range.
+        OptionError: An unknown key (the known ones are listed), a value out of range, or a plain value where a nested
+            configuration is meant.
     """
     known = [field.name for field in dataclasses.fields(configuration)]  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise OptionError(f"{where}: unknown setting {unknown[0]!r}: known ones are {', '.join(known)}")
+    built = {name: _nested(configuration, name, value, where) for name, value in values.items()}
     try:
-        return configuration(**values)
+        return configuration(**built)
     except OptionError as error:
         raise OptionError(f"{where}: {error}") from None
 
 
+def _nested(configuration: type, name: str, value: Any, where: str) -> Any:
+    """A value, or the nested configuration that a mapping describes."""
+    kind, _ = value_types(configuration, name)
+    if not dataclasses.is_dataclass(kind) or isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise OptionError(f"{where}: {name} = {value!r}: expected a table of settings, such as [{name}]")
+    defaults = {field.name: field.default for field in dataclasses.fields(configuration)}[name]
+    # The field's default may differ from that of its class.
+    fallback = {field.name: getattr(defaults, field.name) for field in dataclasses.fields(kind)}
+    return from_mapping(kind, fallback | dict(value), where=f"{where}: [{name}]")
+
+
 def to_mapping(configuration: object) -> dict[str, Any]:
-    """The plain values of a configuration, fit for JSON."""
+    """The plain values of a configuration, fit for JSON; those of a nested one in a mapping of their own."""
     return dataclasses.asdict(configuration)  # type: ignore[call-overload, no-any-return]

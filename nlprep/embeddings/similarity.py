@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from nlprep.core.errors import FileError, OptionError
 from nlprep.core.files import display_name, read_lines
 from nlprep.core.progress import SILENT
 from nlprep.vectors.nearest import top_k
+from nlprep.vectors.normalization import row_lengths, scaled_to_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -180,9 +181,11 @@ def evaluate_similarity(
         pairs = read_similarity_pairs(pairs)
     rows = _known_rows(vectors, [(pair.first, pair.second) for pair in pairs], len(vectors))
     found = np.all(rows >= 0, axis=1)
-    left, right = (_unit(vectors.matrix[rows[found, side]].astype(np.float64)) for side in (0, 1))
+    left, right = (vectors.matrix[rows[found, side]] for side in (0, 1))
+    lengths = row_lengths(left) * row_lengths(right)
+    products = np.einsum("ij,ij->i", left, right, dtype=np.float64)
     # Ranks would tell cosines apart that differ by a rounding error only, such as a word's with itself.
-    cosines = np.einsum("ij,ij->i", left, right).round(9)
+    cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0).round(9)
     judged = np.array([pair.score for pair in pairs], dtype=np.float64)[found]
     return SimilarityResult(
         name=name or "",
@@ -332,7 +335,7 @@ def _answer(
     progress: Progress,
 ) -> NDArray[np.int64]:
     """For rows (q, 3) of a, b, c: the row (q,) of the best other word; -1 where there is none."""
-    unit = _unit(vectors.matrix[:num_words])
+    unit = scaled_to_unit(vectors.matrix[:num_words])
     queries = unit[rows[:, 1]] - unit[rows[:, 0]] + unit[rows[:, 2]]
     # The three words of the question may well be the best three.
     _, best = top_k(queries, unit, 4, threads=threads, progress=progress)
@@ -356,10 +359,3 @@ def _known_rows(vectors: WordVectors, tuples: Sequence[tuple[str, ...]], num_wor
     known = {word: row(word) for word in {word for words in tuples for word in words}}
     width = len(tuples[0]) if tuples else 1
     return np.array([[known[word] for word in words] for words in tuples], np.int64).reshape(-1, width)
-
-
-def _unit(matrix: NDArray[Any]) -> NDArray[Any]:
-    """Rows (n, d) at length one, in the precision they come in; zero rows stay zero."""
-    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    unit: NDArray[Any] = matrix / np.where(lengths > 0, lengths, 1).astype(matrix.dtype)
-    return unit

@@ -9,6 +9,7 @@ import numpy as np
 
 from nlprep.core.artifacts import pack_words, read_artifact, unpack_words, write_artifact
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.vectors.normalization import row_lengths, scaled_to_unit
 
 if TYPE_CHECKING:
     import os
@@ -180,11 +181,7 @@ class WordVectors:
 
     def normalized(self) -> NDArray[np.float32]:
         """A copy of the matrix with rows of length 1, (n, d) float32; zero rows stay zero."""
-        unit = np.empty(self._matrix.shape, dtype=np.float32)
-        for start in range(0, len(self), _BLOCK_ROWS):
-            rows = slice(start, start + _BLOCK_ROWS)
-            unit[rows] = _unit_rows(self._matrix[rows])
-        return unit
+        return scaled_to_unit(self._matrix)
 
     def similarity(self, one: str, other: str) -> float:
         """The cosine between two words.
@@ -192,7 +189,7 @@ class WordVectors:
         Raises:
             UnknownWordError: One of them has no vector.
         """
-        pair = _unit_rows(np.stack([self[one], self[other]])).astype(np.float64)
+        pair = scaled_to_unit(np.stack([self[one], self[other]])).astype(np.float64)
         return float(pair[0] @ pair[1])
 
     def neighbors(
@@ -246,7 +243,7 @@ class WordVectors:
             UnknownWordError: One of the words has no vector.
             OptionError: Another method.
         """
-        unit = _unit_rows(np.stack([self[a], self[b], self[c]]))
+        unit = scaled_to_unit(np.stack([self[a], self[b], self[c]]))
         if method == "3cosadd":
             scores = self._cosines(unit[1] - unit[0] + unit[2])
         elif method == "3cosmul":
@@ -259,10 +256,8 @@ class WordVectors:
     def _cosines(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Cosine of every word with a vector, without a normalised copy of the matrix."""
         if self._norms is None:
-            self._norms = np.concatenate(
-                [_row_norms(self._matrix[at : at + _BLOCK_ROWS]) for at in range(0, len(self), _BLOCK_ROWS)]
-            )
-        unit = _unit_rows(vector[None])[0]
+            self._norms = row_lengths(self._matrix)
+        unit = scaled_to_unit(vector[None])[0]
         with np.errstate(over="ignore", invalid="ignore"):
             products: NDArray[np.float32] = self._matrix @ unit
         cosines = np.zeros_like(products)
@@ -350,24 +345,3 @@ def first_non_finite_row(matrix: NDArray[np.float32]) -> int | None:
         if len(bad):
             return start + int(bad[0])
     return None
-
-
-def _row_norms(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Euclidean lengths, (n,) float64."""
-    with np.errstate(over="ignore", under="ignore"):
-        squares: NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
-    # Squares of very long or very short vectors leave float32's range though their roots do not.
-    extreme = np.flatnonzero(~((squares > 1e-30) & (squares < 1e30)))
-    if len(extreme):
-        wide = rows[extreme].astype(np.float64)
-        squares[extreme] = np.einsum("ij,ij->i", wide, wide)
-    return np.sqrt(squares)
-
-
-def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = _row_norms(rows)[:, None]
-    norms[norms == 0] = 1
-    if norms.max() < 1e38 and norms.min() > 1e-37:
-        return np.divide(rows, norms.astype(np.float32), dtype=np.float32)
-    # Such lengths do not fit float32.
-    return (rows.astype(np.float64) / norms).astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
-from nlprep.translation.index.bilingual import METHODS
+from nlprep.translation.index.bilingual import RETRIEVAL_METHODS
 from nlprep.translation.lexicon import quoted_examples
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ BANDS = (1_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 def evaluate_translation(
     index: TranslationIndex,
     lexicon: Lexicon,
-    direction: str = "forward",
     *,
     kinds: Mapping[str, str] | None = None,
     threads: int | None = None,
@@ -43,9 +42,8 @@ def evaluate_translation(
     """Precision at 1, 5 and 10 and mean reciprocal rank, in per cent.
 
     Args:
-        index: The model.
-        lexicon: Pairs in the direction asked: ``backward`` wants the target language's words first.
-        direction: ``forward`` or ``backward``.
+        index: The model; for the other direction give `TranslationIndex.reversed`.
+        lexicon: Pairs of source and target words.
         kinds: The part of the vocabulary that a source word belongs to, for a breakdown by it.
         threads: Processors to use; all by default.
         progress: Where to report.
@@ -60,7 +58,7 @@ def evaluate_translation(
     Raises:
         NlprepError: No pair of the dictionary is known.
     """
-    asked, answers = index.sides(direction)
+    asked, answers = index.source, index.target
     coverage = lexicon.coverage(asked, answers)
     rows = np.stack(
         [
@@ -74,9 +72,9 @@ def evaluate_translation(
         raise NlprepError(_nothing_to_ask(lexicon, asked, answers))
     questions, of_pairs, num_translations = np.unique(rows[:, 0], return_inverse=True, return_counts=True)
     places: dict[str, NDArray[np.int64]] = {}
-    with progress.task("evaluating", total=len(METHODS)) as task:
-        for method in METHODS:
-            of_answers = index.ranks(rows, method=method, direction=direction, threads=threads)
+    with progress.task("evaluating", total=len(RETRIEVAL_METHODS)) as task:
+        for method in RETRIEVAL_METHODS:
+            of_answers = index.ranks(rows, method=method, threads=threads)
             best = np.full(len(questions), np.iinfo(np.int64).max)
             np.minimum.at(best, of_pairs, of_answers)
             places[method] = best
@@ -91,12 +89,13 @@ def evaluate_translation(
     if kinds is not None:
         groups["kind"] = lambda place: kinds.get(words[place], "other")
     return {
-        "direction": direction,
         "source_language": asked.language,
         "target_language": answers.language,
         "coverage": round(coverage.percent, 2),
-        **{method: summarize_ranks(places[method], len(questions)) for method in METHODS},
-        "whole_dictionary": {method: summarize_ranks(places[method], coverage.num_source_words) for method in METHODS},
+        **{method: summarize_ranks(places[method], len(questions)) for method in RETRIEVAL_METHODS},
+        "whole_dictionary": {
+            method: summarize_ranks(places[method], coverage.num_source_words) for method in RETRIEVAL_METHODS
+        },
         "lexicon": vars(coverage),
         "breakdown": {name: _breakdown(places, group) for name, group in groups.items()},
     }
@@ -116,12 +115,12 @@ def summarize_ranks(places: NDArray[np.int64], total: int) -> dict[str, float]:
 
 def _breakdown(places: Mapping[str, NDArray[np.int64]], group: Callable[[int], str]) -> dict[str, dict[str, Any]]:
     members: dict[str, list[int]] = {}
-    for place in range(len(places[METHODS[0]])):
+    for place in range(len(places[RETRIEVAL_METHODS[0]])):
         members.setdefault(group(place), []).append(place)
     return {
         name: {
             "words": len(chosen),
-            **{method: summarize_ranks(places[method][chosen], len(chosen)) for method in METHODS},
+            **{method: summarize_ranks(places[method][chosen], len(chosen)) for method in RETRIEVAL_METHODS},
         }
         for name, chosen in members.items()
     }
@@ -144,7 +143,7 @@ def _nothing_to_ask(lexicon: Lexicon, asked: Side, answers: Side) -> str:
     if any(one in answers and other in asked for one, other in lexicon.pairs):
         return (
             f"the dictionary seems to be the wrong way round: it starts with {lexicon.pairs[0]!r}; "
-            "evaluate the other direction, or invert it"
+            "reverse the model, or the dictionary"
         )
     return (
         f"the dictionary shares no pair of words with the model: it has {lexicon.examples(0)} -> "

@@ -9,6 +9,7 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError
 from nlprep.figures.files import figure_format, write_figure
+from nlprep.vectors.normalization import scaled_to_unit
 
 if TYPE_CHECKING:
     import os
@@ -104,9 +105,8 @@ def draw_word_pairs(
             source_vectors[[source_rows[word] for word in sources]],
             target_vectors[[target_rows[word] for word in targets]],
         ]
-    ).astype(np.float64)
-    norms = np.linalg.norm(stacked, axis=1, keepdims=True)
-    plane, shares = principal_plane(np.divide(stacked, norms, out=np.zeros_like(stacked), where=norms > 0))
+    )
+    plane, shares = principal_plane(scaled_to_unit(stacked))
     links = [(sources.index(source), len(sources) + targets.index(target)) for source, target in pairs]
     figure = _draw(plane, shares, (sources, targets), links, languages, title)
     write_figure(figure, path, overwrite=overwrite)
@@ -323,7 +323,7 @@ def _themed_pairs(index: TranslationIndex, num_pairs: int) -> list[tuple[str, st
     rows = [row for row in range(first, min(_FREQUENT, len(index.source))) if len(index.source.words[row]) >= _SHORTEST]
     words = [index.source.words[row] for row in rows]
     answers = [found[0] for found in index.translate(words, 1)]
-    back = index.translate([answer.word for answer in answers], 1, direction="backward")
+    back = index.reversed().translate([answer.word for answer in answers], 1)
     mutual = [
         (answer.score, row, answer.word)
         for word, row, answer, found in zip(words, rows, answers, back, strict=True)

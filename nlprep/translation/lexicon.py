@@ -95,7 +95,7 @@ class Lexicon:
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self.pairs)
 
-    def inverse(self) -> Lexicon:
+    def reversed(self) -> Lexicon:
         """The same pairs from the target language's side."""
         return Lexicon((target, source) for source, target in self.pairs)
 

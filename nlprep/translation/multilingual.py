@@ -18,9 +18,11 @@ from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
-from nlprep.translation.aligners.maps import map_words
-from nlprep.translation.aligners.refinement import induce_pairs, weigh_pairs, without_words_of
-from nlprep.translation.alignment import Alignment, AlignmentConfig, align, map_vectors
+from nlprep.translation.align import align
+from nlprep.translation.aligners.configuration import AlignmentConfig
+from nlprep.translation.aligners.maps import map_side
+from nlprep.translation.aligners.refinement import Refinement
+from nlprep.translation.alignment import Alignment, map_vectors
 from nlprep.translation.spelling import WEIGHED_ON, Spellings, embed_spellings
 from nlprep.vectors.joint_whitening import PairedVectors, fit_jointly
 from nlprep.vectors.nearest import search_device
@@ -33,12 +35,10 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress
     from nlprep.embeddings.word_vectors import WordVectors
-    from nlprep.translation.aligners.refinement import InducedPairs
+    from nlprep.translation.aligners.refinement import FitTogether, Pair, Round, WeightedPairs
+    from nlprep.translation.aligners.whitened import WhitenedConfig
     from nlprep.translation.lexicon import Lexicon
     from nlprep.vectors.normalization import Normalization
-
-    Pair = tuple[int, int]
-    """Numbers of two languages, the smaller first."""
 
 LEAST_RIDGE = 1e-3
 """Induced pairs need not span every dimension."""
@@ -136,7 +136,7 @@ def align_languages(
         progress: Where to report.
 
     Raises:
-        NlprepError: Two languages cannot be aligned; see `nlprep.translation.alignment.align`.
+        NlprepError: Two languages cannot be aligned; see `nlprep.translation.align.align`.
         OptionError: Fewer than two languages, an unknown pivot, or a dictionary of languages that are not there.
     """
     settings = config or AlignmentConfig()
@@ -165,15 +165,19 @@ def align_languages(
         links[one, other] = link
         normalizations |= {one: link.source_normalization, other: link.target_normalization}
     with blas_threads(threads), search_device(settings.device):
-        joint = _Joint(
-            settings,
-            [normalizations[number].apply(vectors[name].matrix) for number, name in enumerate(names)],
-            [vectors[name].words[: settings.cutoff] for name in names],
-            {pair: lexicon.rows(*(vectors[names[number]] for number in pair)) for pair, lexicon in given.items()},
-            threads,
-            progress,
+        sides = [normalizations[number].apply(vectors[name].matrix) for number, name in enumerate(names)]
+        refinement = Refinement(
+            sides=sides,
+            known={pair: lexicon.rows(*(vectors[names[number]] for number in pair)) for pair, lexicon in given.items()},
+            fit=_make_fit(sides, settings.whitened),
+            cutoff=settings.cutoff,
+            neighborhood=settings.neighborhood,
+            induced_weight=settings.induced_weight,
+            temperature=settings.temperature,
+            threads=threads,
         )
-        maps, weights, rounds = joint.refine(links)
+        words = [vectors[name].words[: settings.cutoff] for name in names]
+        maps, weights, rounds = _refine_together(links, refinement, words, settings, progress)
     return MultilingualAlignment(
         {name: normalizations[number] for number, name in enumerate(names)},
         {name: matrix.astype(np.float32) for name, matrix in zip(names, maps, strict=True)},
@@ -192,7 +196,12 @@ def align_languages(
                 for pair, link in links.items()
             ],
             "rounds": [
-                entry | {"pairs": {f"{names[i]}-{names[j]}": count for (i, j), count in entry["pairs"].items()}}
+                {
+                    "round": entry.number,
+                    "criterion": round(entry.criterion, 6),
+                    "pairs": {f"{names[i]}-{names[j]}": seen.induced for (i, j), seen in entry.pairs.items()},
+                    "chosen": entry.chosen,
+                }
                 for entry in rounds
             ],
             "vectors": {name: {"num_words": len(side), "dimension": side.dimension} for name, side in vectors.items()},
@@ -210,7 +219,7 @@ def _in_order(names: Sequence[str], lexicons: Mapping[tuple[str, str], Lexicon])
         ordered = (min(one, other), max(one, other))
         if ordered in given:
             raise OptionError(f"two dictionaries of {source} and {target}: join them into one")
-        given[ordered] = lexicon if one < other else lexicon.inverse()
+        given[ordered] = lexicon if one < other else lexicon.reversed()
     return given
 
 
@@ -230,96 +239,49 @@ def _plan_links(count: int, pivot: int, given: Mapping[Pair, Lexicon]) -> list[P
     return links
 
 
-@dataclass(frozen=True)
-class _Joint:
-    """Normalised vectors of all languages, the dictionaries as rows, and how the settings go about them."""
+def _refine_together(
+    links: Mapping[Pair, Alignment],
+    refinement: Refinement,
+    words: Sequence[Sequence[str]],
+    settings: AlignmentConfig,
+    progress: Progress,
+) -> tuple[Sequence[NDArray[np.float64]], dict[Pair, float], list[Round]]:
+    """From alignments two by two to maps of all, the weight of spelling of every two, and what rounds saw."""
+    sides, cutoff = refinement.sides, settings.cutoff
+    every = itertools.combinations(range(len(sides)), 2)
+    spelled = embed_spellings(*words) if settings.spelling else None
+    induced = {}
+    for (first, second), link in links.items():
+        spellings = None if spelled is None else Spellings(spelled[first], spelled[second], link.spelling_weight)
+        one = map_side(sides[first], link.source_map, cutoff)
+        other = map_side(sides[second], link.target_map, cutoff)
+        induced[first, second] = refinement.induce(one, other, spellings).rows
+    maps = refinement.fit(refinement.choose_pairs(induced))
+    if spelled is None:
+        weighed = {}
+    else:
+        some = [map_side(side, matrix, min(cutoff, WEIGHED_ON)) for side, matrix in zip(sides, maps, strict=True)]
+        weighed = {
+            (one, other): Spellings(spelled[one], spelled[other], 0).weighed(
+                some[one], some[other], neighborhood=refinement.neighborhood, threads=refinement.threads
+            )
+            for one, other in every
+        }
+    maps, rounds = refinement.refine(
+        maps, weighed, max_rounds=settings.refine, tolerance=settings.tolerance, progress=progress
+    )
+    weights = {pair: weighed[pair].weight if pair in weighed else 0.0 for pair in rounds[0].pairs}
+    return maps, weights, rounds
 
-    settings: AlignmentConfig
-    sides: Sequence[NDArray[np.float32]]
-    words: Sequence[Sequence[str]]
-    known: Mapping[Pair, NDArray[np.int64]]
-    threads: int | None
-    progress: Progress
 
-    def refine(
-        self, links: Mapping[Pair, Alignment]
-    ) -> tuple[list[NDArray[np.float64]], dict[Pair, float], list[dict[str, Any]]]:
-        """From alignments two by two to maps of all, the weight of spelling of every two, and what rounds saw."""
-        settings = self.settings
-        every = list(itertools.combinations(range(len(self.sides)), 2))
-        spelled = embed_spellings(*self.words) if settings.spelling else None
-        induced = {}
-        for pair, link in links.items():
-            maps_of_two = (link.source_map.astype(np.float64), link.target_map.astype(np.float64))
-            induced[pair] = self._induce(pair, maps_of_two, spelled, link.spelling_weight)
-        maps = self._fit({pair: found.rows for pair, found in induced.items()}, None)
-        weights = {pair: self._weigh(pair, maps, spelled) for pair in every}
-        best, chosen, rounds = maps, 0, list[dict[str, Any]]()
-        with self.progress.task("refining all languages", total=(settings.refine + 1) * len(every)) as task:
-            for number in range(settings.refine + 1):
-                induced = {}
-                for pair in every:
-                    induced[pair] = self._induce(pair, (maps[pair[0]], maps[pair[1]]), spelled, weights[pair])
-                    task.advance()
-                criterion = float(np.mean([found.criterion for found in induced.values()]))
-                rounds.append(
-                    {
-                        "round": number,
-                        "criterion": round(criterion, 6),
-                        "pairs": {pair: len(found.rows) for pair, found in induced.items()},
-                    }
-                )
-                task.describe(f"criterion {criterion:.4f}")
-                risen = criterion - rounds[chosen]["criterion"]
-                if number > 0 and risen > 0:
-                    best, chosen = maps, number
-                if number == settings.refine or (number > 0 and risen < settings.tolerance * abs(criterion)):
-                    break
-                maps = self._fit({pair: found.rows for pair, found in induced.items()}, maps)
-        return best, weights, [entry | {"chosen": entry["round"] == chosen} for entry in rounds]
+def _make_fit(sides: Sequence[NDArray[np.float32]], settings: WhitenedConfig) -> FitTogether:
+    """The fit of whitened maps of all languages at once."""
 
-    def _induce(
-        self,
-        pair: Pair,
-        maps: tuple[NDArray[np.float64], NDArray[np.float64]],
-        spelled: Sequence[NDArray[np.float32]] | None,
-        weight: float,
-    ) -> InducedPairs:
-        one, other = map_words(self.sides[pair[0]], self.sides[pair[1]], maps, self.settings.cutoff)
-        if spelled is not None:
-            one, other = Spellings(spelled[pair[0]], spelled[pair[1]], weight).join(one, other)
-        return induce_pairs(one, other, neighborhood=self.settings.neighborhood, threads=self.threads)
-
-    def _weigh(
-        self,
-        pair: Pair,
-        maps: Sequence[NDArray[np.float64]],
-        spelled: Sequence[NDArray[np.float32]] | None,
-    ) -> float:
-        if spelled is None:
-            return 0.0
-        count = min(self.settings.cutoff, WEIGHED_ON)
-        some = map_words(self.sides[pair[0]], self.sides[pair[1]], (maps[pair[0]], maps[pair[1]]), count)
-        spellings = Spellings(spelled[pair[0]], spelled[pair[1]], 0)
-        return spellings.weighed(*some, neighborhood=self.settings.neighborhood, threads=self.threads).weight
-
-    def _fit(
-        self, induced: Mapping[Pair, NDArray[np.int64]], maps: Sequence[NDArray[np.float64]] | None
-    ) -> list[NDArray[np.float64]]:
-        """Fit to dictionaries and to what was induced of words that they do not know."""
-        settings = self.settings
-        paired = []
-        for pair in sorted(induced.keys() | self.known.keys()):
-            known = self.known.get(pair, np.empty((0, 2), np.int64))
-            fresh = without_words_of(induced.get(pair, known[:0]), known)
-            rows = np.concatenate([known, fresh])
-            one, other = (self.sides[language] for language in pair)
-            trusted = np.ones(len(known))
-            if maps is not None and settings.temperature > 0 and len(known):
-                x, z = map_words(one[known[:, 0]], other[known[:, 1]], (maps[pair[0]], maps[pair[1]]))
-                trusted = weigh_pairs(known, np.einsum("ij,ij->i", x, z), settings.temperature)
-            weights = np.concatenate([trusted, np.full(len(fresh), settings.induced_weight)])
-            paired.append(PairedVectors(*pair, (one[rows[:, 0]], other[rows[:, 1]]), weights))
+    def fit(pairs: Mapping[Pair, WeightedPairs]) -> Sequence[NDArray[np.float64]]:
+        paired = [
+            PairedVectors(*pair, (sides[pair[0]][given.rows[:, 0]], sides[pair[1]][given.rows[:, 1]]), given.weights)
+            for pair, given in pairs.items()
+        ]
         with blas_threads(1):
             return fit_jointly(
                 paired,
@@ -327,3 +289,5 @@ class _Joint:
                 dewhitening=settings.dewhitening,
                 ridge=max(LEAST_RIDGE, settings.ridge),
             )
+
+    return fit

@@ -78,8 +78,8 @@ def evaluate_sentence_retrieval(
         progress: Where to report.
 
     Returns:
-        Plain values for JSON: ``sentences``, and under ``forward`` and ``backward``, for ``cosine`` and
-        ``csls``, ``precision@1``, ``precision@5``, ``precision@10``, ``mrr`` in per cent.
+        Plain values for JSON: ``sentences``, and under ``source-to-target`` and ``target-to-source``, for
+        ``cosine`` and ``csls``, ``precision@1``, ``precision@5``, ``precision@10``, ``mrr`` in per cent.
 
     Raises:
         NlprepError: The two sides differ in number, or are empty.
@@ -103,7 +103,7 @@ def evaluate_sentence_retrieval(
     own = np.arange(len(source))
     pairs = np.stack([own, own], axis=1)
     result: dict[str, Any] = {"sentences": len(source)}
-    for direction, asked, answers in (("forward", 0, 1), ("backward", 1, 0)):
+    for direction, asked, answers in (("source-to-target", 0, 1), ("target-to-source", 1, 0)):
         result[direction] = {
             method: summarize_ranks(
                 ranks(vectors[asked], vectors[answers], pairs, offsets=offsets, threads=threads), len(source)

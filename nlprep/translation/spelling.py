@@ -209,7 +209,7 @@ def _likeness(
 ) -> NDArray[np.float64]:
     """Cosines of some source rows with their candidates, (rows, candidates)."""
     source, target = sides
-    cosines: NDArray[np.float64] = np.einsum("ijk,ik->ij", target[found.forward[rows]], source[rows], dtype=np.float64)
+    cosines: NDArray[np.float64] = np.einsum("ijk,ik->ij", target[found.targets[rows]], source[rows], dtype=np.float64)
     return cosines
 
 

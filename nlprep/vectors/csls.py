@@ -40,11 +40,17 @@ def find_candidates(
         neighborhood: Neighbours averaged; fewer likewise.
         threads: Processors to use; all by default.
         progress: Where to report.
+
+    >>> import numpy as np
+    >>> words = np.eye(3, dtype=np.float32)
+    >>> found = find_candidates(words, words[[2, 0, 1]], neighborhood=1)
+    >>> found.targets[:, 0].tolist(), found.target_scores[:, 0].tolist()
+    ([1, 2, 0], [0.0, 0.0, 0.0])
     """
     fewest = min(len(source), len(target))
     near = mutual_top_k(source, target, min(neighborhood, fewest), threads=threads, progress=progress)
-    source_means = near.forward_scores.mean(axis=1, dtype=np.float32)
-    target_means = near.backward_scores.mean(axis=1, dtype=np.float32)
+    source_means = near.target_scores.mean(axis=1, dtype=np.float32)
+    target_means = near.source_scores.mean(axis=1, dtype=np.float32)
     # Half of CSLS is searched for, and the query's own mean, which ranks nothing, comes in afterwards.
     best = mutual_top_k(
         source,
@@ -56,23 +62,35 @@ def find_candidates(
         progress=progress,
     )
     return MutualNeighbors(
-        2 * best.forward_scores - source_means[:, None],
-        best.forward,
-        2 * best.backward_scores - target_means[:, None],
-        best.backward,
+        2 * best.target_scores - source_means[:, None],
+        best.targets,
+        2 * best.source_scores - target_means[:, None],
+        best.sources,
     )
 
 
 def mutual_pairs(candidates: MutualNeighbors) -> NDArray[np.int64]:
-    """The pairs of rows that are each other's best, (p, 2), by rising source row."""
-    forward = candidates.forward[:, 0]
-    mutual = np.flatnonzero(candidates.backward[forward, 0] == np.arange(len(forward)))
-    return np.stack([mutual, forward[mutual]], axis=1)
+    """The pairs of rows that are each other's best, (p, 2), by rising source row.
+
+    >>> import numpy as np
+    >>> words = np.eye(3, dtype=np.float32)
+    >>> mutual_pairs(find_candidates(words, words[[2, 0, 1]], neighborhood=1)).tolist()
+    [[0, 1], [1, 2], [2, 0]]
+    """
+    targets = candidates.targets[:, 0]
+    mutual = np.flatnonzero(candidates.sources[targets, 0] == np.arange(len(targets)))
+    return np.stack([mutual, targets[mutual]], axis=1)
 
 
 def mean_csls(candidates: MutualNeighbors) -> float:
-    """How well the two sides meet: CSLS of every word's best counterpart, averaged over both sides' words."""
-    forward, backward = (
-        scores[:, 0].mean(dtype=np.float64) for scores in (candidates.forward_scores, candidates.backward_scores)
+    """How well the two sides meet: CSLS of every word's best counterpart, averaged over both sides' words.
+
+    >>> import numpy as np
+    >>> words = np.eye(3, dtype=np.float32)
+    >>> mean_csls(find_candidates(words, words, neighborhood=2))
+    1.0
+    """
+    of_sources, of_targets = (
+        scores[:, 0].mean(dtype=np.float64) for scores in (candidates.target_scores, candidates.source_scores)
     )
-    return float((forward + backward) / 2)
+    return float((of_sources + of_targets) / 2)

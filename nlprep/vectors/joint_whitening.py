@@ -24,7 +24,7 @@ from nlprep.core.errors import OptionError
 from nlprep.vectors.whitening import whitener
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,6 +70,18 @@ def fit_jointly(
 
     Raises:
         OptionError: Nothing is paired, or too little to whiten a language.
+
+    Three turned copies of the same vectors meet:
+
+    >>> import numpy as np
+    >>> generator = np.random.default_rng(0)
+    >>> x = generator.standard_normal((50, 3))
+    >>> turns = [np.linalg.qr(generator.standard_normal((3, 3)))[0] for _ in range(3)]
+    >>> sides = [x @ turn for turn in turns]
+    >>> pairs = [PairedVectors(i, j, (sides[i], sides[j]), np.ones(50)) for i, j in ((0, 1), (1, 2))]
+    >>> maps = fit_jointly(pairs)
+    >>> all(np.allclose(sides[0] @ maps[0], side @ matrix) for side, matrix in zip(sides, maps))
+    True
     """
     if not paired:
         raise OptionError("no pairs of languages: give at least two languages with pairs of words")
@@ -95,7 +107,7 @@ def fit_jointly(
         whiteners.append(given[0])
         dewhiteners.append(given[1])
     crossed = {(i, j): whiteners[i] @ matrix @ whiteners[j] for (i, j), matrix in crossed.items()}
-    turns = _turn_together(crossed, [len(matrix) for matrix in whiteners])
+    turns = turn_together(crossed, [len(matrix) for matrix in whiteners])
     met = np.mean([turns[i].T @ matrix @ turns[j] for (i, j), matrix in crossed.items()], axis=0)
     correlations, directions = np.linalg.eigh((met + met.T) / 2)
     # Falling, as a singular value decomposition has them.
@@ -107,8 +119,21 @@ def fit_jointly(
     return maps
 
 
-def _turn_together(crossed: dict[tuple[int, int], NDArray[np.float64]], sizes: list[int]) -> list[NDArray[np.float64]]:
-    """The orthonormal U_i, (d_i, r), that make the sum of traces stationary."""
+def turn_together(
+    crossed: Mapping[tuple[int, int], NDArray[np.float64]], sizes: Sequence[int]
+) -> list[NDArray[np.float64]]:
+    """The orthonormal U_i that make the sum of traces stationary; see above.
+
+    Args:
+        crossed: C_ij, (d_i, d_j), by numbers of languages.
+        sizes: d_i of every language.
+
+    Returns:
+        For each language (d_i, r), r the smallest of all d_i.
+
+    Raises:
+        OptionError: A language that is not reached from the others.
+    """
     rank = min(sizes)
 
     def towards(language: int, turns: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64]:

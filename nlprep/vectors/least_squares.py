@@ -32,6 +32,11 @@ def fit_least_squares(
 
     Raises:
         OptionError: The two sides have different numbers of rows, or none.
+
+    >>> import numpy as np
+    >>> x = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    >>> fit_least_squares(x, x @ np.array([[3.0], [4.0]])).round(6).tolist()
+    [[3.0], [4.0]]
     """
     if len(source) != len(target) or not len(source):
         raise OptionError(f"{len(source)} source and {len(target)} target vectors: give the two sides of pairs")

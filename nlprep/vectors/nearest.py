@@ -70,16 +70,16 @@ class MutualNeighbors:
     """The best entries of every row and every column of one matrix of similarities.
 
     Attributes:
-        forward_scores: (n, k) float32, for each source row, falling.
-        forward: (n, k) int64 target rows.
-        backward_scores: (m, k) float32, for each target row, falling.
-        backward: (m, k) int64 source rows.
+        target_scores: (n, k) float32, of the best targets of each source row, falling.
+        targets: (n, k) int64, these target rows.
+        source_scores: (m, k) float32, of the best sources of each target row, falling.
+        sources: (m, k) int64, these source rows.
     """
 
-    forward_scores: NDArray[np.float32]
-    forward: NDArray[np.int64]
-    backward_scores: NDArray[np.float32]
-    backward: NDArray[np.int64]
+    target_scores: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    source_scores: NDArray[np.float32]
+    sources: NDArray[np.int64]
 
 
 def top_k(
@@ -153,8 +153,8 @@ def mutual_top_k(
         source: (n, d).
         target: (m, d).
         k: How many to keep, at most min(n, m).
-        source_offsets: (n,) added to source rows where they are the keys, in the backward lists.
-        target_offsets: (m,) added to target rows where they are the keys, in the forward lists.
+        source_offsets: (n,) added to source rows where they are the keys, in the lists of sources.
+        target_offsets: (m,) added to target rows where they are the keys, in the lists of targets.
         threads: Processors to use; all by default.
         progress: Where to report.
 
@@ -170,7 +170,7 @@ def mutual_top_k(
     if device is not None:
         from nlprep.vectors.nearest_device import search as search_there
 
-        forward, backward = search_there(
+        of_sources, of_targets = search_there(
             source,
             target,
             k,
@@ -180,8 +180,8 @@ def mutual_top_k(
             mutual=True,
             progress=progress,
         )
-        assert backward is not None  # noqa: S101 - both directions were asked for
-        return MutualNeighbors(*forward, *backward)
+        assert of_targets is not None  # noqa: S101 - both directions were asked for
+        return MutualNeighbors(*of_sources, *of_targets)
     from nlprep.vectors.nearest_kernel import merge_lists, scan_both
 
     row_offsets = np.zeros(len(source), np.float32) if row_offsets is None else row_offsets
@@ -243,8 +243,8 @@ def mutual_neighborhood_means(
     k = min(_checked(source, target, k), len(source))
     neighbors = mutual_top_k(source, target, k, threads=threads, progress=progress)
     return (
-        neighbors.forward_scores.mean(axis=1, dtype=np.float32),
-        neighbors.backward_scores.mean(axis=1, dtype=np.float32),
+        neighbors.target_scores.mean(axis=1, dtype=np.float32),
+        neighbors.source_scores.mean(axis=1, dtype=np.float32),
     )
 
 

@@ -66,11 +66,11 @@ def search(
             for number, start in enumerate(range(0, len(keys), BLOCK_COLUMNS)):
                 others = _move(keys[start : start + BLOCK_COLUMNS], device)
                 scores = some @ others.T
-                forward = scores if added[1] is None else scores + added[1][start : start + len(others)]
-                best = _keep_best(best, _pack(forward, start, 1), k)
+                by_query = scores if added[1] is None else scores + added[1][start : start + len(others)]
+                best = _keep_best(best, _pack(by_query, start, 1), k)
                 if mutual:
-                    backward = scores if added[0] is None else scores + added[0][first : first + len(some), None]
-                    best_columns[number] = _keep_best(best_columns[number], _pack(backward, first, 0).T, k)
+                    by_key = scores if added[0] is None else scores + added[0][first : first + len(some), None]
+                    best_columns[number] = _keep_best(best_columns[number], _pack(by_key, first, 0).T, k)
             if best is not None:
                 best_rows.append(best)
             task.advance(len(some))

@@ -54,6 +54,9 @@ def parse_steps(text: str) -> tuple[str, ...]:
 
     Raises:
         OptionError: A step of another name.
+
+    >>> parse_steps("unit, center, unit")
+    ('unit', 'center', 'unit')
     """
     steps: list[str] = []
     for name in (part.strip() for part in text.split(",")):
@@ -95,17 +98,42 @@ def fit_normalization(matrix: NDArray[np.floating], steps: str = "unit,center,un
 
 
 def scaled_to_unit(matrix: NDArray[np.floating]) -> NDArray[np.float32]:
-    """A float32 copy with rows of length one; zero rows stay zero."""
+    """A float32 copy with rows of length one; zero rows stay zero.
+
+    Every row of length one in this package is made here, but for tensors, which torch scales.
+
+    Args:
+        matrix: (n, d), finite.
+
+    >>> import numpy as np
+    >>> scaled_to_unit(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
     result = np.array(matrix, dtype=np.float32, order="C")
     for rows in _blocks(len(result)):
         _scale_to_unit(result[rows])
     return result
 
 
+def row_lengths(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Euclidean lengths of rows (n, d), summed in double precision: (n,).
+
+    >>> import numpy as np
+    >>> row_lengths(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+    [5.0, 0.0]
+    """
+    lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
+    return lengths
+
+
 def _scale_to_unit(block: NDArray[np.float32]) -> None:
-    lengths = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))
+    lengths = row_lengths(block)
     lengths[lengths == 0] = 1
-    block /= lengths[:, None].astype(np.float32)
+    if lengths.max(initial=1) < 1e38 and lengths.min(initial=1) > 1e-37:
+        block /= lengths[:, None].astype(np.float32)
+    else:
+        # Such lengths do not fit float32.
+        block[...] = block.astype(np.float64) / lengths[:, None]
 
 
 def _blocks(count: int) -> Iterator[slice]:

@@ -30,6 +30,12 @@ def fit_procrustes(
 
     Raises:
         OptionError: Sides of different shapes, or no pairs.
+
+    >>> import numpy as np
+    >>> x = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    >>> turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    >>> np.allclose(fit_procrustes(x, x @ turn), turn)
+    True
     """
     if source.shape[1:] != target.shape[1:]:
         raise OptionError(

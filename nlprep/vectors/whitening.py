@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDES = ("none", "source", "target")
+_LEAST_VARIANCE = 1e-10
+"""Directions with a smaller share than this of the greatest variance are rounding, and have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,15 @@ def fit_whitened(
     Raises:
         OptionError: Sides of different lengths, or fewer independent pairs than dimensions where whitening
             needs them.
+
+    A rotation is undone, and both sides meet:
+
+    >>> import numpy as np
+    >>> x = np.array([[1.0, 0.2], [-0.5, 1.0], [0.3, -2.0]])
+    >>> z = x @ np.array([[0.0, 1.0], [-1.0, 0.0]])
+    >>> a, b = fit_whitened(x, z, config=PRESETS["orthogonal"])
+    >>> np.allclose(x @ a, z @ b)
+    True
     """
     steps = config or WhiteningConfig()
     if len(source) != len(target) or not len(source):
@@ -126,13 +137,57 @@ def whitener(
 
     Raises:
         OptionError: Some direction has no variance.
+
+    >>> import numpy as np
+    >>> whiten, dewhiten = whitener(np.diag([4.0, 9.0]), 100)
+    >>> np.diag(whiten).round(3).tolist(), np.diag(dewhiten).round(3).tolist()
+    ([0.5, 0.333], [2.0, 3.0])
     """
-    variances, directions = np.linalg.eigh(covariance)
-    variances = np.maximum(variances, 0) + ridge * variances.mean()
-    if variances[0] <= 1e-10 * variances[-1]:
+    variances = Variances.of(covariance, ridge=ridge)
+    if variances.rank < len(covariance):
         raise OptionError(
-            f"{num_pairs} pairs leave some of the {len(variances)} dimensions without variance, so they "
+            f"{num_pairs} pairs leave some of the {len(covariance)} dimensions without variance, so they "
             "cannot be whitened: give more pairs, or choose the procrustes method"
         )
-    whiten = (directions * variances**-0.5) @ directions.T
-    return whiten, (directions * variances ** (dewhitening / 2)) @ directions.T
+    return variances.to_power(-0.5), variances.to_power(dewhitening / 2)
+
+
+@dataclass(frozen=True)
+class Variances:
+    """The directions of a covariance that have any variance, and how much: the one place that takes its roots.
+
+    Attributes:
+        values: (r,) by rising size.
+        directions: (d, r), orthonormal columns.
+    """
+
+    values: NDArray[np.float64]
+    directions: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, covariance: NDArray[np.float64], *, ridge: float = 0.0) -> Variances:
+        """Find them in a covariance (d, d).
+
+        Args:
+            covariance: Symmetric; what rounding makes negative counts as nothing.
+            ridge: Added to the variances, in units of their mean.
+        """
+        values, directions = np.linalg.eigh(covariance)
+        values = np.maximum(values, 0) + ridge * (values.mean() if len(values) else 0.0)
+        kept = values > _LEAST_VARIANCE * values.max(initial=0.0)
+        return cls(values, directions) if kept.all() else cls(values[kept], directions[:, kept])
+
+    @property
+    def rank(self) -> int:
+        """How many directions have variance."""
+        return len(self.values)
+
+    def to_power(self, power: float) -> NDArray[np.float64]:
+        """The covariance to a power, (d, d), within the directions that have variance."""
+        raised: NDArray[np.float64] = (self.directions * self.values**power) @ self.directions.T
+        return raised
+
+    def whitening_basis(self) -> NDArray[np.float64]:
+        """(d, r): what turns vectors into r uncorrelated coordinates of variance one."""
+        basis: NDArray[np.float64] = self.directions * self.values**-0.5
+        return basis

@@ -118,13 +118,13 @@ def test_align_without_a_dictionary(made, tmp_path, answer, capsys):
 
 
 def test_translate_both_ways(made, answer):
-    forward = answer("translate", made.model, "horse", "bread", "--top", 3)
-    assert [entry["word"] for entry in forward] == ["horse", "bread"]
-    assert all(entry["known"] and len(entry["candidates"]) == 3 for entry in forward)
-    assert "cheval" in [candidate["word"] for candidate in forward[0]["candidates"]]
+    translated = answer("translate", made.model, "horse", "bread", "--top", 3)
+    assert [entry["word"] for entry in translated] == ["horse", "bread"]
+    assert all(entry["known"] and len(entry["candidates"]) == 3 for entry in translated)
+    assert "cheval" in [candidate["word"] for candidate in translated[0]["candidates"]]
     for options in (["--reverse"], ["--from", "fr"], ["--to", "en"], ["--from", "fr", "--to", "en"]):
-        backward = answer("translate", made.model, *options, "cheval", "--top", 3)
-        assert "horse" in [candidate["word"] for candidate in backward[0]["candidates"]]
+        back = answer("translate", made.model, *options, "cheval", "--top", 3)
+        assert "horse" in [candidate["word"] for candidate in back[0]["candidates"]]
 
 
 def test_translate_options_may_stand_among_the_words(made, answer):
@@ -192,7 +192,7 @@ def test_evaluate_prints_one_object(made, answer):
         assert figures[0] <= result[method]["mrr"] <= 100
     # Chance is a fiftieth of this.
     assert result["csls"]["precision@10"] > 15
-    assert result["direction"] == "forward"
+    assert (result["source_language"], result["target_language"]) == ("en", "fr")
 
 
 def test_evaluate_finds_the_direction(made, tmp_path, answer):
@@ -200,7 +200,7 @@ def test_evaluate_finds_the_direction(made, tmp_path, answer):
     pairs = [line.split() for line in made.text.test_dictionary.read_text(encoding="utf-8").splitlines()]
     inverted.write_text("".join(f"{target}\t{source}\n" for source, target in pairs), encoding="utf-8")
     found = answer("evaluate", made.model, inverted)
-    assert (found["direction"], found["source_language"]) == ("backward", "fr")
+    assert (found["source_language"], found["target_language"]) == ("fr", "en")
     assert answer("evaluate", made.model, made.text.test_dictionary, "--reverse") == found
 
 
@@ -227,7 +227,7 @@ def test_evaluate_sentences(made, tmp_path, answer):
     target.write_text("Le cheval mange le foin.\nLe pain est dans la cuisine.\n\n", encoding="utf-8")
     result = answer("evaluate", made.model, "--sentences", source, target)
     assert result["sentences"] == 3
-    assert result["forward"]["csls"]["precision@10"] == 100.0
+    assert result["source-to-target"]["csls"]["precision@10"] == 100.0
 
 
 def test_neighbors_and_analogy(made, answer):
@@ -321,7 +321,7 @@ def test_completion(capsys, shell):
     if shell != "tcsh":
         # shtab's tcsh scripts leave out the options of commands.
         assert "--negative-exponent" in script
-        assert "--reweighting" in script
+        assert "--whitened-reweighting" in script
 
 
 def test_a_reader_that_leaves_is_no_error(made, environment):

@@ -21,12 +21,21 @@ from nlprep.core.errors import NlprepError, OptionError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Steam:
+    bursts: int = option(2, "of steam", minimum=1)
+
+    def __post_init__(self):
+        check(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Baking:
     minutes: int = option(40, "time in the oven; 100% of it", minimum=1)
     heat: float = option(180.0, "degrees", above=0)
     fan: bool = option(True, "use the fan")
     shape: str = option("round", "of the loaf", choices=("round", "long"))
     rest: int | None = option(None, "minutes to rest", minimum=0)
+    steam: Steam = option(Steam(), "how steam is given")
 
     def __post_init__(self):
         check(self)
@@ -75,6 +84,19 @@ def test_tables_hold_for_their_command(tmp_path):
     arguments, config = resolve(tmp_path, toml)
     assert config.minutes == 55
     assert arguments.top == 3
+
+
+def test_nested_settings_are_tables_in_a_file_and_prefixes_on_the_command_line(tmp_path):
+    _, config = resolve(tmp_path, "[steam]\nbursts = 3\n", "--output", "x")
+    assert config == Baking(steam=Steam(bursts=3))
+    _, config = resolve(tmp_path, "[steam]\nbursts = 3\n[bake.steam]\nbursts = 4\n", "--output", "x")
+    assert config.steam.bursts == 4
+    _, config = resolve(tmp_path, "[steam]\nbursts = 3\n", "--output", "x", "--steam-bursts", "5")
+    assert config.steam.bursts == 5
+    with pytest.raises(OptionError, match=r"settings.toml: \[steam\]: bursts = 0: must be at least 1"):
+        resolve(tmp_path, "[steam]\nbursts = 0\n", "--output", "x")
+    with pytest.raises(OptionError, match="unknown setting 'steam_burst'"):
+        resolve(tmp_path, "[steam]\nburst = 1\n", "--output", "x")
 
 
 def test_values_from_the_command_line_have_their_types(tmp_path):

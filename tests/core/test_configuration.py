@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from nlprep.core.configuration import check, from_mapping, option, read_toml, to_mapping
+from nlprep.core.configuration import check, from_mapping, nest, option, read_toml, settings_of, to_mapping
 from nlprep.core.errors import FileError, OptionError
 
 
@@ -57,3 +58,74 @@ def test_toml_keys_may_have_dashes(tmp_path: Path) -> None:
     path.write_text("= 3")
     with pytest.raises(FileError, match=r"s\.toml: not valid TOML"):
         read_toml(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    mode: str = option("plain", "a mode")
+    first: Settings = option(Settings(), "of the first method")
+    second: Settings = option(Settings(size=7), "of the second method")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def test_a_nested_configuration_goes_to_plain_values_and_back() -> None:
+    whole = Whole(mode="other", first=Settings(size=1, limit=4))
+    plain = to_mapping(whole)
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["first"]["limit"] == 4
+    assert from_mapping(Whole, plain, where="here") == whole
+
+
+def test_what_a_table_leaves_out_stays_at_the_default_of_the_field() -> None:
+    built = from_mapping(Whole, {"second": {"rate": 1}}, where="here")
+    assert (built.second.size, built.second.rate) == (7, 1.0)
+    assert built.first == Settings()
+    assert from_mapping(Whole, {"second": Settings(size=2)}, where="here").second.size == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"first": {"size": 0}}, "here.toml: [first]: size = 0: must be at least 1"),
+        ({"first": {"colour": 1}}, "here.toml: [first]: unknown setting 'colour': known ones are size, rate"),
+        ({"first": 3}, "here.toml: first = 3: expected a table of settings, such as [first]"),
+        ({"third": {}}, "here.toml: unknown setting 'third': known ones are mode, first, second"),
+    ],
+)
+def test_a_bad_value_in_a_table_is_named_with_the_table(values: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        from_mapping(Whole, values, where="here.toml")
+    assert str(caught.value).startswith(message)
+
+
+def test_a_nested_field_takes_its_own_kind_alone() -> None:
+    with pytest.raises(OptionError, match=r"first = \{'size': 1\}: expected Settings"):
+        Whole(first={"size": 1})  # type: ignore[arg-type]
+
+
+def test_every_plain_setting_is_found_with_its_path_and_default() -> None:
+    settings = settings_of(Whole)
+    assert [setting.name for setting in settings[:3]] == ["mode", "first_size", "first_rate"]
+    assert len(settings) == 1 + 2 * 6
+    defaults = {setting.name: setting.default for setting in settings}
+    assert (defaults["first_size"], defaults["second_size"]) == (3, 7)
+    given = {"second_size": 4, "mode": "b", "strange": 1}
+    assert nest(settings, given) == {"mode": "b", "second": {"size": 4}}
+
+
+def test_two_settings_of_one_name_are_a_mistake_in_the_class() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Twice:
+        first_size: int = option(1, "a size")
+        first: Settings = option(Settings(), "more")
+
+    with pytest.raises(TypeError, match="two settings named first_size"):
+        settings_of(Twice)
+
+
+def test_tables_of_a_file_may_have_dashes(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text("[hard-negatives]\nbatch-size = 3\n")
+    assert read_toml(path) == {"hard_negatives": {"batch_size": 3}}

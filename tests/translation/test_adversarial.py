@@ -14,15 +14,15 @@ from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import fit
 from nlprep.core.training.step import Moment
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.aligners.starts.adversarial import (
-    AdversarialConfig,
+from nlprep.translation.align import AlignmentConfig, align
+from nlprep.translation.aligners.adversarial import AdversarialConfig
+from nlprep.translation.aligners.starts.games import (
     AdversarialStarts,
     Game,
     MapGame,
     WordSamples,
     match_axes,
 )
-from nlprep.translation.alignment import AlignmentConfig, align
 
 NOW = Moment(step=0, steps=1)
 SMALL = AdversarialConfig(steps=240, hidden=32, judged=400)
@@ -142,7 +142,7 @@ def test_from_nothing_to_an_alignment():
         WordVectors([f"s{n}" for n in range(2400)], source),
         WordVectors([f"t{n}" for n in order], target),
     )
-    config = AlignmentConfig(method="adversarial", spelling=False, game_steps=240)
+    config = AlignmentConfig(method="adversarial", spelling=False, adversarial=AdversarialConfig(steps=240))
     alignment = align(*words, config=config)
     one, other = alignment.bring_together(*words)
     assert np.mean((one @ other.T).argmax(axis=1) == np.argsort(order)) > 0.95
@@ -157,7 +157,7 @@ def test_noise_is_not_handed_over():
         WordVectors([f"{name}{number}" for number in range(900)], generator.standard_normal((900, 20), np.float32))
         for name in "st"
     ]
-    config = AlignmentConfig(method="adversarial", spelling=False, games=2, game_steps=60)
+    config = AlignmentConfig(method="adversarial", spelling=False, adversarial=AdversarialConfig(games=2, steps=60))
     with pytest.raises(NlprepError, match="none can be trusted"):
         align(*sides, config=config)
 
@@ -165,4 +165,4 @@ def test_noise_is_not_handed_over():
 def test_sides_of_different_dimensions_are_refused():
     source, target, _, _ = plant()
     with pytest.raises(OptionError, match="found 8 and 7"):
-        AdversarialStarts(source, target[:, :7])
+        AdversarialStarts(source, target[:, :7], SMALL)

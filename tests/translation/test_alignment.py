@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.aligners.refinement import fit_seed, induce_pairs, refine, weigh_pairs
-from nlprep.translation.alignment import Alignment, AlignmentConfig, AlignmentWarning, align
+from nlprep.translation.align import AlignmentConfig, AlignmentWarning, align
+from nlprep.translation.aligners.refinement import Refinement, induce_pairs, weigh_pairs
+from nlprep.translation.alignment import Alignment
 from nlprep.translation.lexicon import Lexicon
 from nlprep.vectors.normalization import scaled_to_unit
 from nlprep.vectors.procrustes import fit_procrustes
@@ -38,11 +40,11 @@ def test_induced_pairs_equal_a_slow_reference():
     source = scaled_to_unit(generator.standard_normal((80, 10)))
     target = scaled_to_unit(generator.standard_normal((60, 10)))
     scores = slow_csls(source, target, 4)
-    forward, backward = scores.argmax(axis=1), scores.argmax(axis=0)
-    mutual = [row for row in range(80) if backward[forward[row]] == row]
+    targets, sources = scores.argmax(axis=1), scores.argmax(axis=0)
+    mutual = [row for row in range(80) if sources[targets[row]] == row]
     found = induce_pairs(source, target, neighborhood=4)
-    np.testing.assert_array_equal(found.rows, [(row, forward[row]) for row in mutual])
-    np.testing.assert_allclose(found.scores, [scores[row, forward[row]] for row in mutual], atol=1e-5)
+    np.testing.assert_array_equal(found.rows, [(row, targets[row]) for row in mutual])
+    np.testing.assert_allclose(found.scores, [scores[row, targets[row]] for row in mutual], atol=1e-5)
     want = (scores.max(axis=1).mean() + scores.max(axis=0).mean()) / 2
     assert found.criterion == pytest.approx(want, abs=1e-5)
 
@@ -67,6 +69,16 @@ def test_refinement_with_few_pairs_helps_and_keeps_the_best_round():
     assert 2 <= len(criteria) <= 6
 
 
+def make_refinement(fit, words, seed, **settings):
+    """Of a language with itself."""
+    return Refinement(
+        sides=(words, words),
+        known={(0, 1): seed},
+        fit=lambda pairs: fit(pairs[0, 1].rows, pairs[0, 1].weights),
+        **settings,
+    )
+
+
 def test_the_seed_stays_in_and_its_words_take_no_induced_pair():
     generator = np.random.default_rng(1)
     source = scaled_to_unit(generator.standard_normal((50, 6)))
@@ -78,9 +90,10 @@ def test_the_seed_stays_in_and_its_words_take_no_induced_pair():
 
     # The identity is the truth, but the seed pairs the words 0 and 1 crosswise.
     seed = np.array([[0, 1], [1, 0], *[[row, row] for row in range(2, 20)]])
-    first = fit_seed(fit, source, source, seed)
+    refinement = make_refinement(fit, source, seed, cutoff=40, induced_weight=0.25)
+    first = refinement.fit_to_known()
     np.testing.assert_array_equal(seen[0][0], seed)
-    _, history = refine(fit, source, source, seed, first, max_rounds=1, cutoff=40, induced_weight=0.25)
+    _, history = refinement.refine(first, {}, max_rounds=1)
     pairs, weights = seen[1]
     np.testing.assert_array_equal(pairs[: len(seed)], seed)
     fresh = pairs[len(seed) :]
@@ -88,8 +101,8 @@ def test_the_seed_stays_in_and_its_words_take_no_induced_pair():
     assert fresh.min() >= 20
     assert fresh.max() < 40
     np.testing.assert_array_equal(weights, [1.0] * len(seed) + [0.25] * len(fresh))
-    assert history[0].num_pairs == len(pairs)
-    assert history[0].seed_agreement < 1
+    assert history[0].pairs[0, 1].fitted == len(pairs)
+    assert history[0].pairs[0, 1].agreement < 1
 
 
 def test_refinement_stops_when_nothing_rises():
@@ -100,9 +113,34 @@ def test_refinement_stops_when_nothing_rises():
     def fit(pairs, weights):
         return np.eye(6), np.eye(6)
 
-    _, history = refine(fit, source, source, seed, (np.eye(6), np.eye(6)), max_rounds=9)
+    _, history = make_refinement(fit, source, seed).refine((np.eye(6), np.eye(6)), {}, max_rounds=9)
     assert [entry.number for entry in history] == [0, 1]
     assert [entry.chosen for entry in history] == [True, False]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_of_rounds_that_are_equal_the_first_is_chosen_for_any_number_of_languages(count):
+    generator = np.random.default_rng(2)
+    words = [scaled_to_unit(generator.standard_normal((50, 6))) for _ in range(count)]
+    eyes = [np.eye(6)] * count
+    seen = []
+
+    def fit(pairs):
+        seen.append(sorted(pairs))
+        return eyes
+
+    seed = np.stack([np.arange(10)] * 2, axis=1)
+    refinement = Refinement(sides=words, known={(0, 1): seed}, fit=fit, neighborhood=5)
+    # A criterion that is rounded, and compared with one that is not, would rise by that.
+    maps, history = refinement.refine(eyes, {}, max_rounds=3, tolerance=0.0)
+    assert [entry.chosen for entry in history] == [True, False, False, False]
+    assert maps is eyes
+    # Pairs are induced between every two, those included that no dictionary is of.
+    assert seen == [list(itertools.combinations(range(count), 2))] * 3
+    assert history[0].pairs[0, 1].fitted >= 10
+    assert history[0].criterion == pytest.approx(
+        np.mean([induce_pairs(x, z, neighborhood=5).criterion for x, z in itertools.combinations(words, 2)])
+    )
 
 
 def test_provenance_is_plain_and_tells_how(planted):
@@ -140,7 +178,13 @@ def test_many_translations_of_few_words_do_not_count_as_many(planted):
 
 @pytest.mark.parametrize(
     "values",
-    [{"method": "magic"}, {"normalization": "unit,centre"}, {"refine": -1}, {"cutoff": 0}, {"ridge": -0.1}],
+    [
+        {"method": "magic"},
+        {"normalization": "unit,centre"},
+        {"refine": -1},
+        {"cutoff": 0},
+        {"whitened": {"ridge": 0.1}},
+    ],
 )
 def test_settings_out_of_range_are_refused(values):
     with pytest.raises(OptionError):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from nlprep.translation.aligners.hard_negatives import (
-    ContrastiveConfig,
+from nlprep.translation.aligners.contrastive_maps import (
     ContrastiveMaps,
     PairsWithNegatives,
     refine_by_contrast,
 )
+from nlprep.translation.aligners.hard_negatives import HardNegativesConfig
 from nlprep.translation.aligners.maps import make_fit, map_words
 from nlprep.vectors.normalization import scaled_to_unit
 
@@ -50,7 +50,7 @@ def test_it_tells_pairs_from_negatives_better_than_a_fit_and_the_same_every_time
     target = scaled_to_unit(np.tanh(2 * meanings) + 0.4 * generator.standard_normal((400, 12)))
     pairs = np.stack([np.arange(300)] * 2, axis=1)
     start = make_fit(source, target)(pairs, np.ones(300))
-    config = ContrastiveConfig(rounds=2, epochs=15, batch_size=50, negatives=10, learning_rate=1e-2)
+    config = HardNegativesConfig(rounds=2, epochs=15, batch_size=50, negatives=10, learning_rate=1e-2)
 
     def share_first(maps):
         one, other = map_words(source, target, maps)

@@ -88,9 +88,9 @@ def test_csls_places_equal_the_order_of_translate(index):
     assert result["csls"]["precision@1"] == 100 * right / 4
 
 
-def test_backward_uses_the_other_side(index):
-    result = evaluate_translation(index, Lexicon([("null", "zero"), ("zehn", "ten")]), "backward")
-    assert result["direction"] == "backward"
+def test_reversed_it_asks_the_other_side(index):
+    result = evaluate_translation(index.reversed(), Lexicon([("null", "zero"), ("zehn", "ten")]))
+    assert (result["source_language"], result["target_language"]) == (index.target_language, index.source_language)
     assert result["cosine"]["precision@1"] == 100.0
 
 
@@ -144,10 +144,10 @@ def test_sentences_find_their_translations():
     target = [[f"t{number}" for number in sentence[::-1]] for sentence in sentences]
     result = evaluate_sentence_retrieval(index, source, target)
     assert result["sentences"] == 40
-    for direction in ("forward", "backward"):
+    for direction in ("source-to-target", "target-to-source"):
         for method in ("cosine", "csls"):
             assert result[direction][method]["precision@1"] == 100.0
     shifted = evaluate_sentence_retrieval(index, source, target[1:] + target[:1])
-    assert shifted["forward"]["cosine"]["precision@1"] == 0.0
+    assert shifted["source-to-target"]["cosine"]["precision@1"] == 0.0
     with pytest.raises(NlprepError, match="line by line"):
         evaluate_sentence_retrieval(index, source, target[1:])

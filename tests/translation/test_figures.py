@@ -8,7 +8,7 @@ import pytest
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.figures.files import figure_format
-from nlprep.translation.alignment import AlignmentConfig, align
+from nlprep.translation.align import AlignmentConfig, align
 from nlprep.translation.figures import (
     draw_translations,
     draw_word_pairs,

@@ -125,8 +125,8 @@ def test_what_is_written_is_read(pairs, case, tmp_path):
 
 def test_lexicon_views():
     lexicon = Lexicon(PAIRS)
-    assert lexicon.inverse().pairs == (("chat", "cat"), ("chien", "dog"), ("chatte", "cat"))
-    assert lexicon.inverse().inverse() == lexicon
+    assert lexicon.reversed().pairs == (("chat", "cat"), ("chien", "dog"), ("chatte", "cat"))
+    assert lexicon.reversed().reversed() == lexicon
     assert lexicon.translations() == {"cat": ["chat", "chatte"], "dog": ["chien"]}
     assert lexicon.limit(1).pairs == (PAIRS[0], PAIRS[2])
     assert lexicon.without({"cat"}).pairs == (PAIRS[1],)

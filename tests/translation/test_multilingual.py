@@ -5,7 +5,7 @@ import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.alignment import AlignmentConfig
+from nlprep.translation.align import AlignmentConfig
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.index.multilingual import MultilingualIndex, open_translator
@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_refused(vectors, lexicons, alignment, index, tmp_p
     with pytest.raises(OptionError, match="'it' is not in the model"):
         align_languages(vectors, {("en", "it"): lexicons["en", "fr"]})
     with pytest.raises(OptionError, match="two dictionaries"):
-        align_languages(vectors, lexicons | {("fr", "en"): lexicons["en", "fr"].inverse()})
+        align_languages(vectors, lexicons | {("fr", "en"): lexicons["en", "fr"].reversed()})
     with pytest.raises(NlprepError, match="en and fr: the dictionary"):
         align_languages(vectors, {("en", "fr"): Lexicon([("cat", "chat")])})
     with pytest.raises(OptionError, match="this alignment is of"):
@@ -207,7 +207,7 @@ def test_a_translator_of_two_is_opened_from_either_side(vectors, alignment, tmp_
     for named in (("fr", "en"), ("fr", None), (None, "en")):
         opened = open_translator(tmp_path / "en-fr", *named)
         assert (opened.source_language, opened.target_language) == ("fr", "en")
-        assert opened.translate(["fr7"], 3) == pair.translate(["fr7"], 3, direction="backward")
+        assert opened.translate(["fr7"], 3) == pair.reversed().translate(["fr7"], 3)
     assert open_translator(tmp_path / "en-fr").source_language == "en"
     for named, problem in ((("de", None), "between en and fr"), (("en", "en"), "two different")):
         with pytest.raises(OptionError, match=problem):

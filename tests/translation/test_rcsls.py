@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nlprep.translation.aligners.rcsls import find_neighborhoods, fit_rcsls, mean_gradient, mean_loss, project
+from nlprep.translation.aligners.rcsls import (
+    RcslsConfig,
+    find_neighborhoods,
+    fit_rcsls,
+    mean_gradient,
+    mean_loss,
+    project,
+)
 from nlprep.vectors.normalization import scaled_to_unit
 from nlprep.vectors.procrustes import fit_procrustes
 
@@ -55,7 +62,7 @@ def test_the_gradient_equals_differences_of_the_loss(languages):
 def test_it_descends_within_the_hull_of_rotations(languages):
     source, target, pairs = languages
     start = fit_procrustes(source[pairs[:, 0]], target[pairs[:, 1]])
-    mapping, losses = fit_rcsls(source, target, pairs, start, steps=6, neighborhood=5)
+    mapping, losses = fit_rcsls(source, target, pairs, start, RcslsConfig(steps=6), neighborhood=5)
     assert 2 <= len(losses) <= 7
     assert np.all(np.diff(losses) < 0)
     assert np.linalg.norm(mapping, ord=2) <= 1 + 1e-9

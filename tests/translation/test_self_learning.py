@@ -10,10 +10,10 @@ import pytest
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.aligners.maps import ROUGH, make_fit, map_words
-from nlprep.translation.aligners.self_learning import SelfLearning, choose_by_chance
+from nlprep.translation.align import AlignmentConfig, AlignmentWarning, align
+from nlprep.translation.aligners.maps import make_fit, map_words, solve_roughly
+from nlprep.translation.aligners.self_learning import Learner, choose_by_chance
 from nlprep.translation.aligners.starts.distributions import match_distributions
-from nlprep.translation.alignment import AlignmentConfig, AlignmentWarning, align
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon
@@ -44,26 +44,26 @@ def test_candidates_equal_a_slow_reference():
     target = scaled_to_unit(generator.standard_normal((50, 8)))
     scores = slow_csls(source, target, 6)
     found = find_candidates(source, target, 3, neighborhood=6)
-    np.testing.assert_array_equal(found.forward, np.argsort(-scores, axis=1)[:, :3])
-    np.testing.assert_array_equal(found.backward, np.argsort(-scores, axis=0)[:3].T)
-    np.testing.assert_allclose(found.forward_scores, -np.sort(-scores, axis=1)[:, :3], atol=1e-5)
-    np.testing.assert_allclose(found.backward_scores, -np.sort(-scores, axis=0)[:3].T, atol=1e-5)
+    np.testing.assert_array_equal(found.targets, np.argsort(-scores, axis=1)[:, :3])
+    np.testing.assert_array_equal(found.sources, np.argsort(-scores, axis=0)[:3].T)
+    np.testing.assert_allclose(found.target_scores, -np.sort(-scores, axis=1)[:, :3], atol=1e-5)
+    np.testing.assert_allclose(found.source_scores, -np.sort(-scores, axis=0)[:3].T, atol=1e-5)
     want = [(row, scores[row].argmax()) for row in range(70) if scores[:, scores[row].argmax()].argmax() == row]
     np.testing.assert_array_equal(mutual_pairs(found), want)
     assert mean_csls(found) == pytest.approx((scores.max(axis=1).mean() + scores.max(axis=0).mean()) / 2, abs=1e-5)
 
 
 def test_chance_leaves_the_best_of_what_it_keeps():
-    forward = np.array([[4, 3, 2], [0, 1, 2]])
-    backward = np.array([[1, 0, 1]])
+    targets = np.array([[4, 3, 2], [0, 1, 2]])
+    sources = np.array([[1, 0, 1]])
     scores = np.zeros((2, 3), np.float32)
-    found = MutualNeighbors(scores, forward, scores[:1], backward)
+    found = MutualNeighbors(scores, targets, scores[:1], sources)
     everything = choose_by_chance(found, 1.0, np.random.default_rng(0))
     assert everything.tolist() == [[0, 4], [1, 0], [1, 0]]
     assert choose_by_chance(found, 0.0, np.random.default_rng(0)).shape == (0, 2)
     left = np.random.default_rng(3).random((2, 3)) < 0.5
     chosen = choose_by_chance(found, 0.5, np.random.default_rng(3))
-    want = [(row, forward[row, left[row].argmax()]) for row in range(2) if left[row].any()]
+    want = [(row, targets[row, left[row].argmax()]) for row in range(2) if left[row].any()]
     assert [tuple(pair) for pair in chosen[: len(want)]] == want
 
 
@@ -145,7 +145,7 @@ def test_attempts_that_succeed_agree():
 
 def make_learning(source, target):
     fit = make_fit(source, target)
-    return SelfLearning(source, target, rough=make_fit(source, target, whitening=ROUGH), fit=fit)
+    return Learner(source, target, rough=make_fit(source, target, solve_roughly), fit=fit)
 
 
 def test_what_two_maps_translate_alike():
@@ -165,13 +165,13 @@ def test_what_two_maps_translate_alike():
 def test_attempts_that_hardly_agree_are_built_upon(monkeypatch):
     planted = plant(num_words=1500, num_train=10, noise=0.15)
     sides = [fit_normalization(side.matrix).apply(side.matrix) for side in (planted.source, planted.target)]
-    compare = SelfLearning.compare
+    compare = Learner.compare
 
     def hardly(self, one, other):
         _, pairs = compare(self, one, other)
         return 0.2, pairs[::10]
 
-    monkeypatch.setattr(SelfLearning, "compare", hardly)
+    monkeypatch.setattr(Learner, "compare", hardly)
     learned = make_learning(*sides).learn(np.empty((0, 2), np.int64))
     assert learned.agreement == 0.2
     assert {entry.attempt for entry in learned.iterations} == {1, 2, 3}
@@ -207,15 +207,16 @@ def test_what_is_chosen_by_what_there_is():
     alike = WordVectors(planted.source.words, planted.target.matrix)
     spelled = choose_supervision(planted.source, alike, None)
     assert (spelled.kind, len(spelled.pairs) >= ENOUGH_ALIKE) == ("spellings", True)
-    assert choose_supervision(planted.source, alike, None, spelling=False).kind == "none"
+    assert choose_supervision(planted.source, alike, None, AlignmentConfig(spelling=False)).kind == "none"
     few = choose_supervision(planted.source, planted.target, Lexicon(planted.train.pairs[:39]))
     assert (few.method, few.kind, len(few.pairs)) == ("self-learning", "dictionary", 39)
     many = choose_supervision(planted.source, planted.target, Lexicon(planted.train.pairs[:40]))
     assert many.method == "whitened"
-    assert choose_supervision(planted.source, planted.target, None, method="adversarial").method == "adversarial"
+    adversarial = AlignmentConfig(method="adversarial")
+    assert choose_supervision(planted.source, planted.target, None, adversarial).method == "adversarial"
     with pytest.raises(OptionError, match="takes no dictionary"):
-        choose_supervision(planted.source, planted.target, planted.train, method="adversarial")
+        choose_supervision(planted.source, planted.target, planted.train, adversarial)
     with pytest.raises(OptionError, match="the whitened method learns from a dictionary: give one, or choose"):
-        choose_supervision(planted.source, planted.target, None, method="whitened")
+        choose_supervision(planted.source, planted.target, None, AlignmentConfig(method="whitened"))
     with pytest.raises(NlprepError, match="the dictionary is empty"):
         choose_supervision(planted.source, planted.target, Lexicon([]))

@@ -41,9 +41,9 @@ def test_two_languages_are_the_closed_form(dimensions):
 
 def test_a_language_listed_second_counts_alike():
     sides = make_pairs(8, 8)
-    forward = fit_jointly([pair(0, 1, sides)])
-    backward = fit_jointly([PairedVectors(1, 0, (sides[1], sides[0]), np.ones(400))])
-    np.testing.assert_allclose(cosines(sides, backward), cosines(sides, forward), atol=1e-6)
+    in_order = fit_jointly([pair(0, 1, sides)])
+    swapped = fit_jointly([PairedVectors(1, 0, (sides[1], sides[0]), np.ones(400))])
+    np.testing.assert_allclose(cosines(sides, swapped), cosines(sides, in_order), atol=1e-6)
 
 
 def test_languages_that_are_never_paired_meet_through_a_third():

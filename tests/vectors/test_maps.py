@@ -8,7 +8,7 @@ import scipy.linalg
 
 from nlprep.core.errors import OptionError
 from nlprep.vectors.least_squares import fit_least_squares
-from nlprep.vectors.normalization import fit_normalization, parse_steps, scaled_to_unit
+from nlprep.vectors.normalization import fit_normalization, parse_steps, row_lengths, scaled_to_unit
 from nlprep.vectors.procrustes import fit_procrustes
 from nlprep.vectors.whitening import PRESETS, WhiteningConfig, fit_whitened
 
@@ -168,3 +168,12 @@ def test_zero_rows_stay_zero_and_the_input_stays_as_it_was():
     np.testing.assert_allclose(scaled_to_unit(matrix), [[0.6, 0.8], [0, 0]], atol=1e-7)
     np.testing.assert_allclose(fit_normalization(matrix, "unit").apply(matrix), [[0.6, 0.8], [0, 0]], atol=1e-7)
     np.testing.assert_array_equal(matrix, [[3.0, 4.0], [0.0, 0.0]])
+
+
+@pytest.mark.parametrize("length", [1e-42, 1e-30, 1.0, 3e38])
+def test_rows_of_any_length_are_scaled_to_one(length):
+    matrix = np.array([[length, length, 0], [0, 0, 0], [0, -length, 0]], np.float32)
+    unit = scaled_to_unit(matrix)
+    assert unit.dtype == np.float32
+    np.testing.assert_allclose(unit, [[0.5**0.5, 0.5**0.5, 0], [0, 0, 0], [0, -1, 0]], atol=1e-3)
+    np.testing.assert_allclose(row_lengths(matrix), [2**0.5 * length, 0, length], rtol=1e-3)

@@ -73,20 +73,20 @@ def test_mutual_equals_a_search_each_way(threads, offset, path, request):
     generator = np.random.default_rng(threads)
     source, target = grid_vectors(generator, 131), grid_vectors(generator, 207)
     given = {}
-    products = forward = source @ target.T
-    backward = products.T
+    products = of_sources = source @ target.T
+    of_targets = products.T
     if offset:
         given = {
             "source_offsets": generator.integers(-3, 4, 131).astype(np.float32),
             "target_offsets": generator.integers(-3, 4, 207).astype(np.float32),
         }
-        forward = products + given["target_offsets"]
-        backward = products.T + given["source_offsets"]
+        of_sources = products + given["target_offsets"]
+        of_targets = products.T + given["source_offsets"]
     found = mutual_top_k(source, target, 5, threads=threads, **given)
-    np.testing.assert_array_equal(found.forward, brute_force(forward, 5)[1])
-    np.testing.assert_array_equal(found.forward_scores, brute_force(forward, 5)[0])
-    np.testing.assert_array_equal(found.backward, brute_force(backward, 5)[1])
-    np.testing.assert_array_equal(found.backward_scores, brute_force(backward, 5)[0])
+    np.testing.assert_array_equal(found.targets, brute_force(of_sources, 5)[1])
+    np.testing.assert_array_equal(found.target_scores, brute_force(of_sources, 5)[0])
+    np.testing.assert_array_equal(found.sources, brute_force(of_targets, 5)[1])
+    np.testing.assert_array_equal(found.source_scores, brute_force(of_targets, 5)[0])
 
 
 def test_neighborhood_means_equal_a_slow_reference(compiled):
@@ -138,7 +138,7 @@ def test_threads_do_not_change_a_bit(compiled):
     one = mutual_top_k(source, target, 7, threads=1)
     for threads in (2, 5):
         other = mutual_top_k(source, target, 7, threads=threads)
-        for name in ("forward_scores", "forward", "backward_scores", "backward"):
+        for name in ("target_scores", "targets", "source_scores", "sources"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
@@ -189,9 +189,11 @@ def test_a_device_gives_the_same_neighbours_of_real_numbers(request):
     here = mutual_top_k(source, target, 7)
     request.getfixturevalue("on_device")
     there = mutual_top_k(source, target, 7)
-    for side in ("forward", "backward"):
+    for side in ("targets", "sources"):
         np.testing.assert_array_equal(getattr(there, side), getattr(here, side))
-        np.testing.assert_allclose(getattr(there, f"{side}_scores"), getattr(here, f"{side}_scores"), atol=1e-5)
+        np.testing.assert_allclose(
+            getattr(there, f"{side[:-1]}_scores"), getattr(here, f"{side[:-1]}_scores"), atol=1e-5
+        )
 
 
 def test_packed_scores_sort_as_scores_do():

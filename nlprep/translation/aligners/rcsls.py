@@ -18,15 +18,63 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nlprep.core.configuration import check, option
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
+from nlprep.translation.aligners.aligner import Aligned
+from nlprep.translation.aligners.maps import make_fit, onto_target
 from nlprep.vectors.nearest import top_k
 from nlprep.vectors.normalization import scaled_to_unit
+from nlprep.vectors.procrustes import fit_procrustes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
+    from nlprep.translation.aligners.aligner import FewWords, Supervision, Work
+    from nlprep.translation.aligners.configuration import AlignmentConfig
+    from nlprep.translation.spelling import Spellings
+
+
+@dataclass(frozen=True, kw_only=True)
+class RcslsConfig:
+    """How the loss of RCSLS is descended."""
+
+    steps: int = option(10, "the most steps that lower the loss", minimum=1)
+    rate: float = option(1.0, "of the first step, for the mean gradient of the pairs", above=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class Rcsls:
+    """Made for vocabularies of 200,000 words; among small ones expect nothing over Procrustes. It is not refined."""
+
+    name = "rcsls"
+    needs_dictionary = True
+    takes_dictionary = True
+
+    def with_few_words(self, settings: AlignmentConfig) -> FewWords:  # noqa: ARG002 - it has none of its own
+        """It starts from a rotation, of which a part is arbitrary."""
+        return "arbitrary"
+
+    def align(self, work: Work, supervision: Supervision, spellings: Spellings | None) -> Aligned:
+        """From the best rotation down the loss."""
+        rotate = make_fit(work.source, work.target, onto_target(fit_procrustes))
+        start, identity = rotate(supervision.pairs, np.ones(len(supervision.pairs)))
+        settings = work.settings
+        mapping, losses = fit_rcsls(
+            work.source,
+            work.target,
+            supervision.pairs,
+            start,
+            settings.rcsls,
+            neighborhood=settings.neighborhood,
+            threads=work.threads,
+            progress=work.progress,
+        )
+        maps = (mapping, identity)
+        return Aligned(maps, work.weigh(spellings, maps), told={"losses": losses})
 
 
 @dataclass(frozen=True)
@@ -47,9 +95,8 @@ def fit_rcsls(
     target: NDArray[np.float32],
     pairs: NDArray[np.int64],
     start: NDArray[np.floating],
+    config: RcslsConfig | None = None,
     *,
-    steps: int = 10,
-    rate: float = 1.0,
     neighborhood: int = 10,
     threads: int | None = None,
     progress: Progress = SILENT,
@@ -61,8 +108,7 @@ def fit_rcsls(
         target: (m, d) likewise.
         pairs: (p, 2) rows to fit to.
         start: (d, d), usually from `nlprep.vectors.procrustes.fit_procrustes`.
-        steps: The most steps that lower the loss.
-        rate: Of the first step, for the mean gradient of the pairs.
+        config: Settings; `RcslsConfig` by default.
         neighborhood: k.
         threads: Processors to use; all by default.
         progress: Gets steps.
@@ -70,6 +116,8 @@ def fit_rcsls(
     Returns:
         W (d, d) of spectral norm at most one, to be used as ``x @ W``, and the loss before every step and at the end.
     """
+    settings = config or RcslsConfig()
+    steps, rate = settings.steps, settings.rate
     x_all, z_all = scaled_to_unit(source), scaled_to_unit(target)
     x, z = x_all[pairs[:, 0]], z_all[pairs[:, 1]]
     mapping = project(start.astype(np.float64))

@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlprep.core.configuration import check, option
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
-from nlprep.translation.aligners.maps import map_words
+from nlprep.translation.aligners.aligner import Aligned
+from nlprep.translation.aligners.maps import make_fit, map_words, solve_roughly
 from nlprep.translation.aligners.starts.distributions import FREQUENT, match_distributions
+from nlprep.translation.aligners.whitened import fit_whitened_of
 from nlprep.translation.spelling import WEIGHED_ON, Spellings
 from nlprep.vectors.csls import find_candidates, mean_csls, mutual_pairs
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
+    from nlprep.translation.aligners.aligner import FewWords, Supervision, Work
+    from nlprep.translation.aligners.configuration import AlignmentConfig
     from nlprep.translation.aligners.maps import Fit, Maps
     from nlprep.vectors.nearest import MutualNeighbors
 
@@ -71,25 +76,78 @@ GROWING = (
 )
 CLOSING = (Stage(20_000, 1.0, 3, mutual=True),)
 """With the spelling, where it says anything."""
-CANDIDATES = 8
-"""Best counterparts of a word among which chance leaves out. A word that loses all of them sits out."""
-PATIENCE = 3
-"""Iterations without a rise after which a stage ends."""
-TOLERANCE = 0.01
-"""Share of itself that the criterion must rise by."""
-MANY = 500
-"""So many pairs, known or likely, leave nothing for chance to find."""
 SHARES = (1.0, 0.75, 0.6, 0.5)
 """Starts from distributions describe so much of `nlprep.translation.aligners.starts.distributions.FREQUENT` words."""
-COMPARED = 4_000
-"""Frequent words of each side on which attempts are compared."""
-AGREEMENT = 0.05
-"""Two attempts that translate this share of them alike are believed; by chance not a fiftieth is."""
-CLEAR = 0.4
-"""And this share says that both arrived; with less, learning starts again from what they agree on."""
 FEWEST = 500
 """Words of each side, without which attempts may agree by chance."""
+LEAST_RIDGE = 1e-3
+"""Whoever starts from nothing cannot choose pairs that span every dimension."""
 NO_PAIRS: NDArray[np.int64] = np.empty((0, 2), np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfLearningConfig:
+    """How attempts go, and when they are believed. By chance, two attempts agree on less than a fiftieth."""
+
+    candidates: int = option(8, "best counterparts of a word among which chance leaves some out", minimum=1)
+    patience: int = option(3, "iterations without a rise after which a stage ends", minimum=1)
+    tolerance: float = option(0.01, "share of itself that the criterion must rise by", minimum=0)
+    enough_pairs: int = option(500, "so many pairs, known or likely, leave nothing for chance to find", minimum=1)
+    compared: int = option(4_000, "most frequent words of each side on which attempts are compared", minimum=1)
+    agreement: float = option(
+        0.05, "share of them that two attempts must translate alike to be believed", minimum=0, maximum=1
+    )
+    clear: float = option(
+        0.4, "with a smaller share, learning starts again from what attempts agree on", minimum=0, maximum=1
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class SelfLearning:
+    """From a dictionary too small to fit to, from words spelled alike, or from the vectors alone."""
+
+    name = "self-learning"
+    needs_dictionary = False
+    takes_dictionary = True
+
+    def with_few_words(self, settings: AlignmentConfig) -> FewWords:  # noqa: ARG002 - whatever they are
+        """It is made for them."""
+        return "enough"
+
+    def align(self, work: Work, supervision: Supervision, spellings: Spellings | None) -> Aligned:
+        """Learn from the pairs there are, or from none."""
+        return learn(work, supervision, spellings)
+
+
+def learn(
+    work: Work,
+    supervision: Supervision,
+    spellings: Spellings | None,
+    starts: Iterable[NDArray[np.int64]] | None = None,
+) -> Aligned:
+    """Learn from a dictionary, from likely pairs or from what comes of ``starts``; see `Learner`."""
+    settings = work.settings
+    learner = Learner(
+        work.source,
+        work.target,
+        rough=make_fit(work.source, work.target, solve_roughly),
+        fit=fit_whitened_of(work, least_ridge=LEAST_RIDGE),
+        config=settings.self_learning,
+        spellings=spellings,
+        cutoff=settings.cutoff,
+        neighborhood=settings.neighborhood,
+        seed=settings.seed,
+        threads=work.threads,
+        progress=work.progress,
+    )
+    if supervision.kind == "dictionary":
+        learned = learner.learn_from(supervision.pairs)
+    else:
+        learned = learner.learn(supervision.pairs, starts)
+    rounds = [entry.as_mapping() for entry in learned.iterations]
+    return Aligned(learned.maps, learned.spellings, rounds, learned.agreement)
 
 
 @dataclass(frozen=True)
@@ -134,7 +192,7 @@ class Learned:
     agreement: float | None
 
 
-class SelfLearning:
+class Learner:
     """Learns maps and a dictionary in turn.
 
     Args:
@@ -142,6 +200,7 @@ class SelfLearning:
         target: (m, e) likewise.
         rough: Fits maps to few or poor pairs.
         fit: Fits maps to many.
+        config: Settings; `SelfLearningConfig` by default.
         spellings: To be weighed and used once the maps are good enough; None for none.
         cutoff: Induce pairs among this many of the most frequent words at most.
         neighborhood: Neighbours averaged by CSLS.
@@ -157,6 +216,7 @@ class SelfLearning:
         *,
         rough: Fit,
         fit: Fit,
+        config: SelfLearningConfig | None = None,
         spellings: Spellings | None = None,
         cutoff: int = 20_000,
         neighborhood: int = 10,
@@ -167,6 +227,7 @@ class SelfLearning:
         self._sides = (source, target)
         self._rough = rough
         self._fit = fit
+        self._config = config or SelfLearningConfig()
         self._spellings = spellings
         self._cutoff = cutoff
         self._neighborhood = neighborhood
@@ -177,7 +238,7 @@ class SelfLearning:
     def learn_from(self, known: NDArray[np.int64]) -> Learned:
         """Learn from (p, 2) pairs that are known to be right, and stay."""
         iterations: list[Iteration] = []
-        maps = self.begin(known, iterations, 1, poor=len(known) < MANY, kept=known)
+        maps = self.begin(known, iterations, 1, poor=len(known) < self._config.enough_pairs, kept=known)
         maps, spellings = self._finish(maps, iterations, 1, kept=known)
         return Learned(maps, iterations, spellings, None)
 
@@ -207,9 +268,9 @@ class SelfLearning:
             for other in arrived:
                 agreement, pairs = self.compare(maps, other)
                 best = max(best, agreement)
-                if agreement >= AGREEMENT:
+                if agreement >= self._config.agreement:
                     attempt = len(arrived) + 1
-                    if agreement < CLEAR:
+                    if agreement < self._config.clear:
                         # One of the two has gone half the way at best; but what they agree on is right, since chance
                         # makes no two agree, and on that a further attempt can build.
                         attempt += 1
@@ -234,7 +295,7 @@ class SelfLearning:
         """
         first, second = (
             find_candidates(
-                *map_words(*self._sides, maps, min(COMPARED, self._cutoff)),
+                *map_words(*self._sides, maps, min(self._config.compared, self._cutoff)),
                 neighborhood=self._neighborhood,
                 threads=self._threads,
             )
@@ -242,17 +303,17 @@ class SelfLearning:
         )
         same = [
             np.mean(these[:, 0] == those[:, 0])
-            for these, those in ((first.forward, second.forward), (first.backward, second.backward))
+            for these, those in ((first.targets, second.targets), (first.sources, second.sources))
         ]
         pairs = mutual_pairs(first)
-        return float(np.mean(same)), pairs[second.forward[pairs[:, 0], 0] == pairs[:, 1]]
+        return float(np.mean(same)), pairs[second.targets[pairs[:, 0], 0] == pairs[:, 1]]
 
     def _starts(self, likely: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], bool]]:
         """Starts that have as little as may be in common, and whether they are poor."""
         if len(likely):
             half = np.random.default_rng(self._seed).permutation(len(likely)) % 2 == 0
             for part in (likely[half], likely[~half]):
-                yield part, len(part) < MANY
+                yield part, len(part) < self._config.enough_pairs
         fewest = min(FREQUENT, self._cutoff, *map(len, self._sides))
         for share in SHARES:
             pairs = match_distributions(
@@ -317,7 +378,7 @@ class SelfLearning:
                     found = find_candidates(
                         one,
                         other,
-                        1 if stage.mutual else CANDIDATES,
+                        1 if stage.mutual else self._config.candidates,
                         neighborhood=self._neighborhood,
                         threads=self._threads,
                     )
@@ -329,9 +390,9 @@ class SelfLearning:
                     task.describe(f"{len(one):,} words, criterion {criterion:.4f}")
                     task.advance()
                     maps = (self._rough if stage.rough else self._fit)(pairs, np.ones(len(pairs)))
-                    since = 0 if criterion > best + TOLERANCE * abs(best) else since + 1
+                    since = 0 if criterion > best + self._config.tolerance * abs(best) else since + 1
                     best = max(best, criterion)
-                    if since >= PATIENCE:
+                    if since >= self._config.patience:
                         break
         return maps
 
@@ -348,7 +409,7 @@ def choose_by_chance(found: MutualNeighbors, keep: float, generator: np.random.G
         (p, 2) rows, p at most n + m.
     """
     sides = []
-    for counterparts in (found.forward, found.backward):
+    for counterparts in (found.targets, found.sources):
         left = generator.random(counterparts.shape) < keep
         words = np.flatnonzero(left.any(axis=1))
         sides.append((words, counterparts[words, left[words].argmax(axis=1)]))

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 ARTIFACT_KIND = "translator"
 RetrievalMethod = Literal["csls", "cosine"]
-Direction = Literal["forward", "backward"]
-METHODS: tuple[RetrievalMethod, ...] = ("csls", "cosine")
-DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
+RETRIEVAL_METHODS: tuple[RetrievalMethod, ...] = ("csls", "cosine")
 
 
 class Candidate(NamedTuple):
@@ -83,6 +81,8 @@ class Side:
 class TranslationIndex:
     """Two languages in one space, ready to be asked; made by `build` or `load`.
 
+    Words are of the source language and translations of the target language; `reversed` swaps the two, at no cost.
+
     Attributes:
         source: The source language.
         target: The target language.
@@ -107,8 +107,8 @@ class TranslationIndex:
         return self.target.language
 
     @property
-    def config(self) -> dict[str, Any]:
-        """Provenance: how the alignment was made, in plain values."""
+    def provenance(self) -> dict[str, Any]:
+        """How the alignment was made, in plain values."""
         return dict(self.alignment.provenance)
 
     @classmethod
@@ -129,7 +129,7 @@ class TranslationIndex:
         Args:
             source: The vectors that were aligned, or others of the same space.
             target: Likewise.
-            alignment: From `nlprep.translation.alignment.align`.
+            alignment: From `nlprep.translation.align.align`.
             source_language: A name for people.
             target_language: A name for people.
             neighborhood: Nearest neighbours that CSLS averages.
@@ -152,7 +152,7 @@ class TranslationIndex:
         )
 
     def reversed(self) -> TranslationIndex:
-        """The same from the target language's side."""
+        """The same translator with the languages swapped, on the same arrays."""
         alignment = self.alignment
         turned = Alignment(
             alignment.target_normalization,
@@ -164,20 +164,9 @@ class TranslationIndex:
         )
         return TranslationIndex(self.target, self.source, turned, self.neighborhood)
 
-    def sides(self, direction: str = "forward") -> tuple[Side, Side]:
-        """The side of the questions and the side of the answers.
-
-        Raises:
-            OptionError: The direction is neither ``forward`` nor ``backward``.
-        """
-        if direction not in DIRECTIONS:
-            raise OptionError(f"direction {direction!r}: choose forward or backward")
-        return (self.source, self.target) if direction == "forward" else (self.target, self.source)
-
-    def unknown(self, words: Sequence[str], direction: str = "forward") -> list[str]:
-        """The words that have no vector on the side of the questions."""
-        side = self.sides(direction)[0]
-        return [word for word in words if word not in side]
+    def unknown(self, words: Sequence[str]) -> list[str]:
+        """The words that have no vector in the source language."""
+        return [word for word in words if word not in self.source]
 
     def translate(
         self,
@@ -185,17 +174,15 @@ class TranslationIndex:
         top: int = 10,
         *,
         method: str = "csls",
-        direction: str = "forward",
         threads: int | None = None,
         progress: Progress = SILENT,
     ) -> list[list[Candidate]]:
         """Translate words.
 
         Args:
-            words: Words of the source language, or of the target language if ``direction`` is ``backward``.
+            words: Words of the source language.
             top: Candidates for each.
             method: ``csls`` or ``cosine``.
-            direction: ``forward`` or ``backward``.
             threads: Processors to use; all by default.
             progress: Where to report.
 
@@ -205,26 +192,24 @@ class TranslationIndex:
 
         Raises:
             NlprepError: ``words`` is a single string.
-            OptionError: Another method or direction, or ``top`` below 1.
+            OptionError: Another method, or ``top`` below 1.
         """
         if isinstance(words, str):
             raise NlprepError(f"words is the single string {words[:30]!r}: pass a list of words")
-        asked, answers = self.sides(direction)
-        rows = asked.indices(words)
+        rows = self.source.indices(words)
         known = np.flatnonzero(rows >= 0)
         scores, found = self.nearest(
-            asked.matrix[rows[known]],
+            self.source.matrix[rows[known]],
             top,
             method=method,
-            direction=direction,
-            means=asked.means[rows[known]],
+            means=self.source.means[rows[known]],
             threads=threads,
             progress=progress,
         )
         candidates: list[list[Candidate]] = [[] for _ in words]
         for place, row_scores, row in zip(known, scores, found, strict=True):
             candidates[place] = [
-                Candidate(answers.words[key], float(score)) for key, score in zip(row, row_scores, strict=True)
+                Candidate(self.target.words[key], float(score)) for key, score in zip(row, row_scores, strict=True)
             ]
         return candidates
 
@@ -234,12 +219,11 @@ class TranslationIndex:
         top: int,
         *,
         method: str = "csls",
-        direction: str = "forward",
         means: NDArray[np.float32] | None = None,
         threads: int | None = None,
         progress: Progress = SILENT,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """The best rows of the answers' side for vectors of the shared space.
+        """The best target rows for vectors of the shared space.
 
         CSLS of x and y is 2 cos(x, y) - r(x) - r(y) (Conneau et al. 2018, section 2.3). For a fixed x it
         ranks as cos(x, y) - r(y) / 2: one search of inner products with an offset for each y.
@@ -248,7 +232,6 @@ class TranslationIndex:
             queries: (q, r + s) rows of length one, laid out as `Side.matrix` is.
             top: How many for each.
             method: ``csls`` or ``cosine``.
-            direction: Whose side the answers come from: the target's if ``forward``.
             means: (q,) r(x), for the value of CSLS; without it 0 is taken, which ranks alike.
             threads: Processors to use; all by default.
             progress: Where to report.
@@ -257,13 +240,12 @@ class TranslationIndex:
             Scores (q, top) float32, falling, and rows (q, top) int64.
 
         Raises:
-            OptionError: Another method or direction, or ``top`` below 1.
+            OptionError: Another method, or ``top`` below 1.
         """
         if top < 1:
             raise OptionError(f"top = {top}: ask for at least 1 candidate")
-        answers = self.sides(direction)[1]
-        offsets = _offsets(answers, method)
-        scores, rows = top_k(queries, answers.matrix, top, offsets=offsets, threads=threads, progress=progress)
+        offsets = _offsets(self.target, method)
+        scores, rows = top_k(queries, self.target.matrix, top, offsets=offsets, threads=threads, progress=progress)
         if method == "csls":
             scores = 2 * scores - (0 if means is None else means[:, None])
         return scores, rows
@@ -273,27 +255,24 @@ class TranslationIndex:
         pairs: NDArray[np.int64],
         *,
         method: str = "csls",
-        direction: str = "forward",
         threads: int | None = None,
     ) -> NDArray[np.int64]:
         """The place of given answers among all answers to given questions, 1 the best, (p,) int64.
 
         Args:
-            pairs: (p, 2) rows of the questions' and of the answers' side.
+            pairs: (p, 2) source and target rows.
             method: ``csls`` or ``cosine``.
-            direction: ``forward`` or ``backward``.
             threads: Processors to use; all by default.
 
         Raises:
-            OptionError: Another method or direction.
+            OptionError: Another method.
         """
-        asked, answers = self.sides(direction)
         questions, places = np.unique(pairs[:, 0], return_inverse=True)
         return ranks(
-            asked.matrix[questions],
-            answers.matrix,
+            self.source.matrix[questions],
+            self.target.matrix,
             np.stack([places, pairs[:, 1]], axis=1),
-            offsets=_offsets(answers, method),
+            offsets=_offsets(self.target, method),
             threads=threads,
         )
 
@@ -307,7 +286,7 @@ class TranslationIndex:
         Raises:
             FileError: The place cannot be written or holds something else.
         """
-        tensors: dict[str, NDArray[Any]] = dict(self.alignment.tensors())
+        tensors: dict[str, NDArray[Any]] = dict(self.alignment.arrays())
         for name, side in (("source", self.source), ("target", self.target)):
             tensors[f"{name}_vectors"] = side.matrix
             tensors[f"{name}_neighborhoods"] = side.means
@@ -316,7 +295,7 @@ class TranslationIndex:
             "source_language": self.source_language,
             "target_language": self.target_language,
             "neighborhood": self.neighborhood,
-            "alignment": self.alignment.config(),
+            "alignment": self.alignment.plain_values(),
         }
         write_artifact(path, kind=ARTIFACT_KIND, config=config, tensors=tensors, overwrite=overwrite)
 
@@ -346,6 +325,6 @@ class TranslationIndex:
 
 def _offsets(answers: Side, method: str) -> NDArray[np.float32] | None:
     """What a method adds to the cosines of the answers."""
-    if method not in METHODS:
+    if method not in RETRIEVAL_METHODS:
         raise OptionError(f"retrieval method {method!r}: choose csls or cosine")
     return np.multiply(answers.means, -0.5, dtype=np.float32) if method == "csls" else None

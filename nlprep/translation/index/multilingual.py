@@ -262,5 +262,5 @@ def open_translator(
             raise OptionError(f"language {name!r}: this model translates between {' and '.join(names)}")
     if source is not None and source == target:
         raise OptionError(f"from {source} to {target}: choose two different languages")
-    backward = source == names[1] or target == names[0]
-    return index.reversed() if backward else index
+    swapped = source == names[1] or target == names[0]
+    return index.reversed() if swapped else index

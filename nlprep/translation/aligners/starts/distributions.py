@@ -47,7 +47,7 @@ def match_distributions(
         one, other = (_describe(side[:count]) for side in (source, target))
     found = find_candidates(one, other, neighborhood=neighborhood, threads=threads)
     own = np.arange(count)
-    return np.concatenate([np.stack([own, found.forward[:, 0]], 1), np.stack([found.backward[:, 0], own], 1)])
+    return np.concatenate([np.stack([own, found.targets[:, 0]], 1), np.stack([found.sources[:, 0], own], 1)])
 
 
 def _describe(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
 from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from nlprep.core.randomness import Seeds
     from nlprep.core.training.evaluation import Evaluation
     from nlprep.core.training.step import Batch, Moment
+    from nlprep.translation.aligners.adversarial import AdversarialConfig
 
 AXES_OF = (0.1, 0.25, 0.15, 0.05)
 """Games start from the axes of such shares of the words, the frequent ones; further games from a random rotation.
@@ -56,28 +56,6 @@ CENTERED = 20_000
 """Vectors are centred on so many words of each side."""
 _EVALUATIONS = 12
 _SOURCE, _TARGET = 1, 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdversarialConfig:
-    """How games are played."""
-
-    games: int = option(6, "the most games", minimum=2)
-    steps: int = option(6_000, "updates of each player in a game", minimum=1)
-    batch_size: int = option(32, "words of each language in an update", minimum=1)
-    map_rate: float = option(0.05, "learning rate of the map (gradient descent)", above=0)
-    discriminator_rate: float = option(0.1, "learning rate of the discriminator (gradient descent)", above=0)
-    hidden: int = option(512, "units of the discriminator's two layers", minimum=1)
-    input_dropout: float = option(0.5, "share of its input that the discriminator does not see", minimum=0, maximum=0.9)
-    smoothing: float = option(0.1, "how far its targets are from 0 and 1", minimum=0, maximum=0.4)
-    orthogonality: float = option(0.01, "pull of the map towards an orthogonal one after each update", minimum=0)
-    frequent: int = option(10_000, "most frequent words of each side that are played with", minimum=1)
-    judged: int = option(4_000, "most frequent words of each side that the criterion looks at", minimum=1)
-    behind: float = option(0.03, "a game is given up whose criterion is so much less than the best's", minimum=0)
-    seed: int = option(1, "of words, weights and dropout", minimum=0)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)
@@ -194,6 +172,7 @@ class AdversarialStarts:
         source: (n, d) normalised vectors, frequent words first; any number of them.
         target: (m, d) likewise.
         config: Settings.
+        seed: Of words, weights and dropout.
         neighborhood: Neighbours averaged by CSLS.
         threads: Processors to use; all by default.
         progress: Gets updates.
@@ -209,8 +188,9 @@ class AdversarialStarts:
         self,
         source: NDArray[np.float32],
         target: NDArray[np.float32],
-        config: AdversarialConfig | None = None,
+        config: AdversarialConfig,
         *,
+        seed: int = 1,
         neighborhood: int = 10,
         threads: int | None = None,
         progress: Progress = SILENT,
@@ -220,7 +200,8 @@ class AdversarialStarts:
                 f"an orthogonal map needs vectors of one dimension, found {source.shape[1]} and {target.shape[1]}: "
                 "train both sides alike, or choose the self-learning method"
             )
-        self._config = config or AdversarialConfig()
+        self._config = config
+        self._seed = seed
         # Where rare words are many, the mean of all lies far from the frequent ones, differently in each language.
         one, other = (fit_normalization(side[:CENTERED]).apply(side[:CENTERED]) for side in (source, target))
         self._sides = (one, other)
@@ -240,7 +221,7 @@ class AdversarialStarts:
     def play(self, number: int) -> Game:
         """Play a game, the first of which is 0; give it up if it falls behind the best of those in `games`."""
         settings = self._config
-        seed = int(combine(settings.seed, number) % np.uint64(2**31))
+        seed = int(combine(self._seed, number) % np.uint64(2**31))
         rivals = [game.criteria for game in self.games if not game.given_up]
         game = MapGame(self._start(number, seed), settings, seed)
         criteria: list[float] = []
@@ -285,7 +266,7 @@ class AdversarialStarts:
         maps = (mapping, np.eye(len(mapping)))
         one, other = map_words(self._sides[0], self._sides[1], maps, self._config.judged)
         found = find_candidates(one, other, neighborhood=self._neighborhood, threads=self._threads)
-        cosines = np.einsum("ij,ij->i", one, other[found.forward[:, 0]])
+        cosines = np.einsum("ij,ij->i", one, other[found.targets[:, 0]])
         return mutual_pairs(found), float(cosines.mean(dtype=np.float64))
 
 
