@@ -243,7 +243,7 @@ def train_sentence_encoder(
         progress=progress,
     )
     if accelerator.is_main_process:
-        encoder.to_sentence_transformer(Path(directory) / "model")
+        encoder.save(Path(directory) / "model")
     accelerator.wait_for_everyone()
     summary: dict[str, Any] = {
         "pairs": len(distinct),
