@@ -17,7 +17,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress
 
-    Features = NDArray[np.floating[Any]] | sparray | Tensor
-    Matrix = NDArray[np.float64] | csr_array
+    Features: TypeAlias = NDArray[np.floating[Any]] | Tensor | sparray
+    Matrix: TypeAlias = NDArray[np.float64] | csr_array
 
 L2_GRID = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 _UNSURE_L2 = 1e-2
@@ -376,8 +376,8 @@ def fit_linear_probe(
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     if not converged:
         warnings.warn(
-            f"a probe of {len(labels):,} examples with l2 = {l2:g} stopped after {model.n_iter_.max()} steps, before its "
-            f"gradient fell to {tolerance:g}: its accuracy may be too low; allow more steps or a stronger penalty",
+            f"a probe of {len(labels):,} examples with l2 = {l2:g} stopped after {model.n_iter_.max()} steps, before "
+            f"its gradient fell to {tolerance:g}: its accuracy may be too low; allow more steps or a stronger penalty",
             ProbeWarning,
             stacklevel=2,
         )
