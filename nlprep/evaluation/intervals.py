@@ -233,7 +233,8 @@ def compare_systems(
     found = np.array(differences)
     tail = min(np.count_nonzero(found <= 0), np.count_nonzero(found >= 0))
     return SystemComparison(
-        *values,
+        values[0],
+        values[1],
         Interval(values[0] - values[1], *_percentiles(differences, level), level),
         min(1.0, 2 * (1 + tail) / (1 + len(found))),
     )
