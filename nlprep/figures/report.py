@@ -217,7 +217,7 @@ def _format_cell(cell: object) -> str:
     if isinstance(cell, bool) or not _is_number(cell):
         return str(cell)
     # NumPy's numbers too, without importing it to ask.
-    return f"{int(cell):,}" if hasattr(cell, "__index__") else _significant(float(cell))  # type: ignore[call-overload,arg-type]
+    return f"{int(cell):,}" if hasattr(cell, "__index__") else _significant(float(cell))  # type: ignore[arg-type]
 
 
 def _significant(value: float) -> str:
