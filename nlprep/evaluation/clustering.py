@@ -133,6 +133,12 @@ def fit_clusters(features: ArrayLike, num_clusters: int, config: ClusteringConfi
 def compare_clusters(assignments: ArrayLike, labels: ArrayLike) -> ClusteringResult:
     """Compare clusters with classes; neither's numbers matter, only what goes together.
 
+    >>> compare_clusters([5, 5, 0, 0], [0, 0, 1, 1]).matched_accuracy
+    1.0
+    >>> split = compare_clusters([0, 1, 2, 3], [0, 0, 1, 1])
+    >>> split.purity, split.matched_accuracy
+    (1.0, 0.5)
+
     Args:
         assignments: (n,) clusters, from 0.
         labels: (n,) classes, from 0.

@@ -167,6 +167,9 @@ def bootstrap_interval(
 def compare_answers(first_right: ArrayLike, second_right: ArrayLike) -> AnswerComparison:
     """Whether one of two systems answers more questions rightly: McNemar's test, exactly.
 
+    >>> compare_answers([True] * 6 + [False], [False] * 6 + [False]).p_value
+    0.03125
+
     Only the questions that one alone answered count. If both systems are equally good, these fall to either like a fair
     coin: the p-value is the two-sided binomial one (McNemar 1947; exact as in Dietterich 1998's remark for few
     disagreements).

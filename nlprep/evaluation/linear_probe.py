@@ -331,6 +331,10 @@ def fit_linear_probe(
 ) -> LinearProbe:
     """Multinomial logistic regression (see the module's equation; the bias is not penalised).
 
+    >>> probe = fit_linear_probe(np.array([[0.0], [1.0], [3.0], [4.0]]), np.array([0, 0, 1, 1]), 2, l2=0.1)
+    >>> probe.predict(np.array([[1.4], [2.6]]))
+    array([0, 1])
+
     Args:
         features: (n, d), an array or a tensor, or a sparse matrix, which is not standardised.
         labels: (n,) from 0 to ``num_classes`` - 1, each of them at least once.

@@ -152,6 +152,9 @@ def fit_neighbors(
 ) -> NearestNeighbors:
     """Keep training examples, and choose how many of them vote.
 
+    >>> fit_neighbors([[1.0, 0.0], [0.0, 1.0]], [0, 1], NeighborsConfig(k=1)).predict([[3.0, 1.0]])
+    array([0])
+
     Where ``config.k`` is None, it is that of `K_GRID` with most right answers, the smallest of equals.
 
     Args:

@@ -99,6 +99,9 @@ def evaluate_retrieval(
 ) -> RetrievalResult:
     """Search all keys with each query and see where the relevant ones stand.
 
+    >>> evaluate_retrieval([[1, 0], [0, 1]], [[0, 1], [1, 0]], relevant=[1, 1]).mean_reciprocal_rank
+    0.75
+
     Args:
         queries: (q, d).
         keys: (n, d).
