@@ -17,7 +17,7 @@ LABELS = ("a", "b", "c", "d")
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=20))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_figure_is_counted(pairs):
     truth, answers = (np.array(side) for side in zip(*pairs, strict=True))
     report = report_classification(truth, answers, LABELS)
@@ -79,6 +79,8 @@ def test_calibration_of_known_cases():
     # Four in five are right at a confidence of 0.8.
     assert calibration_error(np.tile([0.8, 0.2], (5, 1)), [0, 0, 0, 0, 1]) == pytest.approx(0)
     assert calibration_error(np.tile([0.8, 0.2], (5, 1)), [0] * 5, num_bins=1) == pytest.approx(0.2)
+    # A bin is closed above: 0.5 lies in the lower of two, 0.75 in the upper, and their gaps do not cancel.
+    assert calibration_error([[0.5, 0.5], [0.75, 0.25]], [1, 0], num_bins=2) == pytest.approx((0.5 + 0.25) / 2)
 
 
 @pytest.mark.parametrize(

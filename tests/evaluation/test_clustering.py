@@ -17,7 +17,7 @@ pairs_of_numbers = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min
 
 
 @given(pairs_of_numbers)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_figures_are_their_definitions(pairs):
     clusters, classes = (np.array(side) for side in zip(*pairs, strict=True))
     found = compare_clusters(clusters, classes)

@@ -61,13 +61,13 @@ def test_the_bootstrap_of_a_mean_is_near_its_closed_form():
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     generator = np.random.default_rng(1)
     held = {"wilson": 0, "bootstrap": 0}
-    for trial in range(120):
+    for trial in range(100):
         answers = generator.random(80) < 0.7
         wilson = wilson_interval(int(answers.sum()), 80, level=0.9)
         held["wilson"] += wilson.low <= 0.7 <= wilson.high
-        drawn = bootstrap_interval(np.mean, answers, level=0.9, resamples=150, seed=trial)
+        drawn = bootstrap_interval(np.mean, answers, level=0.9, resamples=100, seed=trial)
         held["bootstrap"] += drawn.low <= 0.7 <= drawn.high
-    assert all(0.83 <= times / 120 <= 0.96 for times in held.values()), held
+    assert all(0.83 <= times / 100 <= 0.96 for times in held.values()), held
 
 
 def test_samples_are_drawn_together():
@@ -115,7 +115,7 @@ def test_equal_systems_are_rarely_told_apart():
     told = 0
     for trial in range(100):
         first, second = generator.random((2, 60)) < 0.7
-        told += compare_systems(np.mean, first, second, resamples=150, seed=trial).p_value < 0.1
+        told += compare_systems(np.mean, first, second, resamples=100, seed=trial).p_value < 0.1
     assert told <= 20
 
 

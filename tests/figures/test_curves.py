@@ -63,13 +63,13 @@ def test_any_lines_with_bands_gaps_and_levels(tmp_path):
         Line("banded", [1, 2, 4], [1.0, 2.0, 3.0], [0.5, 1.5, 2.5], [1.5, 2.5, 3.5]),
         Line("with a gap", [1, 2, 4], [3.0, None, 1.0]),
         Line("nothing yet", [1, 2, 4], [None, None, None]),
-        Line("costs $5 a_b", [2], [2.0], [1.0], [3.0]),
+        Line("from $5 to $6_b", [2], [2.0], [1.0], [3.0]),
     ]
     for name in ("a.svg", "b.svg"):
         draw_lines(lines, tmp_path / name, x_label="x", y_label="y", levels={"chance": 0.5}, logarithmic=True)
     text = (tmp_path / "a.svg").read_text()
     assert text == (tmp_path / "b.svg").read_text()
-    for words in ("banded", "with a gap", "costs $5 a_b", "chance"):
+    for words in ("banded", "with a gap", "from $5 to $6_b", "chance"):
         assert text.count(f">{words}</") == 1, words
     assert "nothing yet" not in text
 

@@ -53,10 +53,10 @@ def test_the_same_images_have_the_same_bytes(tmp_path, ending):
 
 
 def test_captions_titles_and_names_of_rows(tmp_path):
-    captions = ["a cat", "costs $5", "a caption that goes on and on and on and on and on and on", "", "é"]
+    captions = ["a cat", "$a_b$", "a caption that goes on and on and on and on and on and on", "", "é"]
     draw_images(GREY, tmp_path / "a.svg", captions=captions, title="A title")
     text = (tmp_path / "a.svg").read_text()
-    for words in ("a cat", "costs $5", "é", "A title"):
+    for words in ("a cat", "$a_b$", "é", "A title"):
         assert f">{words}</" in text
     assert "…" in text
     draw_image_rows({"originals": GREY, "reconstructions": 1 - GREY}, tmp_path / "b.svg", columns=3)
