@@ -8,6 +8,7 @@ parts give the same bytes.
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import dataclass, is_dataclass
 from html import escape
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_file
+from nlprep.core.ownership import FileFormat
 from nlprep.evaluation.intervals import Interval
 
 if TYPE_CHECKING:
@@ -98,25 +100,34 @@ class Settings:
 Part = Heading | Paragraph | Table | Picture | Settings
 
 
-def write_report(title: str, parts: Sequence[Part], path: str | os.PathLike[str], *, language: str = "en") -> None:
-    """Write a report.
+def write_report(
+    title: str,
+    parts: Sequence[Part],
+    path: str | os.PathLike[str],
+    *,
+    language: str = "en",
+    overwrite: bool = False,
+) -> None:
+    """Write a report, with a comment at its end that says that it was made here: a digest of the rest.
 
     Args:
         title: Its name.
         parts: What it says, in order.
-        path: A name that ends in ``.html``. Replaced only when whole.
+        path: A name that ends in ``.html``; an older report of ours there is replaced when this one is whole.
         language: Of its words, as in HTML's ``lang``.
+        overwrite: As for `nlprep.core.files.atomic_file`; a page that is not ours is not replaced in any case.
 
     Raises:
         OptionError: Another ending.
-        FileError: A picture that cannot be read or is of another format, or a place that cannot be written.
+        FileError: A picture that cannot be read or is of another format, or a place that cannot be written or holds
+            something that is not ours.
         NlprepError: A table with rows that are not as long as its header, or settings that have no names.
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise OptionError(f"report {str(path)!r}: end its name in .html")
-    document = format_report(title, parts, language=language)
-    with atomic_file(path) as stream:
-        stream.write(document.encode("utf-8"))
+    document = format_report(title, parts, language=language).encode("utf-8")
+    with atomic_file(path, format=REPORT, overwrite=overwrite) as stream:
+        stream.write(document + _seal_of(document))
 
 
 def format_report(title: str, parts: Sequence[Part], *, language: str = "en") -> str:
@@ -135,6 +146,25 @@ def format_report(title: str, parts: Sequence[Part], *, language: str = "en") ->
         f"<title>{escape(title)}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
     )
+
+
+def _seal_of(document: bytes) -> bytes:
+    return f"<!-- nlprep {hashlib.blake2b(document, digest_size=16).hexdigest()} -->\n".encode()
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(15).lower() == b"<!doctype html>"
+
+
+def _is_sealed(path: Path) -> bool:
+    content = path.read_bytes()
+    start = len(content) - len(_seal_of(b""))
+    return start > 0 and _seal_of(content[:start]) == content[start:]
+
+
+REPORT = FileFormat("a report", recognises=_is_report, sealed=_is_sealed)
+"""Reports, which say themselves that they were made here."""
 
 
 def _format_part(part: Part) -> str:

@@ -137,6 +137,18 @@ def test_nested_settings_are_named_with_dots():
         assert f"<code>{name}</code></th><td><code>{value}</code>" in document
 
 
+def test_only_a_report_of_ours_is_replaced(tmp_path):
+    path = tmp_path / "a.html"
+    write_report("one", [], path)
+    write_report("two", [], path)
+    assert "<h1>two</h1>" in path.read_text()
+    for touched in (path.read_text().replace("two", "mine"), "<!DOCTYPE html>\n<p>a thesis</p>\n", "notes"):
+        path.write_text(touched)
+        with pytest.raises(FileError):
+            write_report("three", [], path)
+        assert path.read_text() == touched
+
+
 def test_what_cannot_be_reported(tmp_path):
     with pytest.raises(OptionError, match=r"end its name in \.html"):
         write_report("t", [], tmp_path / "a.pdf")
