@@ -8,14 +8,16 @@ The classifier is multinomial logistic regression. Over n examples x, standardis
 
     1/n sum_i -log softmax(W' x_i + b)[y_i] + l2/2 ||W||^2,
 
-which has one minimum, found by L-BFGS on the whole set in double precision: no learning rate to choose, no chance.
+which has one minimum, found by scikit-learn's L-BFGS on the whole set in double precision: no learning rate to choose,
+no chance.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -26,18 +28,22 @@ from nlprep.core.randomness import combine, integers
 from nlprep.evaluation.labelled import stratified_order
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array, sparray
     from torch import Tensor
 
     from nlprep.core.progress import Progress
 
-    Features = NDArray[np.floating[Any]] | Tensor
+    Features: TypeAlias = NDArray[np.floating[Any]] | Tensor | sparray
+    Matrix: TypeAlias = NDArray[np.float64] | csr_array
 
 L2_GRID = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 _UNSURE_L2 = 1e-2
 _ORDER, _HELD_OUT = 1, 2
+
+
+class ProbeWarning(UserWarning):
+    """A probe is not where its loss is least, so that its accuracy may not be what the features are worth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +95,7 @@ class LinearProbe:
         centre: (d,) what is taken from features, or None.
         scale: (d,) what they are then divided by, or None.
         l2: The penalty it was fitted with.
+        converged: Whether the fit ended at the minimum, to its tolerance.
     """
 
     weights: NDArray[np.float64]
@@ -96,18 +103,17 @@ class LinearProbe:
     centre: NDArray[np.float64] | None
     scale: NDArray[np.float64] | None
     l2: float
+    converged: bool = True
 
     def logits(self, features: Features) -> NDArray[np.float64]:
         """(n, C) scores of features (n, d)."""
-        import torch
-
         matrix = _as_matrix(features)
         weights, bias = self.weights, self.bias
         if self.centre is not None and self.scale is not None:
             # Scaling the weights spares a copy of the features.
             weights = weights / self.scale[:, None]
             bias = bias - self.centre @ weights
-        return np.asarray((matrix @ torch.from_numpy(weights) + torch.from_numpy(bias)).numpy(), np.float64)
+        return np.asarray(matrix @ weights + bias, np.float64)
 
     def predict(self, features: Features) -> NDArray[np.int64]:
         """(n,) the class of each row of features (n, d)."""
@@ -191,13 +197,17 @@ def probe_features(
 
     Args:
         name: What the features come from.
-        train: Features (n, d), dense or a sparse COO tensor, and labels (n,) from 0 to C - 1.
+        train: Features (n, d), an array, a tensor or a sparse matrix of SciPy, and labels (n,) from 0 to C - 1.
         test: As ``train``; never looked at but to measure.
         config: Numbers of labels, repeats.
         progress: Gets probes fitted.
 
     Raises:
-        NlprepError: Shapes that do not agree, a single class, or fewer labels than classes.
+        NlprepError: Shapes that do not agree, features that are not finite, a single class, or fewer labels than
+            classes.
+
+    Warns:
+        ProbeWarning: A fit ended before its minimum.
     """
     config = config or ProbeConfig()
     (features, labels), (test_features, test_labels) = train, test
@@ -218,7 +228,7 @@ def probe_features(
                 # All there are is one choice only.
                 if number < len(labels) or repeat == 0:
                     chosen = np.sort(order[:number])
-                    probe = _fit_chosen(_rows(matrix, chosen), labels[chosen], num_classes, config, repeat)
+                    probe = _fit_chosen(matrix[chosen], labels[chosen], num_classes, config, repeat)
                     measured[number].append((probe.accuracy(test_matrix, test_labels), probe.l2))
                 task.advance()
     points = [
@@ -229,10 +239,10 @@ def probe_features(
 
 
 def _check_data(
-    matrix: Tensor, labels: NDArray[np.integer[Any]], test_matrix: Tensor, test_labels: NDArray[np.integer[Any]]
+    matrix: Matrix, labels: NDArray[np.integer[Any]], test_matrix: Matrix, test_labels: NDArray[np.integer[Any]]
 ) -> int:
     for side, rows, answers in (("training", matrix, labels), ("test", test_matrix, test_labels)):
-        if rows.ndim != 2 or len(rows) != len(answers):
+        if rows.ndim != 2 or rows.shape[0] != len(answers):
             raise NlprepError(
                 f"{side} features of shape {tuple(rows.shape)} with {len(answers):,} labels: give a row for each label"
             )
@@ -252,7 +262,7 @@ def _check_data(
 
 
 def _fit_chosen(
-    matrix: Tensor, labels: NDArray[np.integer[Any]], num_classes: int, config: ProbeConfig, repeat: int
+    matrix: Matrix, labels: NDArray[np.integer[Any]], num_classes: int, config: ProbeConfig, repeat: int
 ) -> LinearProbe:
     l2 = config.l2
     if l2 is None:
@@ -264,6 +274,9 @@ def choose_l2(matrix: Features, labels: NDArray[np.integer[Any]], num_classes: i
     """The penalty of `L2_GRID` whose probe does best on a fifth of the examples, held out of each class alike.
 
     Ties go to the stronger. Where no class has an example to spare, 0.01.
+
+    Warns:
+        ProbeWarning: A fit ended before its minimum.
     """
     features = _as_matrix(matrix)
     draws = integers(combine(seed, np.arange(len(labels))), 1, purpose=2)[:, 0]
@@ -274,13 +287,12 @@ def choose_l2(matrix: Features, labels: NDArray[np.integer[Any]], num_classes: i
             held_out[members[np.argsort(draws[members], kind="stable")[: max(1, len(members) // 5)]]] = True
     if not held_out.any():
         return _UNSURE_L2
-    kept, aside = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    inner, outer = _rows(features, kept), _rows(features, aside)
+    inner, outer = features[~held_out], features[held_out]
     best, best_accuracy = _UNSURE_L2, -1.0
     probe: LinearProbe | None = None
     for l2 in L2_GRID:
-        probe = fit_linear_probe(inner, labels[kept], num_classes, l2=l2, start=probe)
-        accuracy = probe.accuracy(outer, labels[aside])
+        probe = fit_linear_probe(inner, labels[~held_out], num_classes, l2=l2, start=probe)
+        accuracy = probe.accuracy(outer, labels[held_out])
         if accuracy > best_accuracy:
             best, best_accuracy = l2, accuracy
     return best
@@ -299,80 +311,97 @@ def fit_linear_probe(
 ) -> LinearProbe:
     """Multinomial logistic regression (see the module's equation; the bias is not penalised).
 
+    >>> probe = fit_linear_probe(np.array([[0.0], [1.0], [3.0], [4.0]]), np.array([0, 0, 1, 1]), 2, l2=0.1)
+    >>> probe.predict(np.array([[1.4], [2.6]]))
+    array([0, 1])
+
     Args:
-        features: (n, d), dense, or a sparse COO tensor, which is not standardised.
-        labels: (n,) from 0 to ``num_classes`` - 1.
+        features: (n, d), an array or a tensor, or a sparse matrix, which is not standardised.
+        labels: (n,) from 0 to ``num_classes`` - 1, each of them at least once.
         num_classes: C.
         l2: Weight of the penalty; scikit-learn's C is 1 / (n l2).
         standardize: Bring each feature to mean 0 and variance 1 over these examples; constant ones stay 0.
         start: Where to begin; on the same examples, another ``l2``'s solution saves steps.
         max_iterations: Most steps of L-BFGS.
         tolerance: Largest component of the gradient at which it is done.
+
+    Raises:
+        NlprepError: Features that are not finite, or a class without examples.
+
+    Warns:
+        ProbeWarning: The fit ended before its minimum; `LinearProbe.converged` says so too.
     """
-    import torch
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
 
     matrix = _as_matrix(features)
-    centre: NDArray[np.float64] | None = None
-    scale: NDArray[np.float64] | None = None
-    if standardize and not matrix.is_sparse:
-        spread, middle = torch.std_mean(matrix, dim=0, correction=0)
-        spread = torch.where(spread > 1e-12 * middle.abs().clamp(min=1.0), spread, 1.0)
-        matrix = (matrix - middle) / spread
-        centre, scale = middle.numpy(), spread.numpy()
-    transposed = matrix.t().coalesce() if matrix.is_sparse else matrix.t()
-    targets = torch.from_numpy(np.asarray(labels, np.int64))
-    rows = torch.arange(len(targets))
-    weights = torch.zeros(matrix.shape[1], num_classes, dtype=torch.float64)
-    bias = torch.zeros(num_classes, dtype=torch.float64)
-    if start is not None:
-        weights.copy_(torch.from_numpy(start.weights))
-        bias.copy_(torch.from_numpy(start.bias))
-    optimizer = torch.optim.LBFGS(
-        [weights, bias],
-        max_iter=max_iterations,
-        tolerance_grad=tolerance,
-        tolerance_change=1e-14,
-        history_size=20,
-        line_search_fn="strong_wolfe",
+    if len(np.unique(labels)) != num_classes:
+        raise NlprepError(f"examples of {len(np.unique(labels))} of {num_classes} classes: give some of each")
+    scaler = None
+    if standardize and isinstance(matrix, np.ndarray):
+        scaler = StandardScaler()
+        matrix = scaler.fit_transform(matrix)
+    # Of two classes scikit-learn fits one vector w, the difference of ours, which are w/2 and -w/2: |W|^2 = |w|^2 / 2.
+    strength = l2 / 2 if num_classes == 2 else l2
+    model = LogisticRegression(
+        C=1 / (len(labels) * strength), tol=tolerance, max_iter=max_iterations, warm_start=start is not None
     )
+    if start is not None:
+        model.coef_, model.intercept_ = _joined(start.weights.T), _joined(start.bias)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(matrix, labels)
+    converged = True
+    for warning in caught:
+        if issubclass(warning.category, ConvergenceWarning):
+            converged = False
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if not converged:
+        warnings.warn(
+            f"a probe of {len(labels):,} examples with l2 = {l2:g} stopped after {model.n_iter_.max()} steps, before "
+            f"its gradient fell to {tolerance:g}: its accuracy may be too low; allow more steps or a stronger penalty",
+            ProbeWarning,
+            stacklevel=2,
+        )
+    weights, bias = _apart(model.coef_).T, _apart(model.intercept_)
+    centre, scale = (None, None) if scaler is None else (scaler.mean_, scaler.scale_)
+    return LinearProbe(np.ascontiguousarray(weights), bias, centre, scale, l2, converged)
 
-    def objective() -> float:
-        # The gradient is written out: it is short, and autograd knows little of sparse matrices.
-        chances = (matrix @ weights + bias).log_softmax(1)
-        loss = -chances[rows, targets].mean() + l2 / 2 * weights.square().sum()
-        errors = chances.exp()
-        errors[rows, targets] -= 1
-        errors /= len(targets)
-        weights.grad = transposed @ errors + l2 * weights
-        bias.grad = errors.sum(0)
-        return float(loss)
 
-    with torch.no_grad():
-        optimizer.step(objective)  # type: ignore[no-untyped-call]
-    return LinearProbe(weights.numpy(), bias.numpy(), centre, scale, l2)
+def _joined(of_classes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Parameters (C, ...) as scikit-learn has them: of two classes, the second's less the first's, (1, ...)."""
+    return of_classes[1:] - of_classes[:1] if len(of_classes) == 2 else of_classes
 
 
-def _as_matrix(features: Features) -> Tensor:
-    import torch
+def _apart(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What `_joined` made one, as (C, ...) again."""
+    return np.concatenate([-parameters / 2, parameters / 2]) if len(parameters) == 1 else parameters
 
-    if hasattr(features, "tocoo"):
-        # What a `SparseEncoder` gives.
-        coordinates = features.tocoo()
-        places = torch.from_numpy(np.stack(coordinates.coords).astype(np.int64))
-        values = torch.from_numpy(coordinates.data)
-        tensor = torch.sparse_coo_tensor(places, values, coordinates.shape, check_invariants=True)
-    elif isinstance(features, np.ndarray):
-        tensor = torch.from_numpy(np.ascontiguousarray(features))
+
+def _as_matrix(features: Features) -> Matrix:
+    """Features in double precision, in memory: an array, or a sparse matrix of rows.
+
+    Raises:
+        NlprepError: Values that are not finite.
+    """
+    matrix: Matrix
+    if isinstance(features, np.ndarray):
+        matrix = np.asarray(features, np.float64)
     else:
-        tensor = features.detach()
-    tensor = tensor.cpu()
-    if tensor.is_sparse:
-        tensor = tensor.coalesce()
-    return tensor.to(torch.float64)
+        from scipy.sparse import coo_array, csr_array, issparse
 
-
-def _rows(matrix: Tensor, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
-    import torch
-
-    rows = matrix.index_select(0, torch.from_numpy(np.asarray(indices, np.int64)))
-    return rows.coalesce() if rows.is_sparse else rows
+        if issparse(features):
+            matrix = csr_array(features, dtype=np.float64)
+        elif features.is_sparse:
+            tensor = features.detach().cpu().coalesce()
+            places = tuple(tensor.indices().numpy())
+            matrix = csr_array(coo_array((tensor.values().double().numpy(), places), shape=tuple(tensor.shape)))
+        else:
+            matrix = features.detach().cpu().double().numpy()
+    if not np.isfinite(matrix if isinstance(matrix, np.ndarray) else matrix.data).all():
+        raise NlprepError(
+            f"features of shape {matrix.shape} have values that are not finite: look at what they come from"
+        )
+    return matrix

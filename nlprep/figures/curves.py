@@ -1,14 +1,16 @@
-"""Pictures of what was learned: accuracy by number of labels, and losses over a run."""
+"""Lines over numbers: accuracy by number of labels, losses over a run, and any other series, with bands."""
 
 from __future__ import annotations
 
-from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from nlprep.core.errors import NlprepError
 from nlprep.figures.files import figure_format, write_figure
+from nlprep.figures.labels import label_ends
+from nlprep.figures.style import GRID, INK, LINE, house_style, look, new_figure
 
 if TYPE_CHECKING:
     import os
@@ -18,19 +20,116 @@ if TYPE_CHECKING:
 
     from nlprep.evaluation.linear_probe import ProbeCurve
 
-# Okabe and Ito's colours, apart for every kind of colour vision; dashes and markers tell them apart in grey.
-_STYLES = (
-    ("#0072B2", "-", "o"),
-    ("#D55E00", "--", "s"),
-    ("#009E73", "-.", "^"),
-    ("#CC79A7", (0, (1, 1)), "D"),
-    ("#E69F00", (0, (5, 1, 1, 1, 1, 1)), "v"),
-    ("#56B4E9", (0, (3, 1)), "P"),
-)
-_INK = "#333333"
-_LINE = "#9a9a9a"
-_WIDTH, _HEIGHT, _DPI = 7.2, 4.6, 200
-_LABEL_SIZE = 9.0
+    _Floats: TypeAlias = NDArray[np.float64]
+
+_WIDTH, _HEIGHT = 7.2, 4.6
+_FEW = 60
+"""Up to so many points of a line are marked."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series.
+
+    Attributes:
+        name: Written where it ends.
+        x: (n,) rising.
+        y: (n,); None and values that are not finite leave a gap.
+        low: (n,) lower edge of a band round it, or None.
+        high: (n,) upper edge.
+        look: Lines of one number share their colour and dashes; by default each line has its own.
+        faint: Thin and without marks, as for what is noisy.
+    """
+
+    name: str
+    x: NDArray[np.floating[Any]] | Sequence[float]
+    y: NDArray[np.floating[Any]] | Sequence[float | None]
+    low: NDArray[np.floating[Any]] | Sequence[float | None] | None = None
+    high: NDArray[np.floating[Any]] | Sequence[float | None] | None = None
+    look: int | None = None
+    faint: bool = False
+
+
+def draw_lines(
+    lines: Sequence[Line],
+    path: str | os.PathLike[str],
+    *,
+    x_label: str,
+    y_label: str,
+    logarithmic: bool = False,
+    x_ticks: Mapping[float, str] | None = None,
+    levels: Mapping[str, float] | None = None,
+    title: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Draw series, each named where it ends.
+
+    Args:
+        lines: At least one value in all.
+        path: The figure; its ending (``.png``, ``.svg``, ``.pdf``) gives the format. Replaced only when whole.
+        x_label: Below.
+        y_label: Beside.
+        logarithmic: A logarithmic x axis.
+        x_ticks: The x values to name, with their names; by default matplotlib's choice.
+        levels: Dotted lines across, by name, such as chance.
+        title: A line above the figure.
+        overwrite: As for `nlprep.figures.files.write_figure`.
+
+    Raises:
+        OptionError: No known ending.
+        NlprepError: Nothing to draw, arrays that do not agree, or an x that a logarithmic axis does not have.
+        FileError: The place cannot be written.
+    """
+    figure_format(path)
+    series = [_checked(line, logarithmic) for line in lines]
+    if not any(np.isfinite(y).any() for _, y, _, _ in series):
+        raise NlprepError("there is no value to draw: give lines with at least one")
+    ends = []
+    with house_style():
+        figure, axes = new_figure(_WIDTH, _HEIGHT, title)
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+        for number, (line, (x, y, low, high)) in enumerate(zip(lines, series, strict=True)):
+            finite = np.flatnonzero(np.isfinite(y))
+            if not len(finite):
+                continue
+            drawn = look(number if line.look is None else line.look)
+            if low is not None and high is not None and len(x) > 1:
+                axes.fill_between(x, low, high, color=drawn.colour, alpha=0.15, linewidth=0)
+            elif low is not None and high is not None:
+                # A band of one point would be nothing to see.
+                axes.vlines(x, low, high, color=drawn.colour, alpha=0.5, linewidth=1.6)
+            marked = not line.faint and len(x) <= _FEW
+            axes.plot(
+                x,
+                y,
+                color=drawn.colour,
+                linestyle=drawn.dashes,
+                marker=drawn.marker if marked or len(finite) == 1 else None,
+                markersize=5,
+                linewidth=0.9 if line.faint else 1.7,
+                alpha=0.8 if line.faint else 1.0,
+            )
+            ends.append((float(x[finite[-1]]), float(y[finite[-1]]), line.name, drawn.colour))
+        for level in (levels or {}).values():
+            axes.axhline(level, color=LINE, linestyle=":", linewidth=1.2)
+        if logarithmic:
+            axes.set_xscale("log")
+        if x_ticks is not None:
+            axes.set_xticks(list(x_ticks), list(x_ticks.values()))
+            axes.minorticks_off()
+        elif not logarithmic:
+            axes.xaxis.set_major_formatter(_plain_number)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(y_label)
+        every_x = np.concatenate([x for x, *_ in series])
+        if every_x.min() == every_x.max():
+            middle = float(every_x[0])
+            axes.set_xlim(*((middle / 2, middle * 2) if logarithmic else (middle - 1, middle + 1)))
+        right = float(axes.get_xlim()[1])
+        axes.set_xlim(right=right)
+        ends += [(right, level, name, INK) for name, level in (levels or {}).items()]
+        label_ends(figure, axes, ends)
+    write_figure(figure, path, overwrite=overwrite)
 
 
 def draw_probe_curves(
@@ -45,7 +144,7 @@ def draw_probe_curves(
 
     Args:
         curves: One line each.
-        path: The figure; its ending (``.png``, ``.svg``, ``.pdf``) gives the format. Replaced only when whole.
+        path: As for `draw_lines`.
         majority: The accuracy of always giving the most frequent label, drawn as a level.
         title: A line above the figure.
         overwrite: As for `nlprep.figures.files.write_figure`.
@@ -58,31 +157,25 @@ def draw_probe_curves(
     figure_format(path)
     if not any(curve.points for curve in curves):
         raise NlprepError("there are no probes to draw: fit some first")
-    figure, axes = _frame(title)
-    shares: dict[int, float] = {}
-    ends = []
-    for curve, (colour, dashes, marker) in zip(curves, cycle(_STYLES), strict=False):
-        numbers = np.array([point.num_labels for point in curve.points])
+    lines = []
+    shares: dict[float, float] = {}
+    for curve in curves:
         means = 100 * np.array([point.accuracy for point in curve.points])
         spreads = 100 * np.array([point.spread for point in curve.points])
-        shares |= {point.num_labels: point.share for point in curve.points}
-        if len(numbers) > 1:
-            axes.fill_between(numbers, means - spreads, means + spreads, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(numbers, means, color=colour, linestyle=dashes, marker=marker, markersize=5, linewidth=1.6)
-        ends.append((float(numbers[-1]), float(means[-1]), curve.name, colour))
-    if majority is not None:
-        axes.axhline(100 * majority, color=_LINE, linestyle=":", linewidth=1.2)
-        ends.append((max(shares), 100 * majority, "most frequent label", _INK))
-    axes.set_xscale("log")
-    axes.set_xticks(sorted(shares), [f"{number:,}\n{_percent(shares[number])}" for number in sorted(shares)])
-    axes.minorticks_off()
-    axes.set_xlabel("labels learned from, and their share of the training set", color=_INK, fontsize=_LABEL_SIZE)
-    axes.set_ylabel("accuracy on the test set, %", color=_INK, fontsize=_LABEL_SIZE)
-    if len(shares) == 1:
-        only = next(iter(shares))
-        axes.set_xlim(only / 2, only * 2)
-    _label_ends(figure, axes, ends)
-    write_figure(figure, path, overwrite=overwrite)
+        numbers = np.array([point.num_labels for point in curve.points], np.float64)
+        shares |= {float(point.num_labels): point.share for point in curve.points}
+        lines.append(Line(curve.name, numbers, means, means - spreads, means + spreads))
+    draw_lines(
+        lines,
+        path,
+        x_label="labels learned from, and their share of the training set",
+        y_label="accuracy on the test set, %",
+        logarithmic=True,
+        x_ticks={number: f"{number:,.0f}\n{_percent(shares[number])}" for number in sorted(shares)},
+        levels=None if majority is None else {"most frequent label": 100 * majority},
+        title=title,
+        overwrite=overwrite,
+    )
 
 
 def draw_training(
@@ -96,7 +189,7 @@ def draw_training(
 
     Args:
         runs: By name, the records of a ``metrics.jsonl`` (see `nlprep.core.training.journal.read_metrics`).
-        path: As for `draw_probe_curves`.
+        path: As for `draw_lines`.
         title: A line above the figure.
         overwrite: As for `nlprep.figures.files.write_figure`.
 
@@ -106,90 +199,33 @@ def draw_training(
         FileError: The place cannot be written.
     """
     figure_format(path)
-    figure, axes = _frame(title)
-    ends = []
-    for (name, records), (colour, dashes, marker) in zip(runs.items(), cycle(_STYLES), strict=False):
-        steps, losses = _series(records, "loss")
-        if len(steps):
-            axes.plot(steps, losses, color=colour, linestyle=dashes, linewidth=0.9, alpha=0.8)
-            ends.append((float(steps[-1]), float(losses[-1]), f"{name}: training".removeprefix(": "), colour))
-        steps, losses = _series(records, "validation_loss")
-        if len(steps):
-            axes.plot(steps, losses, color=colour, linestyle=dashes, marker=marker, markersize=4, linewidth=1.8)
-            ends.append((float(steps[-1]), float(losses[-1]), f"{name}: validation".removeprefix(": "), colour))
-    if not ends:
+    lines = []
+    for number, (run, records) in enumerate(runs.items()):
+        for key, name, faint in (("loss", "training", True), ("validation_loss", "validation", False)):
+            found = [(record["step"], record[key]) for record in records if record.get(key) is not None]
+            if found:
+                steps, losses = np.array(found, np.float64).T
+                lines.append(Line(f"{run}: {name}".removeprefix(": "), steps, losses, look=number, faint=faint))
+    if not lines:
         raise NlprepError("there is no loss in these records: name the metrics.jsonl of a run that has begun")
-    axes.set_xlabel("optimiser steps", color=_INK, fontsize=_LABEL_SIZE)
-    axes.set_ylabel("loss", color=_INK, fontsize=_LABEL_SIZE)
-    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
-    _label_ends(figure, axes, ends)
-    write_figure(figure, path, overwrite=overwrite)
+    draw_lines(lines, path, x_label="optimiser steps", y_label="loss", title=title, overwrite=overwrite)
 
 
-def _series(records: Sequence[Mapping[str, Any]], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    pairs = [(record["step"], record[name]) for record in records if record.get(name) is not None]
-    array = np.array(pairs, np.float64).reshape(-1, 2)
-    return array[:, 0], array[:, 1]
+def _checked(line: Line, logarithmic: bool) -> tuple[_Floats, _Floats, _Floats | None, _Floats | None]:
+    x, y = np.asarray(line.x, np.float64), np.asarray(line.y, np.float64)
+    low, high = (None if edge is None else np.asarray(edge, np.float64) for edge in (line.low, line.high))
+    if x.ndim != 1 or any(values is not None and values.shape != x.shape for values in (y, low, high)):
+        raise NlprepError(f"the line {line.name!r} has arrays of different lengths: give one value for each x")
+    if not np.isfinite(x).all() or (logarithmic and (x <= 0).any()):
+        wanted = "a number above 0, as the axis is logarithmic" if logarithmic else "a number"
+        raise NlprepError(f"the line {line.name!r} has an x that is not {wanted}: leave the point out")
+    return x, y, low, high
+
+
+def _plain_number(value: float, _: object) -> str:
+    """12,000 rather than 1.2e4, and decimals only where there are some."""
+    return f"{value:,.10g}"
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
-
-
-def _frame(title: str | None) -> tuple[Any, Any]:
-    # The Figure class itself draws without a display and leaves pyplot's global state alone.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(_LINE)
-    axes.tick_params(colors=_INK, labelsize=_LABEL_SIZE)
-    axes.grid(axis="y", color=_LINE, alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
-    if title:
-        axes.set_title(title, loc="left", fontsize=11, color=_INK, pad=12)
-    return figure, axes
-
-
-def _label_ends(figure: Any, axes: Any, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write each line's name to the right of the axes, at the height where it ends, apart from the others."""
-    figure.canvas.draw()
-    scale = figure.dpi / 72
-    height = 1.25 * _LABEL_SIZE
-    # In points from the bottom of the axes.
-    heights = [float(axes.transData.transform((x, y))[1] - axes.bbox.y0) / scale for x, y, *_ in ends]
-    for (x, y, name, colour), placed in zip(ends, _spread(heights, height), strict=True):
-        axes.annotate(
-            name,
-            xy=(x, y),
-            xytext=(1.02, placed / (axes.bbox.height / scale)),
-            xycoords="data",
-            textcoords="axes fraction",
-            va="center",
-            ha="left",
-            fontsize=_LABEL_SIZE,
-            color=colour,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.6, "shrinkA": 1, "shrinkB": 3},
-        )
-
-
-def _spread(heights: Sequence[float], apart: float) -> list[float]:
-    """Heights moved as little as keeps them apart, in their order."""
-    order = np.argsort(heights, kind="stable")
-    offsets = apart * np.arange(len(order))
-    # Labels apart by a fixed step are a non-decreasing sequence once the steps are taken off: pool what violates it.
-    groups: list[list[float]] = []
-    for value in np.array(heights)[order] - offsets:
-        groups.append([value])
-        while len(groups) > 1 and np.mean(groups[-2]) > np.mean(groups[-1]):
-            last = groups.pop()
-            groups[-1] += last
-    level = np.concatenate([np.full(len(group), np.mean(group)) for group in groups]) + offsets
-    placed = np.empty(len(order))
-    placed[order] = level
-    return [float(value) for value in placed]

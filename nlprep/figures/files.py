@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nlprep.core.errors import OptionError
 from nlprep.core.files import atomic_file
 from nlprep.core.ownership import FileFormat
+from nlprep.figures.style import house_style
 
 if TYPE_CHECKING:
     import os
@@ -47,11 +48,9 @@ def write_figure(figure: Any, path: str | os.PathLike[str], *, overwrite: bool =
     """
     kind = figure_format(path)
     with atomic_file(path, format=FIGURE, overwrite=overwrite) as stream:
-        from matplotlib import rc_context
-
         metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
         drawn = io.BytesIO()
-        with rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "nlprep"}):
+        with house_style():
             figure.savefig(drawn, format=kind, metadata=metadata)
         stream.write(_sealed(drawn.getvalue(), kind))
 

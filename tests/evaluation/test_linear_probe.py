@@ -1,14 +1,16 @@
-"""The linear probe against scikit-learn, its choices of labels, and what it refuses."""
+"""The linear probe against Newton's method, its choices of labels, and what it refuses."""
 
 from __future__ import annotations
+
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from scipy.sparse import coo_array, csr_array
+from scipy.special import softmax
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.evaluation.linear_probe import (
@@ -16,6 +18,7 @@ from nlprep.evaluation.linear_probe import (
     LinearProbe,
     ProbeConfig,
     ProbePoint,
+    ProbeWarning,
     choose_l2,
     fit_linear_probe,
     probe_features,
@@ -33,25 +36,46 @@ def blobs(
     return (centres[labels] + generator.normal(size=(n, dimension))).astype(np.float32), labels
 
 
+def newton_fit(features: np.ndarray, labels: np.ndarray, classes: int, l2: float) -> np.ndarray:
+    """The minimum (d + 1, C) by Newton's method with the whole Hessian: slow, and nothing of L-BFGS."""
+    n, d = features.shape
+    inputs = np.column_stack([features, np.ones(n)])
+    penalty = l2 * np.diag(np.append(np.ones(d), 0.0))
+    targets = np.eye(classes)[labels]
+    weights = np.zeros((d + 1, classes))
+    for _ in range(60):
+        chances = softmax(inputs @ weights, axis=1)
+        gradient = inputs.T @ (chances - targets) / n + penalty @ weights
+        hessian = np.zeros(((d + 1) * classes,) * 2)
+        for row, chance in zip(inputs, chances, strict=True):
+            hessian += np.kron(np.outer(row, row), np.diag(chance) - np.outer(chance, chance)) / n
+        hessian += np.kron(penalty, np.eye(classes))
+        # A number added to every bias changes nothing: the least step of all that solve it.
+        weights -= np.linalg.lstsq(hessian, gradient.ravel(), rcond=1e-10)[0].reshape(weights.shape)
+        if np.abs(gradient).max() < 1e-12:
+            break
+    return weights
+
+
 @pytest.mark.parametrize("l2", [1e-1, 1e-3])
 @pytest.mark.parametrize("classes", [2, 4])
-def test_the_fit_is_scikit_learns(l2, classes):
+def test_the_fit_is_that_of_newtons_method(l2, classes):
     features, labels = blobs(120, classes=classes)
     features = features * np.array([1, 10, 0.1, 1, 1, 1]) + 5
-    probe = fit_linear_probe(features, labels, classes, l2=l2, tolerance=1e-9)
-    scaler = StandardScaler()
-    # Of two classes scikit-learn has one weight vector w, the difference of ours: |W|^2 = |w|^2 / 2.
-    strength = l2 / 2 if classes == 2 else l2
-    reference = LogisticRegression(C=1 / (len(labels) * strength), tol=1e-10, max_iter=5000)
-    reference.fit(scaler.fit_transform(features), labels)
+    probe = fit_linear_probe(features, labels, classes, l2=l2, tolerance=1e-8)
+    assert probe.converged
+    middle, spread = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    reference = newton_fit((features - middle) / spread, labels, classes, l2)
+    np.testing.assert_allclose(probe.weights, reference[:-1], atol=1e-5)
     tests, _ = blobs(50, classes=classes, seed=1)
-    chances = torch.from_numpy(probe.logits(tests)).softmax(1).numpy()
-    np.testing.assert_allclose(chances, reference.predict_proba(scaler.transform(tests)), atol=2e-5)
+    logits = (tests - middle) / spread @ reference[:-1] + reference[-1]
+    np.testing.assert_allclose(softmax(probe.logits(tests), axis=1), softmax(logits, axis=1), atol=2e-5)
 
 
-def test_the_gradient_vanishes_at_the_fit():
-    features, labels = blobs(60)
-    probe = fit_linear_probe(features, labels, 3, l2=0.01, tolerance=1e-9)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_gradient_vanishes_at_the_fit(classes):
+    features, labels = blobs(60, classes=classes)
+    probe = fit_linear_probe(features, labels, classes, l2=0.01, tolerance=1e-8)
     standard = torch.from_numpy((features - probe.centre) / probe.scale)
     weights = torch.from_numpy(probe.weights.copy()).requires_grad_()
     bias = torch.from_numpy(probe.bias.copy()).requires_grad_()
@@ -61,20 +85,34 @@ def test_the_gradient_vanishes_at_the_fit():
     assert bias.grad.abs().max() < 1e-7
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_fit_that_ends_early_says_so(classes):
+    features, labels = blobs(80, classes=classes)
+    with pytest.warns(ProbeWarning, match="80 examples with l2 = 0.0001 stopped after 2 steps") as caught:
+        probe = fit_linear_probe(features, labels, classes, l2=1e-4, max_iterations=2)
+    assert not probe.converged
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fit_linear_probe(features, labels, classes, l2=1e-4).converged
+
+
 def test_sparse_features_give_what_dense_ones_do():
     generator = np.random.default_rng(3)
     dense = generator.normal(size=(80, 12)) * (generator.random((80, 12)) < 0.3)
     labels = (dense[:, 0] + 0.3 * generator.normal(size=80) > 0).astype(np.int64)
     sparse = torch.from_numpy(dense).to_sparse_coo()
-    one = fit_linear_probe(dense, labels, 2, l2=1e-3, standardize=False, tolerance=1e-9)
-    other = fit_linear_probe(sparse, labels, 2, l2=1e-3, tolerance=1e-9)
+    one = fit_linear_probe(dense, labels, 2, l2=1e-3, standardize=False, tolerance=1e-8)
+    other = fit_linear_probe(sparse, labels, 2, l2=1e-3, tolerance=1e-8)
     np.testing.assert_allclose(one.weights, other.weights, atol=1e-6)
     np.testing.assert_array_equal(one.predict(dense), other.predict(sparse))
+    kinds = (sparse, csr_array(dense), coo_array(dense))
     curves = [
         probe_features("x", (kind, labels), (kind, labels), ProbeConfig(labels="20,80", repeats=2, l2=0.01))
-        for kind in (sparse, sparse)
+        for kind in kinds
     ]
-    assert curves[0] == curves[1]
+    assert curves[0] == curves[1] == curves[2]
+    np.testing.assert_array_equal(one.predict(torch.from_numpy(dense)), one.predict(dense))
 
 
 def test_a_constant_feature_does_no_harm():
@@ -85,13 +123,19 @@ def test_a_constant_feature_does_no_harm():
     assert probe.accuracy(features, labels) > 0.8
 
 
-def test_a_start_elsewhere_ends_at_the_same_place():
-    features, labels = blobs(100)
-    plain = fit_linear_probe(features, labels, 3, l2=1e-3, tolerance=1e-9)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_start_elsewhere_ends_at_the_same_place(classes):
+    features, labels = blobs(100, classes=classes)
+    plain = fit_linear_probe(features, labels, classes, l2=1e-3, tolerance=1e-8)
     begun = fit_linear_probe(
-        features, labels, 3, l2=1e-3, tolerance=1e-9, start=fit_linear_probe(features, labels, 3, l2=1.0)
+        features, labels, classes, l2=1e-3, tolerance=1e-8, start=fit_linear_probe(features, labels, classes, l2=1.0)
     )
     np.testing.assert_allclose(plain.weights, begun.weights, atol=1e-5)
+    # From the solution itself no step is left to make.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = fit_linear_probe(features, labels, classes, l2=1e-3, max_iterations=1, start=plain)
+    np.testing.assert_allclose(plain.weights, again.weights, atol=1e-4)
 
 
 @given(
@@ -177,6 +221,8 @@ def test_numbers_of_labels():
         (lambda x, y: ((x, y * 2), (x, y)), "without a gap"),
         (lambda x, y: ((x, y), (x, y + 1)), "test labels reach 3"),
         (lambda x, y: ((x, y), (x[:0], y[:0])), "no test examples"),
+        (lambda x, y: ((np.where(x == x.max(), np.nan, x), y), (x, y)), "not finite"),
+        (lambda x, y: ((csr_array(np.where(x == x.max(), np.inf, x)), y), (x, y)), "not finite"),
         (lambda x, y: ((x[:40], y[:40]), (x, y)), "fewer than the 3 classes"),
     ],
 )
@@ -184,3 +230,9 @@ def test_data_that_cannot_be_probed(change, problem):
     train, test = change(*blobs(60))
     with pytest.raises(NlprepError, match=problem):
         probe_features("x", train, test, ProbeConfig(labels="5%,100%"))
+
+
+def test_a_class_without_examples():
+    features, labels = blobs(60)
+    with pytest.raises(NlprepError, match="2 of 3 classes"):
+        fit_linear_probe(features[labels < 2], labels[labels < 2], 3, l2=1e-3)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.evaluation.linear_probe import ProbeCurve, ProbePoint
-from nlprep.figures.curves import _spread, draw_probe_curves, draw_training
+from nlprep.figures.curves import Line, draw_lines, draw_probe_curves, draw_training
 
 CURVES = [
     ProbeCurve(
@@ -62,15 +58,41 @@ def test_training_and_validation_of_every_run_are_named(tmp_path):
     assert ">training</" in (tmp_path / "b.svg").read_text()
 
 
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
-def test_labels_are_moved_apart_and_keep_their_order(heights):
-    placed = _spread(heights, 10)
-    order = sorted(range(len(heights)), key=lambda i: heights[i])
-    for low, high in pairwise(order):
-        assert placed[high] - placed[low] >= 10 - 1e-6
-    assert sum(placed) == pytest.approx(sum(heights), abs=1e-6)
-    if all(heights[high] - heights[low] >= 10 for low, high in pairwise(order)):
-        assert placed == pytest.approx(heights)
+def test_any_lines_with_bands_gaps_and_levels(tmp_path):
+    lines = [
+        Line("banded", [1, 2, 4], [1.0, 2.0, 3.0], [0.5, 1.5, 2.5], [1.5, 2.5, 3.5]),
+        Line("with a gap", [1, 2, 4], [3.0, None, 1.0]),
+        Line("nothing yet", [1, 2, 4], [None, None, None]),
+        Line("from $5 to $6_b", [2], [2.0], [1.0], [3.0]),
+    ]
+    for name in ("a.svg", "b.svg"):
+        draw_lines(lines, tmp_path / name, x_label="x", y_label="y", levels={"chance": 0.5}, logarithmic=True)
+    text = (tmp_path / "a.svg").read_text()
+    assert text == (tmp_path / "b.svg").read_text()
+    for words in ("banded", "with a gap", "from $5 to $6_b", "chance"):
+        assert text.count(f">{words}</") == 1, words
+    assert "nothing yet" not in text
+
+
+def test_large_numbers_are_written_out(tmp_path):
+    draw_lines([Line("a", [0, 60_000], [0.0, 1.0])], tmp_path / "a.svg", x_label="x", y_label="y")
+    assert ">60,000</" in (tmp_path / "a.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (Line("a", [1, 2], [1.0]), "different lengths"),
+        (Line("a", [1, 2], [1.0, 2.0], low=[1.0], high=[1.0, 2.0]), "different lengths"),
+        (Line("a", [0, 2], [1.0, 2.0]), "above 0"),
+        (Line("a", [float("nan"), 2], [1.0, 2.0]), "'a' has an x"),
+        (Line("a", [1, 2], [None, None]), "no value"),
+    ],
+)
+def test_lines_that_cannot_be_drawn(tmp_path, line, problem):
+    with pytest.raises(NlprepError, match=problem):
+        draw_lines([line], tmp_path / "a.png", x_label="x", y_label="y", logarithmic=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_drawn(tmp_path):

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 from language_model_toys import toy_causal, toy_masked, toy_tokenizer
-from sklearn.metrics import confusion_matrix, f1_score
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
+from nlprep.evaluation.classification import calibration_error
 from nlprep.language_models.classifiers.classifier import Classification, LabelledExamples, TextClassifier
 from nlprep.language_models.classifiers.training import (
     ClassificationConfig,
-    ClassificationReport,
     evaluate_classifier,
     measure_classifier,
     train_classifier,
@@ -166,18 +165,6 @@ def test_the_loss_is_the_mean_cross_entropy(models):
     assert float(losses["accuracy"]) == pytest.approx((chances.argmax(1) == labels[[4, 0, 5]]).mean())
 
 
-def test_the_report_is_scikit_learns():
-    generator = np.random.default_rng(0)
-    truth, given = generator.integers(0, 3, 50), generator.integers(0, 3, 50)
-    confusion = confusion_matrix(truth, given, labels=range(4))
-    report = ClassificationReport(("a", "b", "c", "never"), confusion)
-    assert report.num_examples == 50
-    assert report.accuracy == pytest.approx((truth == given).mean())
-    assert report.macro_f1 == pytest.approx(f1_score(truth, given, average="macro"))
-    assert report.to_dict()["confusion"] == confusion.tolist()
-    assert set(report.f1) == {"a", "b", "c"}
-
-
 def test_an_evaluation_counts_every_answer(models):
     classifier = TextClassifier.from_pretrained(models["bert"], ["animal", "thing"])
     data = topics(33)
@@ -185,6 +172,9 @@ def test_an_evaluation_counts_every_answer(models):
     right = sum(one == other for one, other in zip(classifier.predict(data.texts), data.labels, strict=True))
     assert report.accuracy == pytest.approx(right / 33)
     assert report.confusion.sum(1).tolist() == [data.labels.count("animal"), data.labels.count("thing")]
+    truth = data.label_indices(classifier.labels)
+    expected = calibration_error(classifier.probabilities(data.texts), truth)
+    assert report.calibration_error == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_run_goes_on_where_it_was(models, tmp_path):

@@ -1,20 +1,14 @@
-"""The plane, the choice of pairs, and figures that are whole, readable and reproducible."""
+"""The choice of pairs, and pictures of two languages that are whole and reproducible."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.errors import FileError, NlprepError
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.figures.files import figure_format
 from nlprep.translation.align import AlignmentConfig, align
-from nlprep.translation.figures import (
-    draw_translations,
-    draw_word_pairs,
-    pick_pairs,
-    principal_plane,
-)
+from nlprep.translation.figures import draw_translations, pick_pairs
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon
 
@@ -31,40 +25,6 @@ def index() -> TranslationIndex:
     return TranslationIndex.build(source, target, alignment, source_language="en", target_language="fr")
 
 
-def test_the_plane_keeps_most_variance():
-    generator = np.random.default_rng(1)
-    vectors = generator.normal(size=(50, 6)) * [9, 4, 1, 1, 1, 1] + 100
-    plane, shares = principal_plane(vectors)
-    eigenvalues = np.linalg.eigvalsh(np.cov(vectors.T))[::-1]
-    np.testing.assert_allclose(shares, eigenvalues[:2] / eigenvalues.sum())
-    np.testing.assert_allclose(plane.var(axis=0, ddof=1), eigenvalues[:2])
-    np.testing.assert_allclose(plane.mean(axis=0), 0, atol=1e-9)
-    # Both signs of an axis are as good; ours is settled by the data.
-    np.testing.assert_allclose(principal_plane(vectors[:, ::-1])[0], plane)
-
-
-def test_two_equal_points_have_a_plane():
-    plane, shares = principal_plane(np.ones((2, 3)))
-    assert np.isfinite(plane).all()
-    assert shares.tolist() == [0, 0]
-
-
-def test_no_plane_from_one_word():
-    with pytest.raises(NlprepError, match="span no plane"):
-        principal_plane(np.ones((1, 5)))
-
-
-@pytest.mark.parametrize(("name", "kind"), [("a.png", "png"), ("b.SVG", "svg"), ("c.d.pdf", "pdf")])
-def test_the_ending_gives_the_format(name, kind):
-    assert figure_format(name) == kind
-
-
-@pytest.mark.parametrize("name", ["figure", "figure.jpg", "png"])
-def test_other_endings(name):
-    with pytest.raises(OptionError, match=r"end its name in \.png"):
-        figure_format(name)
-
-
 def test_svg_holds_every_word_once_and_is_reproducible(tmp_path, index):
     pairs = [("word0", "mot0"), ("word0", "mot1"), ("word2", "mot2"), ("word3", "mot3")]
     for name in ("one.svg", "two.svg"):
@@ -74,23 +34,6 @@ def test_svg_holds_every_word_once_and_is_reproducible(tmp_path, index):
     for words in ("word0", "mot0", "mot1", "word2", "en", "fr", "A title"):
         assert text.count(f">{words}</text>") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.svg", "two.svg"]
-
-
-def test_labels_stay_apart_and_inside(tmp_path, monkeypatch):
-    boxes = []
-    import nlprep.translation.figures as figures
-
-    write = figures._write_label
-    monkeypatch.setattr(figures, "_write_label", lambda *a: (boxes.append(a[3]), write(*a))[1])
-    generator = np.random.default_rng(0)
-    pairs = [(f"source{i}", f"target{i}") for i in range(20)]
-    vectors = generator.normal(size=(20, 5))
-    draw_word_pairs(pairs, vectors, vectors + 0.1 * generator.normal(size=(20, 5)), tmp_path / "f.png")
-    assert len(boxes) == 40
-    covered = sum(figures._overlap(box, np.array(boxes[:i] + boxes[i + 1 :])) for i, box in enumerate(boxes)) / sum(
-        (box[2] - box[0]) * (box[3] - box[1]) for box in boxes
-    )
-    assert covered < 0.05
 
 
 def test_pairs_from_the_translator(index):
@@ -119,8 +62,6 @@ def test_words_that_cannot_be_drawn(index, tmp_path):
         draw_translations(index, [("word1", "mot1"), ("word2", "qqq")], tmp_path / "f.png")
     with pytest.raises(NlprepError, match="no pair"):
         draw_translations(index, [], tmp_path / "f.png")
-    with pytest.raises(NlprepError, match="one row of each"):
-        draw_word_pairs([("a", "b")], np.ones((2, 3)), np.ones((2, 3)), tmp_path / "f.png")
     assert list(tmp_path.iterdir()) == []
 
 

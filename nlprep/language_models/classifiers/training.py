@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,15 +13,16 @@ from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.recipe import FinishedRun, prepare_run
+from nlprep.evaluation.classification import report_classification
 from nlprep.language_models.models.files import CLASSIFIER
 
 if TYPE_CHECKING:
     import os
 
     from accelerate import Accelerator
-    from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
+    from nlprep.evaluation.classification import ClassificationReport
     from nlprep.language_models.classifiers.classifier import TextClassifier
     from nlprep.language_models.text.labelled_texts import LabelledTexts
 
@@ -50,54 +51,6 @@ class ClassificationConfig:
     def default_training(self) -> TrainingConfig:
         """`FINE_TUNING` or `HEAD_TRAINING`."""
         return FINE_TUNING if self.train == "all" else HEAD_TRAINING
-
-
-@dataclass(frozen=True)
-class ClassificationReport:
-    """How good a classifier's answers are.
-
-    Attributes:
-        labels: The names of the C classes.
-        confusion: (C, C) int64, how many examples of the row's label were given the column's.
-    """
-
-    labels: tuple[str, ...]
-    confusion: NDArray[np.int64]
-
-    @property
-    def num_examples(self) -> int:
-        """Examples measured on."""
-        return int(self.confusion.sum())
-
-    @property
-    def accuracy(self) -> float:
-        """The share of right answers."""
-        return float(np.trace(self.confusion) / max(1, self.num_examples))
-
-    @property
-    def f1(self) -> dict[str, float]:
-        """2 right / (2 right + wrongly given + missed), of each label that occurs or was given."""
-        right = np.diag(self.confusion)
-        total = self.confusion.sum(0) + self.confusion.sum(1)
-        return {
-            label: float(2 * right[place] / total[place]) for place, label in enumerate(self.labels) if total[place]
-        }
-
-    @property
-    def macro_f1(self) -> float:
-        """The mean of `f1`: every label counts alike, however rare."""
-        return float(np.mean(list(self.f1.values()))) if self.num_examples else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, fit for JSON."""
-        return {
-            "examples": self.num_examples,
-            "accuracy": self.accuracy,
-            "macro_f1": self.macro_f1,
-            "f1": self.f1,
-            "labels": list(self.labels),
-            "confusion": self.confusion.tolist(),
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,10 +172,10 @@ def measure_classifier(
     if not len(data):
         raise NlprepError(f"{data.name}: there are no examples to measure on: give some")
     truth = data.label_indices(classifier.labels)
-    given = classifier.logits(data.texts, data.pairs, batch_size=batch_size, progress=progress).argmax(1)
-    confusion = np.zeros((len(classifier.labels), len(classifier.labels)), np.int64)
-    np.add.at(confusion, (truth, given), 1)
-    return ClassificationReport(classifier.labels, confusion)
+    logits = classifier.logits(data.texts, data.pairs, batch_size=batch_size, progress=progress).astype(np.float64)
+    chances = np.exp(logits - logits.max(axis=1, keepdims=True))
+    chances /= chances.sum(axis=1, keepdims=True)
+    return report_classification(truth, logits.argmax(axis=1), classifier.labels, probabilities=chances)
 
 
 def _check_form(validation: LabelledTexts, train: LabelledTexts) -> None:

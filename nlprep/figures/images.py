@@ -1,0 +1,225 @@
+"""Images side by side: grids with captions, and originals over what was made of them.
+
+In a PNG every pixel of a small image is a square of whole pixels, so that nothing is blurred or shifted; images larger
+than `TILE` are shrunk to it by area, which keeps fine patterns from turning into others.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlprep.core.errors import NlprepError, OptionError
+from nlprep.figures.files import figure_format, write_figure
+from nlprep.figures.style import DPI, SMALL_SIZE, TITLE_SIZE, house_style
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+TILE = 160
+"""The longer side that an image is drawn at, in pixels, about: small ones are magnified by a whole number."""
+_GAP = 12
+_BLOCK_GAP = 36
+_MARGIN = 24
+_LINE_HEIGHT = round(1.45 * SMALL_SIZE * DPI / 72)
+_LETTER_WIDTH = 0.62 * SMALL_SIZE * DPI / 72
+_LONGEST_NAME = 24
+_CAPTION_LINES = 3
+
+
+def draw_images(
+    images: Any,
+    path: str | os.PathLike[str],
+    *,
+    captions: Sequence[str] | None = None,
+    columns: int | None = None,
+    title: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Draw images in a grid, in their order, row by row.
+
+    Args:
+        images: As for `as_pixels`.
+        path: The figure; its ending (``.png``, ``.svg``, ``.pdf``) gives the format. Replaced only when whole.
+        captions: One below each image, in up to three lines of its width and cut after them.
+        columns: Images in a row; by default so that the grid is about half as wide again as it is high.
+        title: A line above the grid.
+        overwrite: As for `nlprep.figures.files.write_figure`.
+
+    Raises:
+        OptionError: No known ending, or less than one column.
+        NlprepError: No images, or not images; captions that are not as many.
+        FileError: The place cannot be written.
+    """
+    figure_format(path)
+    pixels = as_pixels(images)
+    if captions is not None and len(captions) != len(pixels):
+        raise NlprepError(f"{len(captions)} captions for {len(pixels)} images: give one for each")
+    if columns is None:
+        columns = max(1, round(math.sqrt(1.5 * len(pixels) * pixels.shape[1] / pixels.shape[2])))
+    if columns < 1:
+        raise OptionError(f"columns = {columns}: must be at least 1")
+    columns = min(columns, len(pixels))
+    tiles = _resized(pixels)
+    rows = [
+        (tiles[start : start + columns], None if captions is None else captions[start : start + columns])
+        for start in range(0, len(tiles), columns)
+    ]
+    _draw([[row] for row in rows], [[""] for _ in rows], path, title, gap=_GAP, overwrite=overwrite)
+
+
+def draw_image_rows(
+    rows: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    *,
+    columns: int = 10,
+    title: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Draw rows of images that belong together column by column: originals, and below them their reconstructions.
+
+    More images than columns go on below, in another block of rows.
+
+    Args:
+        rows: Images as for `as_pixels` by the name of their row; as many and of the same height and width in each.
+        path: As for `draw_images`.
+        columns: Images in a row.
+        title: A line above the figure.
+        overwrite: As for `nlprep.figures.files.write_figure`.
+
+    Raises:
+        OptionError: No known ending, or less than one column.
+        NlprepError: No images, not images, or rows that differ.
+        FileError: The place cannot be written.
+    """
+    figure_format(path)
+    if columns < 1:
+        raise OptionError(f"columns = {columns}: must be at least 1")
+    if not rows:
+        raise NlprepError("there are no images to draw: give at least one row")
+    pixels = {name: as_pixels(images, name) for name, images in rows.items()}
+    shapes = {name: (len(images), *images.shape[1:3]) for name, images in pixels.items()}
+    if len(set(shapes.values())) > 1:
+        raise NlprepError(f"rows of different images, {shapes}: give as many of the same size in each")
+    tiles = {name: _resized(images) for name, images in pixels.items()}
+    count = len(next(iter(tiles.values())))
+    blocks = [
+        [(images[start : start + columns], None) for images in tiles.values()] for start in range(0, count, columns)
+    ]
+    _draw(blocks, [list(tiles)] * len(blocks), path, title, gap=_BLOCK_GAP, overwrite=overwrite)
+
+
+def as_pixels(images: Any, what: str = "images") -> NDArray[np.uint8]:
+    """Images as (n, h, w, 3) uint8.
+
+    Args:
+        images: An array or tensor (n, c, h, w), (n, h, w, c) or (n, h, w), c being 1 (grey) or 3 (red, green, blue);
+            where both could be channels, the second axis is taken. Floating-point values in [0, 1], or uint8.
+        what: Their name in errors.
+
+    Raises:
+        NlprepError: None, another shape or type, or values out of range.
+    """
+    array = np.asarray(images.detach().cpu() if hasattr(images, "detach") else images)
+    if not array.size:
+        raise NlprepError(f"there are no {what}, but an array of shape {array.shape}: give at least one")
+    if array.ndim == 3:
+        array = array[..., None]
+    elif array.ndim == 4 and array.shape[1] in (1, 3):
+        array = array.transpose(0, 2, 3, 1)
+    if array.ndim != 4 or array.shape[3] not in (1, 3):
+        raise NlprepError(
+            f"{what} of shape {np.shape(images)}: give (n, c, h, w), (n, h, w, c) or (n, h, w) with 1 or 3 channels"
+        )
+    if np.issubdtype(array.dtype, np.floating):
+        low, high = float(array.min()), float(array.max())
+        # Also false where there is a value that is no number.
+        if not (low >= 0 and high <= 1):
+            raise NlprepError(f"{what} with values from {low:.4g} to {high:.4g}: bring them into [0, 1], or clip them")
+        array = np.rint(array * 255).astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise NlprepError(f"{what} of type {array.dtype}: give floating-point numbers in [0, 1], or uint8")
+    return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:3], 3)))
+
+
+def _resized(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images magnified by a whole number, or shrunk by area, so that their longer side is about `TILE`."""
+    height, width = pixels.shape[1:3]
+    longer = max(height, width)
+    if longer <= TILE:
+        times = max(1, round(TILE / longer))
+        return pixels.repeat(times, axis=1).repeat(times, axis=2)
+    from PIL import Image
+
+    size = (max(1, round(width * TILE / longer)), max(1, round(height * TILE / longer)))
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in pixels])
+
+
+def _draw(
+    blocks: Sequence[Sequence[tuple[NDArray[np.uint8], Sequence[str] | None]]],
+    names: Sequence[Sequence[str]],
+    path: str | os.PathLike[str],
+    title: str | None,
+    *,
+    gap: int,
+    overwrite: bool,
+) -> None:
+    """Put rows of tiles, in blocks, on one canvas whose pixels are the figure's, and write words between them."""
+    height, width = blocks[0][0][0].shape[1:3]
+    columns = max(len(tiles) for block in blocks for tiles, _ in block)
+    longest = max((len(name) for block in names for name in block), default=0)
+    left = _MARGIN + (round(_LETTER_WIDTH * min(longest, _LONGEST_NAME)) + _GAP if longest else 0)
+    top = _MARGIN + (round(2.2 * TITLE_SIZE * DPI / 72) if title else 0)
+    words: list[tuple[float, float, str, dict[str, Any]]] = []
+    placed: list[tuple[int, int, NDArray[np.uint8]]] = []
+    y = top
+    for block, block_names in zip(blocks, names, strict=True):
+        for (tiles, captions), name in zip(block, block_names, strict=True):
+            if name:
+                words.append((left - _GAP, y + height / 2, _cut(name, _LONGEST_NAME), {"ha": "right", "va": "center"}))
+            for column, tile in enumerate(tiles):
+                x = left + column * (width + _GAP)
+                placed.append((y, x, tile))
+                if captions is not None:
+                    below = {"ha": "center", "va": "top", "linespacing": 1.1}
+                    words.append((x + width / 2, y + height + 4, _wrap(captions[column], width + _GAP), below))
+            lines = 0 if captions is None else max(_wrap(caption, width + _GAP).count("\n") + 1 for caption in captions)
+            y += height + _GAP + lines * _LINE_HEIGHT
+        y += gap - _GAP
+    total_height = y - gap + _MARGIN
+    total_width = left + columns * (width + _GAP) - _GAP + _MARGIN
+    if title:
+        total_width = max(total_width, 2 * _MARGIN + round(0.62 * TITLE_SIZE * DPI / 72 * len(title)))
+    canvas = np.full((total_height, total_width, 3), 255, np.uint8)
+    for y, x, tile in placed:
+        canvas[y : y + height, x : x + width] = tile
+    with house_style():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(total_width / DPI, total_height / DPI), dpi=DPI)
+        FigureCanvasAgg(figure)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.imshow(canvas, interpolation="none", extent=(0, total_width, total_height, 0), aspect="auto")
+        for across, down, text, how in words:
+            axes.text(across, down, text, fontsize=SMALL_SIZE, **how)
+        if title:
+            axes.text(_MARGIN, _MARGIN, title, fontsize=TITLE_SIZE, va="top")
+    write_figure(figure, path, overwrite=overwrite)
+
+
+def _wrap(text: str, width: int) -> str:
+    """A caption in lines of so many pixels, about."""
+    letters = max(2, int(width / _LETTER_WIDTH))
+    return "\n".join(textwrap.wrap(text, letters, max_lines=_CAPTION_LINES, placeholder="…"))
+
+
+def _cut(text: str, letters: int) -> str:
+    return text if len(text) <= letters else text[: max(1, letters - 1)] + "…"
