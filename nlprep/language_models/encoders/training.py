@@ -278,7 +278,7 @@ def retrieval_accuracy(
         scaled_to_unit(encoder.encode(texts, batch_size, progress=progress)) for texts in (pairs.first, pairs.second)
     )
     _, found = top_k(first, second, 1)
-    right = sum(pairs.second[place] == own for place, own in zip(found[:, 0].tolist(), pairs.second, strict=True))
+    right: int = sum(pairs.second[place] == own for place, own in zip(found[:, 0].tolist(), pairs.second, strict=True))
     return right / len(pairs)
 
 
