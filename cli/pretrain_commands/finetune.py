@@ -163,8 +163,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _classify(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from nlprep.evaluation.labelled import split_labelled
     from nlprep.language_models.classifiers.training import measure_classifier, train_classifier
-    from nlprep.language_models.text.labelled_texts import split_labelled_texts
 
     config = resolve_configuration(ClassificationConfig, arguments, train=arguments.parts)
     training = resolve_configuration(TrainingConfig, arguments, to_mapping(config.default_training()))
@@ -176,7 +176,7 @@ def _classify(arguments: argparse.Namespace, console: Console) -> dict[str, Any]
     if arguments.validation:
         validation = labelled_of(arguments, arguments.validation[0])
     else:
-        train, validation = split_labelled_texts(train, _SHARE_SET_ASIDE, seed=training.seed)
+        train, validation = split_labelled(train, _SHARE_SET_ASIDE, seed=training.seed)
     made = train_classifier(
         arguments.model,
         train,

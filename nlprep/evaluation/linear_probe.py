@@ -23,6 +23,7 @@ from nlprep.core.configuration import check, option
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine, integers
+from nlprep.evaluation.labelled import stratified_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -259,27 +260,6 @@ def _fit_chosen(
     return fit_linear_probe(matrix, labels, num_classes, l2=l2)
 
 
-def stratified_order(labels: NDArray[np.integer[Any]], seed: int) -> NDArray[np.int64]:
-    """An order of examples of which every beginning has the classes in their proportions, and first one of each.
-
-    Args:
-        labels: (n,).
-        seed: Of the choice among equals.
-
-    Returns:
-        (n,) a permutation.
-    """
-    draws = integers(combine(seed, np.arange(len(labels))), 1, purpose=1)[:, 0]
-    position = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        shuffled = members[np.argsort(draws[members], kind="stable")]
-        # The k-th of n stands where k - 1/2 of n parts are gone; the first of each class before all others.
-        position[shuffled] = (np.arange(len(members)) + 0.5) / len(members)
-        position[shuffled[0]] -= 1
-    return np.lexsort((draws, position))
-
-
 def choose_l2(matrix: Features, labels: NDArray[np.integer[Any]], num_classes: int, *, seed: int = 1) -> float:
     """The penalty of `L2_GRID` whose probe does best on a fifth of the examples, held out of each class alike.
 
@@ -375,7 +355,16 @@ def fit_linear_probe(
 def _as_matrix(features: Features) -> Tensor:
     import torch
 
-    tensor = torch.from_numpy(np.ascontiguousarray(features)) if isinstance(features, np.ndarray) else features.detach()
+    if hasattr(features, "tocoo"):
+        # What a `SparseEncoder` gives.
+        coordinates = features.tocoo()
+        places = torch.from_numpy(np.stack(coordinates.coords).astype(np.int64))
+        values = torch.from_numpy(coordinates.data)
+        tensor = torch.sparse_coo_tensor(places, values, coordinates.shape, check_invariants=True)
+    elif isinstance(features, np.ndarray):
+        tensor = torch.from_numpy(np.ascontiguousarray(features))
+    else:
+        tensor = features.detach()
     tensor = tensor.cpu()
     if tensor.is_sparse:
         tensor = tensor.coalesce()

@@ -10,6 +10,8 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
+from nlprep.embeddings.averaged_vectors import AveragedWordVectors
+from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.evaluation import summarize_ranks
 from nlprep.vectors.nearest import mutual_neighborhood_means, ranks
 from nlprep.vectors.normalization import scaled_to_unit
@@ -38,9 +40,9 @@ def embed_sentences(
 ) -> NDArray[np.float32]:
     """Sentences in the shared space, (n, r) float32 rows of length one.
 
-    A sentence is the sum of its known words' vectors, each as often as it occurs, times its inverse
-    document frequency. A word without one is taken to be as rare as the rarest; a sentence without known
-    words is zero.
+    A sentence is the average of its known words' vectors, each as often as it occurs, times its inverse
+    document frequency (see `nlprep.embeddings.averaged_vectors`). A word without one is taken to be as rare as the
+    rarest; a sentence without known words is zero.
 
     Args:
         sentences: Tokenised as the vectors' training text was.
@@ -48,12 +50,9 @@ def embed_sentences(
         frequencies: From `inverse_document_frequencies`.
     """
     rarest = max(frequencies.values(), default=1.0)
-    result = np.zeros((len(sentences), side.matrix.shape[1]), np.float32)
-    for place, sentence in enumerate(sentences):
-        rows = side.indices(sentence)
-        weights = np.array([frequencies.get(word, rarest) for word in sentence], np.float32)
-        result[place] = weights[rows >= 0] @ side.matrix[rows[rows >= 0]]
-    return scaled_to_unit(result)
+    weights = np.array([frequencies.get(word, rarest) for word in side.words], np.float32)
+    vectors = WordVectors(side.words, side.matrix, check=False)
+    return scaled_to_unit(AveragedWordVectors(vectors, weights).encode_words(sentences))
 
 
 def evaluate_sentence_retrieval(

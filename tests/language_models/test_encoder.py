@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from language_model_toys import sentences, toy_causal, toy_masked, toy_tokenizer
 
-from nlprep.core.errors import FileError, OptionError
+from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.language_models.encoders.pooling import pool
 from nlprep.language_models.encoders.text_encoder import POOLINGS, EncoderConfig, TextEncoder, TruncationWarning
 from nlprep.language_models.models.files import save_language_model
@@ -193,7 +193,7 @@ def test_sentence_transformers_opens_what_is_written(model, config, tmp_path):
     from sentence_transformers import SentenceTransformer
 
     encoder = TextEncoder.from_directory(model, config)
-    encoder.to_sentence_transformer(tmp_path / "st")
+    encoder.save(tmp_path / "st")
     opened = SentenceTransformer(str(tmp_path / "st"), device="cpu", local_files_only=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncationWarning)
@@ -204,7 +204,7 @@ def test_sentence_transformers_opens_what_is_written(model, config, tmp_path):
     np.testing.assert_allclose(opened.encode(TEXTS), vectors, atol=1e-6)
     assert not list((tmp_path / "st").rglob("*.bin"))
     # Written again, from what was read.
-    again.to_sentence_transformer(tmp_path / "again")
+    again.save(tmp_path / "again")
     np.testing.assert_allclose(
         SentenceTransformer(str(tmp_path / "again"), device="cpu").encode(TEXTS), vectors, atol=1e-6
     )
@@ -227,13 +227,13 @@ def test_a_sentence_transformer_keeps_its_own_modules(masked, tmp_path):
         TextEncoder.from_directory(tmp_path / "st", EncoderConfig(pooling="mean"))
     unit = TextEncoder.from_directory(tmp_path / "st", EncoderConfig(normalize=True))
     np.testing.assert_allclose(np.linalg.norm(unit.encode(TEXTS), axis=1), 1, atol=1e-6)
-    unit.to_sentence_transformer(tmp_path / "unit")
+    unit.save(tmp_path / "unit")
     opened = SentenceTransformer(str(tmp_path / "unit"), device="cpu")
     np.testing.assert_allclose(opened.encode(TEXTS), unit.encode(TEXTS), atol=1e-6)
 
 
 def test_foreign_code_and_pickled_weights_are_refused(masked, tmp_path):
-    TextEncoder.from_directory(masked).to_sentence_transformer(tmp_path / "st")
+    TextEncoder.from_directory(masked).save(tmp_path / "st")
     path = tmp_path / "st" / "modules.json"
     entries = json.loads(path.read_text())
     path.write_text(json.dumps([entries[0] | {"type": "evil.Module"}]))
@@ -272,7 +272,7 @@ def test_run_directories_and_sequence_to_sequence_models(masked, tmp_path):
         states = bart.get_encoder()(**tokens).last_hidden_state[0]
     np.testing.assert_allclose(encoder.encode(TEXTS[:1])[0], states.mean(0).numpy(), atol=1e-5)
     with pytest.raises(OptionError, match="sequence-to-sequence"):
-        encoder.to_sentence_transformer(tmp_path / "st")
+        encoder.save(tmp_path / "st")
     assert not (tmp_path / "st").exists()
 
 
@@ -299,7 +299,7 @@ def test_other_mistakes(masked, tmp_path):
     with pytest.raises(FileError, match="no such file"):
         TextEncoder.from_directory(tmp_path / "gone")
     encoder = TextEncoder.from_directory(masked)
-    with pytest.raises(TypeError, match="one string"):
+    with pytest.raises(NlprepError, match="got one text: put it in a list"):
         encoder.encode("a text")
     with pytest.raises(OptionError, match="at least 1"):
         encoder.encode(["a"], 0)

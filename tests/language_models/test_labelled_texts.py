@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlprep.core.errors import FileError, NlprepError
-from nlprep.language_models.text.labelled_texts import LabelledTexts, read_labelled_texts, split_labelled_texts
+from nlprep.evaluation.labelled import split_labelled
+from nlprep.language_models.text.labelled_texts import LabelledTexts, read_labelled_texts
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_one_label_or_none():
 
 def test_a_split_is_stratified_and_keeps_everything():
     data = LabelledTexts([str(i) for i in range(100)], ["a"] * 80 + ["b"] * 19 + ["c"], lines=range(100))
-    stays, aside = split_labelled_texts(data, 0.2)
+    stays, aside = split_labelled(data, 0.2)
     assert sorted([*stays.texts, *aside.texts]) == sorted(data.texts)
     assert [list(aside.labels).count(label) for label in "abc"] == [16, 4, 0]
-    assert split_labelled_texts(data, 0.2)[1].texts == aside.texts != split_labelled_texts(data, 0.2, seed=2)[1].texts
+    assert split_labelled(data, 0.2)[1].texts == aside.texts != split_labelled(data, 0.2, seed=2)[1].texts

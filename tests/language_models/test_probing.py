@@ -10,8 +10,9 @@ import pytest
 from language_model_toys import toy_masked, toy_tokenizer
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.evaluation.label_curves import FROM_SCRATCH
 from nlprep.evaluation.linear_probe import ProbeConfig, probe_features
-from nlprep.language_models.encoders.probing import BAG_OF_WORDS, FROM_SCRATCH, probe
+from nlprep.language_models.encoders.probing import BAG_OF_WORDS, probe
 from nlprep.language_models.encoders.text_encoder import TextEncoder
 from nlprep.language_models.models.files import save_language_model
 from nlprep.language_models.text.labelled_texts import LabelledTexts
@@ -88,7 +89,7 @@ def test_what_cannot_be_probed(model):
         probe({"mine": model}, train, LabelledTexts(["a"], ["plant"]))
     with pytest.raises(NlprepError, match="every label is"):
         probe({"mine": model}, LabelledTexts(["a", "b"], ["x", "x"]), test)
-    with pytest.raises(NlprepError, match="pairs of texts"):
+    with pytest.raises(NlprepError, match="one has pairs and the other has not"):
         probe({"mine": model}, train, topics(20, paired=True))
     with pytest.raises(NlprepError, match="no examples to measure on"):
         probe({"mine": model}, train, LabelledTexts([], []))

@@ -15,6 +15,7 @@ from nlprep.core.configuration import check, option
 from nlprep.core.devices import find_device
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.progress import SILENT
+from nlprep.evaluation.encoder import check_items, check_sequence, evaluation_mode
 
 if TYPE_CHECKING:
     import os
@@ -59,7 +60,7 @@ class EncoderConfig:
 
 
 class TextEncoder:
-    """A model that makes a vector of a text.
+    """A model that makes a vector of a text: an `nlprep.evaluation.encoder.Encoder`.
 
     Args:
         model: A transformers encoder or decoder; a head that it has is left aside.
@@ -221,14 +222,12 @@ class TextEncoder:
             TruncationWarning: Texts were cut; says how many.
 
         Raises:
+            NlprepError: One text instead of a list, or something else than a text.
             OptionError: A batch size below 1, or bf16 on a GPU without it.
         """
         import torch
 
-        if isinstance(texts, str):
-            raise TypeError("texts is one string: give a list of them")
-        if batch_size < 1:
-            raise OptionError(f"batch_size = {batch_size}: give at least 1")
+        _check(texts, batch_size)
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         cut = 0
         with progress.task("encoding", len(texts)) as task, self._inference():
@@ -258,6 +257,7 @@ class TextEncoder:
 
         A text without any token takes one of padding, which does not count.
         """
+        _check(texts)
         ids, _ = self._token_ids(texts)
         return self._pad(ids, np.arange(len(ids)))
 
@@ -267,10 +267,11 @@ class TextEncoder:
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text's tokens, special ones included, cut if need be."""
+        _check(texts)
         return self._token_ids(texts)[0]
 
-    def to_sentence_transformer(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write a directory that ``SentenceTransformer(directory)`` opens, giving the same vectors.
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a directory that ``SentenceTransformer(directory)`` and `from_directory` open, giving the same vectors.
 
         Args:
             directory: The place; another SentenceTransformer of ours there is replaced when this one is whole.
@@ -292,7 +293,7 @@ class TextEncoder:
         """The same architecture with random weights: what pretraining is compared with.
 
         Args:
-            seed: Of the weights.
+            seed: Of the weights, which are the same whatever the device.
         """
         import torch
 
@@ -300,18 +301,18 @@ class TextEncoder:
 
         other = TextEncoder.__new__(TextEncoder)
         other.tokenizer, other.config = self.tokenizer, self.config
-        other.module = deepcopy(self.module)
-        own = other.module
+        own = other.module = deepcopy(self.module).cpu()
         inner: Any = own.model if isinstance(own, PooledTransformer) else own.model[0].auto_model
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # Not `torch.manual_seed`, which sets the generators of GPUs too.
+            torch.default_generator.manual_seed(seed)
             fresh = type(inner)(deepcopy(inner.config))
             inner.load_state_dict(fresh.state_dict())
             part: Any
             for part in own.modules():
                 if not _within(part, inner) and hasattr(part, "reset_parameters"):
                     part.reset_parameters()
-        return other
+        return other.to(self.device)
 
     def _token_ids(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
         from nlprep.language_models.encoders.pooling import PooledSentenceTransformer
@@ -354,13 +355,17 @@ class TextEncoder:
         if wanted == "bf16" and self.device.type == "cuda" and not has_bf16(self.device):
             raise OptionError("precision = 'bf16': this GPU does not compute it; use fp32")
         low = wanted == "bf16" or (wanted == "auto" and has_bf16(self.device))
-        training = self.module.training
-        self.module.eval()
-        try:
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
-                yield
-        finally:
-            self.module.train(training)
+        with evaluation_mode(self.module), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            yield
+
+
+def _check(texts: Sequence[str], batch_size: int = 1) -> None:
+    check_sequence(texts, batch_size, noun="text", accepts=_is_text)
+    check_items(texts, noun="text", accepts=_is_text)
+
+
+def _is_text(thing: object) -> bool:
+    return isinstance(thing, str)
 
 
 def _sees_only_the_past(model: PreTrainedModel) -> bool:

@@ -1,82 +1,161 @@
-"""Bags of words: the features that every encoder should beat."""
+"""Texts as weighted counts of words: what a neural network must beat."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlprep.core.errors import NlprepError
+from nlprep.core.artifacts import pack_words, read_artifact, unpack_words, write_artifact
+from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.progress import SILENT
+from nlprep.core.randomness import combine, integers
 from nlprep.corpus import tokenize
+from nlprep.evaluation.encoder import check_items, check_sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    import os
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import nn
+
+    from nlprep.core.progress import Progress
+
+ARTIFACT_KIND = "tf-idf"
+# Texts counted between two reports of progress; their words are in memory together.
+_BLOCK_TEXTS = 4096
 
 
-@dataclass(frozen=True)
-class TfIdf:
-    """Counts of words in a text, rare words weighing more.
+class TfIdfEncoder:
+    """Counts of words in a text, rare words weighing more: scikit-learn's ``TfidfVectorizer`` on our words.
 
     A word that occurs c times in a text, and in n of N texts at all, has c (1 + log((1 + N) / (1 + n))); a text's
-    vector is then brought to unit length.
+    vector is then brought to unit length. A text without a known word has zeros. Made by `fit`.
+
+    Args:
+        words: The word of each column; no two alike.
+        weights: (d,) the second factor.
 
     Attributes:
-        vocabulary: The column of each word.
-        weights: (d,) the second factor.
+        words: As given.
+        weights: As given, float64.
     """
 
-    vocabulary: Mapping[str, int]
-    weights: NDArray[np.float64]
+    def __init__(self, words: Sequence[str], weights: NDArray[np.floating[Any]]) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self.words: list[str] = list(words)
+        self.weights: NDArray[np.float64] = np.array(weights, np.float64)
+        self._vectorizer = TfidfVectorizer(analyzer=tokenize, vocabulary=self.words)
+        self._vectorizer.idf_ = self.weights
 
     @classmethod
-    def fit(cls, texts: Iterable[str], *, max_words: int = 50_000) -> TfIdf:
+    def fit(cls, texts: Sequence[str], *, max_words: int = 50_000) -> TfIdfEncoder:
         """Count in how many texts each word occurs; no labels are needed.
 
         Args:
             texts: Texts.
-            max_words: Keep the most frequent ones only.
+            max_words: Keep the words that occur most often only; columns are in the order of the alphabet.
 
         Raises:
-            NlprepError: There is no word.
+            NlprepError: One text instead of a list, something else than a text, or no word in any.
+            OptionError: ``max_words`` below 1.
         """
-        frequencies: Counter[str] = Counter()
-        num_texts = 0
-        for text in texts:
-            frequencies.update(set(tokenize(text)))
-            num_texts += 1
-        if not frequencies:
-            raise NlprepError("the texts hold no words: give others")
-        kept = sorted(frequencies, key=lambda word: (-frequencies[word], word))[:max_words]
-        counts = np.array([frequencies[word] for word in kept])
-        return cls({word: column for column, word in enumerate(kept)}, 1 + np.log((1 + num_texts) / (1 + counts)))
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        _check(texts)
+        if max_words < 1:
+            raise OptionError(f"max_words = {max_words}: keep at least 1")
+        vectorizer = TfidfVectorizer(analyzer=tokenize, max_features=max_words)
+        try:
+            vectorizer.fit(texts)
+        except ValueError as error:
+            raise NlprepError("the texts hold no words: give others") from error
+        return cls(vectorizer.get_feature_names_out().tolist(), vectorizer.idf_)
 
     @property
     def dimension(self) -> int:
         """The number of words."""
-        return len(self.vocabulary)
+        return len(self.words)
 
-    def features(self, texts: Sequence[str]) -> Tensor:
-        """(n, `dimension`) float64, a sparse COO tensor; zeros for a text of unknown words."""
-        import torch
+    @property
+    def module(self) -> nn.Module | None:
+        """None: counting is not learned by gradients."""
+        return None
 
-        rows: list[int] = []
-        columns: list[int] = []
-        values: list[float] = []
-        for row, text in enumerate(texts):
-            known = Counter(column for word in tokenize(text) if (column := self.vocabulary.get(word)) is not None)
-            weighted = {column: count * float(self.weights[column]) for column, count in known.items()}
-            length = sum(value * value for value in weighted.values()) ** 0.5
-            rows += [row] * len(weighted)
-            columns += weighted.keys()
-            values += [value / length for value in weighted.values()]
-        return torch.sparse_coo_tensor(
-            torch.tensor([rows, columns], dtype=torch.int64),
-            torch.tensor(values, dtype=torch.float64),
-            (len(texts), self.dimension),
-            check_invariants=True,
-        ).coalesce()
+    def encode(
+        self, texts: Sequence[str], /, batch_size: int = 32, *, progress: Progress = SILENT
+    ) -> NDArray[np.float32]:
+        """Make vectors (see `nlprep.evaluation.encoder.Encoder`); `encode_sparse` is for many texts.
+
+        Args:
+            texts: n of them.
+            batch_size: Makes no difference.
+            progress: Gets texts.
+
+        Returns:
+            (n, `dimension`) float32, most of them zeros.
+        """
+        _check(texts, batch_size)
+        result = np.zeros((len(texts), self.dimension), np.float32)
+        with progress.task("counting words", len(texts)) as task:
+            for start in range(0, len(texts), _BLOCK_TEXTS):
+                block = texts[start : start + _BLOCK_TEXTS]
+                self._vectorizer.transform(block).astype(np.float32).toarray(out=result[start : start + len(block)])
+                task.advance(len(block))
+        return result
+
+    def encode_sparse(self, texts: Sequence[str], /, *, progress: Progress = SILENT) -> Any:
+        """The numbers that `encode` gives, as a scipy CSR array (n, `dimension`) float32."""
+        from scipy import sparse
+
+        _check(texts)
+        blocks = [sparse.csr_array((0, self.dimension), dtype=np.float32)]
+        with progress.task("counting words", len(texts)) as task:
+            for start in range(0, len(texts), _BLOCK_TEXTS):
+                block = texts[start : start + _BLOCK_TEXTS]
+                blocks.append(sparse.csr_array(self._vectorizer.transform(block).astype(np.float32)))
+                task.advance(len(block))
+        return sparse.vstack(blocks, format="csr")
+
+    def randomized(self, seed: int = 1) -> TfIdfEncoder:
+        """The same words with their weights dealt out anew, so that which words are rare is forgotten."""
+        draws = integers(combine(seed, np.arange(self.dimension)), 1, purpose=1)[:, 0]
+        return TfIdfEncoder(self.words, self.weights[np.argsort(draws, kind="stable")])
+
+    def save(self, directory: str | os.PathLike[str]) -> None:
+        """Write an artifact directory of kind ``tf-idf``.
+
+        Raises:
+            FileError: The place cannot be written or holds something else.
+        """
+        write_artifact(
+            directory,
+            kind=ARTIFACT_KIND,
+            config={"num_words": self.dimension},
+            tensors={"words": pack_words(self.words), "weights": self.weights},
+        )
+
+    @classmethod
+    def from_directory(cls, directory: str | os.PathLike[str], /) -> TfIdfEncoder:
+        """Open what `save` wrote.
+
+        Raises:
+            FileError: Missing, of another kind, from a newer version, damaged or cut short.
+        """
+        artifact = read_artifact(directory, kind=ARTIFACT_KIND)
+        weights = artifact.tensor("weights", dtype="float64", shape=(None,))
+        words = unpack_words(artifact, "words", len(weights))
+        if not words or len(set(words)) < len(words) or not np.isfinite(weights).all():
+            raise FileError(directory, "holds words twice, none, or weights that are no numbers: fit and save it again")
+        return cls(words, weights)
+
+
+def _check(texts: Sequence[str], batch_size: int = 1) -> None:
+    check_sequence(texts, batch_size, noun="text", accepts=_is_text)
+    check_items(texts, noun="text", accepts=_is_text)
+
+
+def _is_text(thing: object) -> bool:
+    return isinstance(thing, str)

@@ -9,21 +9,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from nlprep.core.errors import FileError, NlprepError
+from nlprep.core.errors import FileError
 from nlprep.core.files import display_name, read_lines
-from nlprep.core.randomness import combine, uniforms
+from nlprep.evaluation.labelled import Labelled
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
 
     from nlprep.core.files import EncodingErrors
 
@@ -32,73 +26,13 @@ _JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 _COMPRESSIONS = (".gz", ".xz", ".zst", ".bz2")
 
 
-@dataclass(frozen=True)
-class LabelledTexts:
-    """Texts, or pairs of texts, with a label each.
+class LabelledTexts(Labelled[str]):
+    """Texts, or pairs of texts, with a label each (see `nlprep.evaluation.labelled.Labelled`)."""
 
-    Attributes:
-        texts: n texts.
-        labels: Their labels.
-        pairs: The second text of each, where there are two.
-        name: Where they come from, for errors.
-        lines: Where in the file each stands, if they come from one.
-    """
-
-    texts: Sequence[str]
-    labels: Sequence[str]
-    pairs: Sequence[str] | None = None
-    name: str = "examples"
-    lines: Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        if len(self.texts) != len(self.labels) or (self.pairs is not None and len(self.pairs) != len(self.texts)):
-            raise NlprepError(
-                f"{self.name}: texts, labels and pairs differ in number: give one of each for each example"
-            )
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> LabelledTexts:
-        """Those of the given indices."""
-        return LabelledTexts(
-            [self.texts[i] for i in indices],
-            [self.labels[i] for i in indices],
-            None if self.pairs is None else [self.pairs[i] for i in indices],
-            self.name,
-            None if self.lines is None else [self.lines[i] for i in indices],
-        )
-
-    def label_names(self) -> list[str]:
-        """The different labels in order: of numbers, if all are, and else of the alphabet.
-
-        Raises:
-            NlprepError: There are fewer than two.
-        """
-        found = set(self.labels)
-        if len(found) < 2:
-            seen = f"every label is {next(iter(found))!r}" if found else "there are no examples"
-            raise NlprepError(f"{self.name}: {seen}: a classifier needs examples of at least two labels")
-        try:
-            return sorted(found, key=lambda label: (int(label), label))
-        except ValueError:
-            return sorted(found)
-
-    def label_indices(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """(n,) the place of each label among ``names``.
-
-        Raises:
-            FileError: A label is none of them.
-        """
-        places = {name: place for place, name in enumerate(names)}
-        for number, label in enumerate(self.labels):
-            if label not in places:
-                known = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
-                line = None if self.lines is None else self.lines[number]
-                raise FileError(
-                    self.name, f"label {label!r} was not seen in training, which had {known}: correct it", line=line
-                )
-        return np.array([places[label] for label in self.labels], np.int64)
+    @property
+    def texts(self) -> Sequence[str]:
+        """The texts: ``items`` by their own name."""
+        return self.items
 
 
 def read_labelled_texts(
@@ -275,24 +209,3 @@ def _label(name: str, line: int, row: dict[str, Any], column: str) -> str:
         seen = "nothing" if value is None or value == "" else repr(value)[:40]
         raise FileError(name, f"expected a label in {column!r}, found {seen}: correct the line", line=line)
     return value.strip()
-
-
-def split_labelled_texts(data: LabelledTexts, share: float, *, seed: int = 1) -> tuple[LabelledTexts, LabelledTexts]:
-    """Set a share of the examples aside, of each label alike.
-
-    Args:
-        data: The examples.
-        share: How much to set aside, between 0 and 1; at least one example stays of each label.
-        seed: Which ones.
-
-    Returns:
-        What stays and what is set aside, each in the order of ``data``.
-    """
-    draws = uniforms(combine(seed, np.arange(len(data))), 1, purpose=1)[:, 0]
-    labels = np.array(data.labels)
-    aside = np.zeros(len(data), bool)
-    for label, count in sorted(Counter(data.labels).items()):
-        members = np.flatnonzero(labels == label)
-        taken = min(round(share * count), count - 1)
-        aside[members[np.argsort(draws[members], kind="stable")[:taken]]] = True
-    return data.select(np.flatnonzero(~aside)), data.select(np.flatnonzero(aside))
