@@ -173,7 +173,7 @@ class AveragedWordVectors:
         matrix = self.vectors.matrix
         # A counter-based generator begun anew: what it gives is a function of the seed and the place.
         draws = np.random.Generator(np.random.Philox(seed)).standard_normal(matrix.shape, np.float32)
-        draws *= np.float32(np.sqrt(np.mean(np.square(matrix, dtype=np.float64))))
+        draws *= _root_mean_square(matrix) / _root_mean_square(draws)
         words = WordVectors(self.vectors.words, draws, check=False)
         return AveragedWordVectors(words, self.weights, lowercase=self.lowercase)
 
@@ -223,6 +223,10 @@ def _finite(name: str, values: NDArray[np.floating[Any]], size: int) -> NDArray[
     if array.shape != (size,) or not np.isfinite(array).all():
         raise NlprepError(f"{name} of shape {array.shape}: give {size:,} finite numbers")
     return array
+
+
+def _root_mean_square(matrix: NDArray[np.float32]) -> np.float32:
+    return np.float32(np.sqrt(np.einsum("ij,ij->", matrix, matrix, dtype=np.float64) / matrix.size))
 
 
 def _is_text(thing: object) -> bool:

@@ -114,7 +114,8 @@ def check_sequence(items: object, batch_size: int = 1, *, noun: str, accepts: Ca
         raise NlprepError(f"encode takes a list of {noun}s, got one {noun}: put it in a list")
     ordered = isinstance(items, Sized) and hasattr(items, "__getitem__") and not isinstance(items, Mapping)
     if not ordered or isinstance(items, str | bytes | bytearray) or getattr(items, "ndim", 1) == 0:
-        raise NlprepError(f"encode takes a list of {noun}s, got {_kind(items)}: put the {noun}s in a list")
+        seen = "None" if items is None else f"something {_kind(items)}"
+        raise NlprepError(f"encode takes a list of {noun}s, got {seen}: put the {noun}s in a list")
     if batch_size < 1:
         raise OptionError(f"batch_size = {batch_size}: give at least 1")
 

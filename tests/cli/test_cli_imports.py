@@ -12,7 +12,7 @@ from cli import pretrain, translate
 
 HEAVY = [
     *("torch", "transformers", "gensim", "faiss", "numba", "llvmlite", "rich", "matplotlib", "scipy", "datasets"),
-    *("shtab", "accelerate", "tokenizers", "sentence_transformers", "huggingface_hub", "zstandard"),
+    *("shtab", "accelerate", "tokenizers", "sentence_transformers", "huggingface_hub", "zstandard", "sklearn"),
 ]
 REPORT = """
 import contextlib, io, json, sys
@@ -56,7 +56,9 @@ def test_completion_loads_nothing_heavy_but_shtab(program, environment):
     assert loaded_after(call(["--print-completion", "bash"], program), environment) == ["shtab"]
 
 
-@pytest.mark.parametrize("module", ["nlprep", "nlprep.core", "nlprep.corpus", "nlprep.demonstration"])
+@pytest.mark.parametrize(
+    "module", ["nlprep", "nlprep.core", "nlprep.corpus", "nlprep.demonstration", "nlprep.evaluation.encoder"]
+)
 def test_importing_loads_nothing_heavy(module, environment):
     assert loaded_after(f"import {module}", environment) == []
 

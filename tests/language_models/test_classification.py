@@ -96,6 +96,16 @@ def test_pairs_are_seen_alike_here_and_by_transformers_alone(models, family, tmp
     assert tokenizer.sep_token_id in one[1:-1]
 
 
+def test_classifying_wakes_no_part_that_is_kept_frozen(models):
+    module = Classification(TextClassifier.from_pretrained(models["bert"], ["animal", "thing"]), head_only=True).train()
+    modes = [part.training for part in module.modules()]
+    assert True in modes
+    assert False in modes
+    classifier = TextClassifier(module.model, toy_tokenizer(), ["animal", "thing"])
+    classifier.logits(["a dog"])
+    assert [part.training for part in module.modules()] == modes
+
+
 def test_pairs_are_learnt(models, tmp_path):
     training = TrainingConfig(steps=250, batch_size=16, learning_rate=1e-2, precision="fp32")
     run = train_classifier(

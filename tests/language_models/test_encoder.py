@@ -320,7 +320,8 @@ def test_settings_are_light_to_import():
     code = (
         "import sys, nlprep.language_models.encoders.text_encoder, nlprep.language_models.classifiers.training, "
         "nlprep.language_models.encoders.training, nlprep.language_models.encoders.probing, nlprep.figures.curves, "
-        "nlprep.language_models.text.labelled_texts; "
+        "nlprep.language_models.text.labelled_texts, nlprep.language_models.encoders.tf_idf, "
+        "nlprep.evaluation.label_curves, nlprep.evaluation.labelled, nlprep.embeddings.averaged_vectors; "
         "print([m for m in ('torch', 'transformers', 'sentence_transformers', 'sklearn', 'matplotlib', 'scipy') "
         "if m in sys.modules])"
     )

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlprep.core.errors import FileError, NlprepError
-from nlprep.evaluation.labelled import split_labelled
-from nlprep.language_models.text.labelled_texts import LabelledTexts, read_labelled_texts
+from nlprep.core.errors import FileError
+from nlprep.language_models.text.labelled_texts import read_labelled_texts
 
 
 @pytest.mark.parametrize(
@@ -72,11 +71,6 @@ def test_json_labels_may_be_numbers(tmp_path):
     assert read_labelled_texts(path).labels == ["10", "2", "true"]
 
 
-def test_labels_are_ordered_as_numbers_or_words():
-    assert LabelledTexts(["a"] * 3, ["10", "9", "-1"]).label_names() == ["-1", "9", "10"]
-    assert LabelledTexts(["a"] * 3, ["b", "10", "9"]).label_names() == ["10", "9", "b"]
-
-
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
@@ -107,20 +101,3 @@ def test_an_unseen_label_is_named_with_its_line(tmp_path):
     path.write_text("text\tlabel\nx\tyes\n\nx\tmaybe\n")
     with pytest.raises(FileError, match=r"a\.tsv:4: label 'maybe' was not seen in training, which had 'no', 'yes'"):
         read_labelled_texts(path).label_indices(["no", "yes"])
-
-
-def test_one_label_or_none():
-    with pytest.raises(NlprepError, match="every label is 'yes'"):
-        LabelledTexts(["a", "b"], ["yes", "yes"]).label_names()
-    with pytest.raises(NlprepError, match="no examples"):
-        LabelledTexts([], []).label_names()
-    with pytest.raises(NlprepError, match="differ in number"):
-        LabelledTexts(["a"], [])
-
-
-def test_a_split_is_stratified_and_keeps_everything():
-    data = LabelledTexts([str(i) for i in range(100)], ["a"] * 80 + ["b"] * 19 + ["c"], lines=range(100))
-    stays, aside = split_labelled(data, 0.2)
-    assert sorted([*stays.texts, *aside.texts]) == sorted(data.texts)
-    assert [list(aside.labels).count(label) for label in "abc"] == [16, 4, 0]
-    assert split_labelled(data, 0.2)[1].texts == aside.texts != split_labelled(data, 0.2, seed=2)[1].texts

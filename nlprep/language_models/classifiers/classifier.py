@@ -15,6 +15,7 @@ from torch.nn import functional
 from nlprep.core.devices import find_device
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.progress import SILENT
+from nlprep.evaluation.encoder import evaluation_mode
 from nlprep.language_models.encoders.text_encoder import TruncationWarning
 from nlprep.language_models.models.files import (
     CLASSIFIER,
@@ -179,18 +180,13 @@ class TextClassifier:
         warn_of_cuts(cut, len(texts), int(self.tokenizer.model_max_length))
         scores = np.zeros((len(rows), len(self.labels)), np.float32)
         order = np.argsort([-len(row["input_ids"]) for row in rows], kind="stable")
-        training = self.model.training
-        self.model.train(False)
-        try:
-            with progress.task("classifying", len(rows)) as task, torch.inference_mode():
-                for start in range(0, len(rows), batch_size):
-                    chosen = order[start : start + batch_size]
-                    batch = self.pad([rows[row] for row in chosen])
-                    batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
-                    scores[chosen] = self.model(**batch).logits.float().cpu().numpy()
-                    task.advance(len(chosen))
-        finally:
-            self.model.train(training)
+        with progress.task("classifying", len(rows)) as task, evaluation_mode(self.model):
+            for start in range(0, len(rows), batch_size):
+                chosen = order[start : start + batch_size]
+                batch = self.pad([rows[row] for row in chosen])
+                batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+                scores[chosen] = self.model(**batch).logits.float().cpu().numpy()
+                task.advance(len(chosen))
         return scores
 
     def probabilities(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.float32]:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
 from nlprep.language_models.encoders.pooling import PooledSentenceTransformer, PooledTransformer
-from nlprep.language_models.models.files import SENTENCE_TRANSFORMER, quiet_libraries, save_language_model
+from nlprep.language_models.models.files import (
+    SENTENCE_TRANSFORMER,
+    fixed_random_state,
+    quiet_libraries,
+    save_language_model,
+)
 from nlprep.language_models.text.tokenizers import fill_tokenizer
 
 if TYPE_CHECKING:
@@ -47,7 +52,7 @@ def load_sentence_transformer(directory: Path) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     try:
-        with quiet_libraries():
+        with quiet_libraries(), fixed_random_state():
             return SentenceTransformer(
                 str(directory), device="cpu", local_files_only=True, trust_remote_code=False
             ).float()
@@ -95,7 +100,7 @@ def _compose(module: PooledTransformer, saved: Path) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import modules as parts
 
-    with quiet_libraries():
+    with quiet_libraries(), fixed_random_state():
         transformer = parts.Transformer(str(saved), model_args={"local_files_only": True})
     modules: list[Any] = [transformer]
     if module.layer != -1:

@@ -306,8 +306,9 @@ class TextEncoder:
         with torch.random.fork_rng(devices=[]):
             # Not `torch.manual_seed`, which sets the generators of GPUs too.
             torch.default_generator.manual_seed(seed)
-            fresh = type(inner)(deepcopy(inner.config))
-            inner.load_state_dict(fresh.state_dict())
+            fresh = type(inner)(deepcopy(inner.config)).state_dict()
+            # A masked model's body lacks the pooler that one built by itself has.
+            inner.load_state_dict({name: fresh[name] for name in inner.state_dict()})
             part: Any
             for part in own.modules():
                 if not _within(part, inner) and hasattr(part, "reset_parameters"):

@@ -122,7 +122,7 @@ class TfIdfEncoder:
     def randomized(self, seed: int = 1) -> TfIdfEncoder:
         """The same words with their weights dealt out anew, so that which words are rare is forgotten."""
         draws = integers(combine(seed, np.arange(self.dimension)), 1, purpose=1)[:, 0]
-        return TfIdfEncoder(self.words, self.weights[np.argsort(draws, kind="stable")])
+        return TfIdfEncoder(self.words, np.sort(self.weights)[np.argsort(draws, kind="stable")])
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Write an artifact directory of kind ``tf-idf``.

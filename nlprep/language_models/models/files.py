@@ -91,6 +91,20 @@ def quiet_libraries() -> Iterator[None]:
         logging.set_verbosity(level)
 
 
+@contextmanager
+def fixed_random_state() -> Iterator[None]:
+    """The same random numbers in the block every time, and the caller's afterwards as if nothing was drawn.
+
+    Libraries draw weights for what they build, before those on disk take their place; what the disk lacks, such as a
+    pooler that no vector comes from, keeps them.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        yield
+
+
 def _is_causal(model: PreTrainedModel) -> bool:
     from transformers import AutoModelForCausalLM
 
@@ -157,7 +171,7 @@ def load_language_model(path: str | os.PathLike[str], kind: str) -> tuple[PreTra
         "encoder": transformers.AutoModel,
     }[kind]
     try:
-        with without_progress_bars():
+        with without_progress_bars(), fixed_random_state():
             model: PreTrainedModel = auto.from_pretrained(
                 directory, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype="float32"
             )
