@@ -93,7 +93,7 @@ class Labelled(Generic[Item]):
         return np.array([places[label] for label in self.labels], np.int64)
 
 
-def _take(sequence: Sequence[Any], indices: Sequence[int] | NDArray[np.int64]) -> Any:
+def _take(sequence: Any, indices: Sequence[int] | NDArray[np.int64]) -> Any:
     return sequence[indices] if isinstance(sequence, np.ndarray) else [sequence[index] for index in indices]
 
 
