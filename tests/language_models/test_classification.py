@@ -97,11 +97,11 @@ def test_pairs_are_seen_alike_here_and_by_transformers_alone(models, family, tmp
 
 
 def test_classifying_wakes_no_part_that_is_kept_frozen(models):
-    module = Classification(TextClassifier.from_pretrained(models["bert"], ["animal", "thing"]), head_only=True).train()
+    classifier = TextClassifier.from_pretrained(models["bert"], ["animal", "thing"])
+    module = Classification(classifier, head_only=True).train()
     modes = [part.training for part in module.modules()]
     assert True in modes
     assert False in modes
-    classifier = TextClassifier(module.model, toy_tokenizer(), ["animal", "thing"])
     classifier.logits(["a dog"])
     assert [part.training for part in module.modules()] == modes
 
