@@ -32,6 +32,9 @@ def sif_weights(words: Sequence[str], counts: Mapping[str, int], *, smoothing: f
 
     Arora et al. 2017, "A simple but tough-to-beat baseline for sentence embeddings", algorithm 1, line 2.
 
+    >>> [f"{weight:.3f}" for weight in sif_weights(["the", "cat", "quux"], {"the": 999, "cat": 1})]
+    ['0.001', '0.500', '1.000']
+
     Args:
         words: n words.
         counts: How often words occur in some text; p is the share of all. A word without a count is taken to be so
@@ -59,6 +62,10 @@ class AveragedWordVectors:
 
     Words are those of `nlprep.corpus.tokenize`. Unknown ones are left out, and not counted; a text of which none is
     known has zeros.
+
+    >>> vectors = WordVectors(["black", "cat"], np.array([[1.0, 0.0], [0.0, 3.0]]))
+    >>> AveragedWordVectors(vectors).encode(["A black cat", "a dog"]).tolist()
+    [[0.5, 1.5], [0.0, 0.0]]
 
     Args:
         vectors: The words and their vectors.

@@ -100,6 +100,10 @@ class SparseEncoder(Encoder[Item], Protocol[Item]):
 def check_sequence(items: object, batch_size: int = 1, *, noun: str, accepts: Callable[[object], bool]) -> None:
     """Fail if ``items`` is no sequence of items: one item by itself, or something without an order or a length.
 
+    >>> check_sequence("a text", noun="text", accepts=lambda thing: isinstance(thing, str))
+    Traceback (most recent call last):
+    nlprep.core.errors.NlprepError: encode takes a list of texts, got one text: put it in a list
+
     Args:
         items: What an encoder was given.
         batch_size: Likewise.

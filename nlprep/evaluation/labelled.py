@@ -123,6 +123,10 @@ def keep_labels(data: Collection, number: int, *, seed: int = 1) -> Collection:
 
     With one seed, a smaller choice is a part of every larger one.
 
+    >>> data = Labelled(["ant", "bee", "cat", "dog"], ["insect", "insect", "mammal", "mammal"])
+    >>> [sorted(keep_labels(data, number, seed=3).labels) for number in (2, 4)]
+    [['insect', 'mammal'], ['insect', 'insect', 'mammal', 'mammal']]
+
     Args:
         data: The examples.
         number: How many to keep.

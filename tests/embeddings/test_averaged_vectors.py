@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 
 from nlprep.core.artifacts import write_artifact
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.embeddings import averaged_vectors
 from nlprep.embeddings.averaged_vectors import AveragedWordVectors, sif_weights
 from nlprep.embeddings.word_vectors import WordVectors
 
@@ -110,3 +113,7 @@ def test_directories(tmp_path):
 def test_weights_that_do_not_fit(settings, problem):
     with pytest.raises(NlprepError, match=problem):
         AveragedWordVectors(WORDS, **settings)
+
+
+def test_the_examples_say_what_comes_out():
+    assert doctest.testmod(averaged_vectors) == (0, 3)
