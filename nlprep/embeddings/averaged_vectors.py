@@ -184,17 +184,21 @@ class AveragedWordVectors:
         words = WordVectors(self.vectors.words, draws, check=False)
         return AveragedWordVectors(words, self.weights, lowercase=self.lowercase)
 
-    def save(self, directory: str | os.PathLike[str]) -> None:
-        """Write an artifact directory of kind ``averaged-word-vectors``.
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write an artifact directory of kind ``averaged-word-vectors``, replacing an older one only when whole.
+
+        Args:
+            directory: The place.
+            overwrite: Whether another kind of ours may be replaced, too.
 
         Raises:
-            FileError: The place cannot be written or holds something else.
+            FileError: The place cannot be written or holds something else; what was there is untouched.
         """
         tensors: dict[str, NDArray[Any]] = {"matrix": self.vectors.matrix, "words": pack_words(self.vectors.words)}
         tensors |= {} if self.weights is None else {"weights": self.weights}
         tensors |= {} if self.common is None else {"common": self.common}
         config = {"num_words": len(self.vectors), "dimension": self.dimension, "lowercase": self.lowercase}
-        write_artifact(directory, kind=ARTIFACT_KIND, config=config, tensors=tensors)
+        write_artifact(directory, kind=ARTIFACT_KIND, config=config, tensors=tensors, overwrite=overwrite)
 
     @classmethod
     def from_directory(cls, directory: str | os.PathLike[str], /) -> AveragedWordVectors:

@@ -73,11 +73,15 @@ class Encoder(Protocol[Item]):
         it is, and so does the caller's random state.
         """
 
-    def save(self, directory: str | os.PathLike[str]) -> None:
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a directory, from which `from_directory` makes an encoder that gives the same vectors.
 
+        Args:
+            directory: The place; an encoder of the same class there is replaced when this one is whole.
+            overwrite: Whether another kind of ours may be replaced, too.
+
         Raises:
-            FileError: It cannot be written; what was there is untouched.
+            FileError: It cannot be written or holds something else; what was there is untouched.
         """
 
     @classmethod

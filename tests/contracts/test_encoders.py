@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from nlprep.core.artifacts import write_artifact
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.evaluation.encoder import Encoder, evaluation_mode
 
@@ -248,6 +249,21 @@ def test_saved_and_loaded_it_is_the_same(case, encoder, tmp_path):
     assert endings <= {".json", ".safetensors", ".txt", ".md"}
     with pytest.raises(FileError):
         case.kind.from_directory(tmp_path / "nowhere")
+
+
+@each
+def test_saving_replaces_nothing_of_anybody_elses(case, encoder, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "config.json").write_text("{}")
+    write_artifact(tmp_path / "other", kind="corpus", config={}, tensors={})
+    for place in ("theirs", "other"):
+        with pytest.raises(FileError):
+            encoder.save(tmp_path / place)
+        assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["config.json"]
+    with pytest.raises(FileError):
+        encoder.save(tmp_path / "theirs", overwrite=True)
+    encoder.save(tmp_path / "other", overwrite=True)
+    assert case.kind.from_directory(tmp_path / "other").dimension == encoder.dimension
 
 
 def test_a_new_process_gets_the_same(tmp_path, encoders):

@@ -124,17 +124,22 @@ class TfIdfEncoder:
         draws = integers(combine(seed, np.arange(self.dimension)), 1, purpose=1)[:, 0]
         return TfIdfEncoder(self.words, np.sort(self.weights)[np.argsort(draws, kind="stable")])
 
-    def save(self, directory: str | os.PathLike[str]) -> None:
-        """Write an artifact directory of kind ``tf-idf``.
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write an artifact directory of kind ``tf-idf``, replacing an older one only when whole.
+
+        Args:
+            directory: The place.
+            overwrite: Whether another kind of ours may be replaced, too.
 
         Raises:
-            FileError: The place cannot be written or holds something else.
+            FileError: The place cannot be written or holds something else; what was there is untouched.
         """
         write_artifact(
             directory,
             kind=ARTIFACT_KIND,
             config={"num_words": self.dimension},
             tensors={"words": pack_words(self.words), "weights": self.weights},
+            overwrite=overwrite,
         )
 
     @classmethod
