@@ -12,7 +12,7 @@ from cli import pretrain, translate
 
 HEAVY = [
     *("torch", "transformers", "gensim", "faiss", "numba", "llvmlite", "rich", "matplotlib", "scipy", "datasets"),
-    *("shtab", "accelerate", "tokenizers", "sentence_transformers", "huggingface_hub", "zstandard", "sklearn"),
+    *("shtab", "accelerate", "tokenizers", "sentence_transformers", "huggingface_hub", "zstandard"),
 ]
 REPORT = """
 import contextlib, io, json, sys
