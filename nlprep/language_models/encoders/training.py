@@ -231,7 +231,7 @@ def train_sentence_encoder(
         inputs=read, resume=resume, overwrite=overwrite, accelerator=accelerator, progress=progress,
     ) as run:  # fmt: skip
         history = run.fit(step, examples, validation=held, evaluate=_make_evaluation(encoder, validation))
-    run.publish(encoder.to_sentence_transformer)
+    run.publish(encoder.save)
     summary = run.summarise(history) | {"dimension": encoder.dimension}
     return SentenceTraining(directory=run.directory, history=history, summary=summary, encoder=encoder)
 
