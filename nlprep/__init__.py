@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from nlprep.core.errors import NlprepError
     from nlprep.core.training.configuration import TrainingConfig
     from nlprep.corpus import EncodedCorpus, encode_corpus, read_sentences, tokenize
+    from nlprep.embeddings.averaged_vectors import AveragedWordVectors
     from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
     from nlprep.embeddings.vector_files import read_vectors, write_vectors
     from nlprep.embeddings.word_vectors import WordVectors
+    from nlprep.evaluation.encoder import Encoder
     from nlprep.language_models.encoders.text_encoder import TextEncoder
+    from nlprep.language_models.encoders.tf_idf import TfIdfEncoder
     from nlprep.language_models.generators.filling import fill
     from nlprep.language_models.generators.generation import GenerationConfig, generate
     from nlprep.language_models.models.files import load_language_model
@@ -35,7 +38,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "Alignment": "nlprep.translation.alignment",
     "AlignmentConfig": "nlprep.translation.align",
+    "AveragedWordVectors": "nlprep.embeddings.averaged_vectors",
     "EncodedCorpus": "nlprep.corpus",
+    "Encoder": "nlprep.evaluation.encoder",
     "GenerationConfig": "nlprep.language_models.generators.generation",
     "Lexicon": "nlprep.translation.lexicon",
     "MultilingualAlignment": "nlprep.translation.multilingual",
@@ -43,6 +48,7 @@ _HOMES = {
     "NlprepError": "nlprep.core.errors",
     "SkipGramConfig": "nlprep.embeddings.skipgram.model",
     "TextEncoder": "nlprep.language_models.encoders.text_encoder",
+    "TfIdfEncoder": "nlprep.language_models.encoders.tf_idf",
     "TokenizerConfig": "nlprep.language_models.text.tokenizers",
     "TrainingConfig": "nlprep.core.training.configuration",
     "TranslationIndex": "nlprep.translation.index.bilingual",
@@ -69,7 +75,9 @@ _HOMES = {
 __all__ = [
     "Alignment",
     "AlignmentConfig",
+    "AveragedWordVectors",
     "EncodedCorpus",
+    "Encoder",
     "GenerationConfig",
     "Lexicon",
     "MultilingualAlignment",
@@ -77,6 +85,7 @@ __all__ = [
     "NlprepError",
     "SkipGramConfig",
     "TextEncoder",
+    "TfIdfEncoder",
     "TokenizerConfig",
     "TrainingConfig",
     "TranslationIndex",
