@@ -88,7 +88,7 @@ def test_the_summary_is_plain_and_of_the_weights_that_were_kept(tmp_path):
         tmp_path / "run",
         training=settings(evaluate_every=4),
         validation=Numbers(20, shift=1.0),
-        evaluate=lambda: {"criterion": (value := next(seen)), "validation_roughness": value, "likeness": -value},
+        evaluate=lambda _: {"criterion": (value := next(seen)), "validation_roughness": value, "likeness": -value},
     )
     assert json.loads(json.dumps(run.summary)) == run.summary
     evaluation = next(r for r in run.history.records if r["step"] == 8 and "likeness" in r)
@@ -110,7 +110,7 @@ def test_the_summary_is_plain_and_of_the_weights_that_were_kept(tmp_path):
 def test_where_the_last_weights_are_kept_their_numbers_are_said(tmp_path):
     seen = iter([3.0, 1.0, 2.0])
     training = settings(evaluate_every=4, keep_best=False)
-    evaluate = lambda: {"criterion": (value := next(seen)), "likeness": -value}  # noqa: E731
+    evaluate = lambda _: {"criterion": (value := next(seen)), "likeness": -value}  # noqa: E731
     run = train(tmp_path / "run", training=training, evaluate=evaluate)
     assert (run.summary["best_step"], run.summary["validation"]) == (8, {"likeness": -2.0})
     alone = train(tmp_path / "alone")
