@@ -104,9 +104,9 @@ def check_replaceable(
         if not parent.is_dir():
             problem = "is a file, not a directory: check the path" if parent.exists() else _CREATE
             raise FileError(parent, problem)
-        problem = problem_of_replacing(target, kind, overwrite=overwrite)
-        if problem is not None:
-            raise FileError(path, problem)
+        refusal = problem_of_replacing(target, kind, overwrite=overwrite)
+        if refusal is not None:
+            raise FileError(path, refusal)
         if not os.access(parent, os.W_OK | os.X_OK):
             raise FileError(parent, "the directory is not writable: choose another place or change its permissions")
 
