@@ -39,12 +39,30 @@ class Console:
         json_output: Whether stdout is for one JSON document.
         quiet: Whether to leave out remarks and progress.
         silent: Whether to leave out results too: of several processes, the main one speaks for all.
+        settings_file: What ``--config`` names.
     """
 
-    def __init__(self, *, json_output: bool = False, quiet: bool = False, silent: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        json_output: bool = False,
+        quiet: bool = False,
+        silent: bool = False,
+        settings_file: Path | None = None,
+    ) -> None:
         self.json_output = json_output
         self.quiet = quiet or silent
         self.silent = silent
+        self.settings_file = settings_file
+
+    def inputs(self, *given: Path | Iterable[Path] | None) -> list[Path]:
+        """The files that a command reads, its settings among them: no output may touch one.
+
+        Args:
+            given: A file, several, or none.
+        """
+        named = ([one] if isinstance(one, Path) else one or () for one in (*given, self.settings_file))
+        return [path for paths in named for path in paths]
 
     @property
     def progress(self) -> Progress:

@@ -1,319 +1,289 @@
-"""Command-line options made from configurations; a TOML file goes before their defaults."""
+"""Commands as typed functions: their parameters, and every field of their configurations, become options.
 
-from __future__ import annotations
+What a command's annotations and docstring say is what ``--help`` says. A parameter whose type is a configuration
+becomes one option for each field, those of nested configurations included, and is filled from these options alone.
+cyclopts parses; ours is how a configuration is spelled, what a number is, and that a method's options are refused for
+others.
+"""
 
-import argparse
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from nlprep.core.configuration import bounds_of, from_mapping, nest, read_toml, settings_of, value_types
+from cyclopts import Group, Parameter, Token
+
+from cli.console import Console, is_main_process
+from cli.settings_file import SettingsFile
+from nlprep.core.configuration import (
+    Bounds,
+    Setting,
+    bounds_of,
+    check_range,
+    from_mapping,
+    nest,
+    settings_of,
+    value_types,
+)
 from nlprep.core.errors import OptionError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
 
 T = TypeVar("T")
 
+GENERAL = "general options"
+AtLeastOne = Annotated[int, Bounds(help="", minimum=1)]
+AtLeastOneIfAny = Annotated[int | None, Bounds(help="", minimum=1)]
+Threads = Annotated[int | None, Bounds(help="", minimum=1), Parameter(group=GENERAL)]
+Switch = Annotated[bool, Parameter(negative="", show_default=False)]
+"""A flag that is given or is not; it has no ``--no-``."""
+Output = Annotated[Path, Parameter(alias="-o")]
+EncodingErrors = Literal["strict", "replace", "ignore", "skip-line"]
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, like every other error here."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        settings.setdefault("allow_abbrev", False)
-        super().__init__(*args, **settings)
-        self._intermixing = False
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How the fields of a configuration stand in ``--help``; annotates the parameter of a command.
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Parse, letting options stand among the words of a command.
+    Attributes:
+        title: The heading.
+        first: The fields under it, in this order, where the others stand farther down or nowhere; none for all.
+        rest: The heading of the others, below all first ones; None if they are no options.
+        omit: Fields that are no options.
+        defaults: Defaults of this command that are not the configuration's.
+        shown: What ``--help`` says for a default that depends on another option.
+        names: Option names of fields whose own name another configuration of the command has.
+    """
 
-        Left alone, argparse reads ``MODEL --top 3 WORD`` as no words at all and one too many.
+    title: str
+    first: tuple[str, ...] = ()
+    rest: str | None = None
+    omit: tuple[str, ...] = ()
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    shown: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def flag(self, name: str) -> str:
+        """The option of a `Setting.name`."""
+        return f"--{self.names.get(name, name).replace('_', '-')}"
+
+    def headed(self, configuration: type, *, first: bool) -> Iterator[tuple[Setting, str]]:
+        """The settings that stand above, or else below, each with its heading; a nested part has one of its own."""
+        known = {setting.name: setting for setting in settings_of(configuration) if setting.path[0] not in self.omit}
+        title = self.title if first else self.rest
+        listed = self.first or tuple(known)
+        for name in listed if first else [name for name in known if name not in listed]:
+            if title is not None:
+                part = " ".join(known[name].path[:-1]).replace("_", " ")
+                yield known[name], f"{title}: {part}" if part else title
+
+
+class Given(Generic[T]):
+    """What the command line and a settings file say of a configuration, for a command that knows the rest.
+
+    Args:
+        configuration: The dataclass.
+        options: How its fields became options.
+        values: What was given, by `Setting.name`.
+        where: Where the values come from, for errors.
+    """
+
+    def __init__(self, configuration: type[T], options: Options, values: Mapping[str, Any], where: str) -> None:
+        self._configuration = configuration
+        self._options = options
+        self._values = values
+        self._where = where
+
+    @property
+    def flags(self) -> list[str]:
+        """The options that were given."""
+        return [self._options.flag(name) for name in self._values]
+
+    def resolve(self, defaults: Mapping[str, object] | None = None, **fixed: object) -> T:
+        """The configuration: defaults, under what was given, under what is fixed.
+
+        Raises:
+            OptionError: Values that do not go together, or one that does not count for what was chosen.
         """
-        if self._intermixing or self._subparsers is not None:
-            return super().parse_known_args(args, namespace)
-        self._intermixing = True
-        try:
-            return self.parse_known_intermixed_args(args, namespace)
-        finally:
-            self._intermixing = False
-
-    def error(self, message: str) -> NoReturn:
-        """Leave with status 2 and one line on stderr."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-    def options(self) -> dict[str, argparse.Action]:
-        """The options that a file may set, by their long names with underscores."""
-        return {
-            next(flag for flag in action.option_strings if flag.startswith("--"))[2:].replace("-", "_"): action
-            for action in self._actions
-            if action.option_strings and action.dest not in ("help", "config")
-        }
+        settings = settings_of(self._configuration)
+        values = {**self._options.defaults, **(defaults or {}), **self._values, **fixed}
+        made = from_mapping(self._configuration, nest(settings, values), where=self._where)
+        for setting in settings:
+            if setting.name in self._values:
+                _check_counts(made, setting, self._options.flag(setting.name))
+        return made
 
 
-def complete(action: argparse.Action, kind: str = "file") -> argparse.Action:
-    """Tell shell completion that an argument is a file (``file``) or a directory (``directory``).
+def _check_counts(configuration: Any, setting: Setting, flag: str) -> None:
+    """Refuse an option of a method that is not the one chosen."""
+    for name in setting.path:
+        counts_for = bounds_of(type(configuration).__dataclass_fields__[name]).counts_for
+        if counts_for is not None and (chosen := getattr(configuration, counts_for[0])) not in counts_for[1]:
+            meant = " or ".join(value for value in counts_for[1] if value != "auto")
+            raise OptionError(f"{flag} is for the {meant} {counts_for[0]}, not for {chosen}")
+        configuration = getattr(configuration, name)
 
-    The hint is shtab's, written without importing shtab.
+
+def as_command(function: Callable[..., int], file: SettingsFile) -> Callable[..., int]:
+    """The function that cyclopts is given for a command: it has one plain parameter for each option.
+
+    Args:
+        function: The command. Its `Console` is made here; ``--json``, ``--quiet`` and ``--config`` are added.
+        file: What ``--config`` names, once that is known.
     """
-    hints = {
-        "file": {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"},
-        "directory": {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"},
-    }
-    action.complete = hints[kind]  # type: ignore[attr-defined]
-    return action
+    hints = typing.get_type_hints(function, include_extras=True)
+    own = inspect.signature(function)
+    configured = {name: found for name, hint in hints.items() if (found := _configured(hint))}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in own.parameters.items():
+        if name in configured:
+            kind, options, _ = configured[name]
+            parameters += [_option(name, *headed, options) for headed in options.headed(kind, first=True)]
+        elif hints[name] is not Console:
+            parameters.append(parameter.replace(annotation=_strict(hints[name])))
+    for name, (kind, options, _) in configured.items():
+        parameters += [_option(name, *headed, options) for headed in options.headed(kind, first=False)]
+    parameters += _general()
+    flags = [_spelled(one) for one in parameters]
+    if len(set(flags)) < len(flags):
+        twice = next(flag for flag in flags if flags.count(flag) > 1)
+        raise TypeError(f"{function.__name__} has two options named {twice}: rename one with Options(names)")
+    signature = inspect.Signature(_grouped(parameters))
+
+    @functools.wraps(function)
+    def command(*words: Any, **options: Any) -> int:
+        given = signature.bind_partial(*words, **options).arguments
+        call = own.bind_partial()
+        for name in own.parameters:
+            if name in configured:
+                call.arguments[name] = _filled(name, *configured[name], given, file)
+            elif hints[name] is Console:
+                call.arguments[name] = Console(
+                    json_output=given.get("json", False),
+                    quiet=given.get("quiet", False),
+                    silent=not is_main_process(),
+                    settings_file=given.get("config"),
+                )
+            elif name in given:
+                call.arguments[name] = given[name]
+        return function(*call.args, **call.kwargs)
+
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+    return command
 
 
-def add_common_options(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
-    """Add ``--json``, ``--quiet``, ``--config`` and, for commands that compute, ``--threads``."""
-    group = parser.add_argument_group("general options")
-    if threads:
-        group.add_argument("--threads", type=positive_integer, metavar="N", help="processor threads (default: all)")
-    group.add_argument("--json", action="store_true", help="write one JSON document to stdout")
-    group.add_argument("--quiet", action="store_true", help="no remarks and no progress bars")
-    complete(
-        group.add_argument(
-            "--config", metavar="FILE.toml", help="read options from a file; those of the command line win"
-        )
+def _spelled(parameter: inspect.Parameter) -> str:
+    """The option that a parameter is, or its own name if it is a word."""
+    named = [one.name for one in _parts_of(parameter.annotation)[1] if isinstance(one, Parameter) and one.name]
+    if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+        return parameter.name
+    return str(named[-1][0]) if named else f"--{parameter.name.replace('_', '-')}"  # type: ignore[index]
+
+
+def _parts_of(hint: Any) -> tuple[Any, list[Any]]:
+    """A type, and what annotates it."""
+    return (hint.__origin__, list(hint.__metadata__)) if typing.get_origin(hint) is Annotated else (hint, [])
+
+
+def _configured(hint: Any) -> tuple[type, Options, bool] | None:
+    """The configuration that a parameter is, how its fields become options, and whether it is wanted as `Given`."""
+    base, extras = _parts_of(hint)
+    as_given = typing.get_origin(base) is Given
+    kind: Any = typing.get_args(base)[0] if as_given else base
+    return (kind, next(one for one in extras if isinstance(one, Options)), as_given) if is_dataclass(kind) else None
+
+
+def _filled(
+    name: str, kind: type, options: Options, as_given: bool, given: Mapping[str, Any], file: SettingsFile
+) -> Any:
+    prefix = f"{name}__"
+    values = {key.removeprefix(prefix): value for key, value in given.items() if key.startswith(prefix)}
+    found: Given[Any] = Given(kind, options, values, file.where(map(options.flag, values)))
+    return found if as_given else found.resolve()
+
+
+def _option(name: str, setting: Setting, heading: str, options: Options) -> inspect.Parameter:
+    kind, optional = value_types(setting.owner, setting.field.name)
+    bounds = bounds_of(setting.field)
+    default = options.defaults.get(setting.name, setting.default)
+    shown = options.shown.get(setting.name) or _shown(default)
+    hint: Any = Literal[bounds.choices] if bounds.choices else kind
+    described = Parameter(
+        name=options.flag(setting.name), help=_sentence(bounds.help), group=heading, show_default=lambda _: shown
+    )
+    return inspect.Parameter(
+        f"{name}__{setting.name}",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=_strict(Annotated[hint | None if optional else hint, bounds, described]),
     )
 
 
-def add_output(
-    parser: argparse._ActionsContainer, what: str, *, metavar: str, kind: str = "file", **settings: Any
-) -> None:
-    """Add ``--output`` and ``--overwrite``.
-
-    Args:
-        parser: The command's parser.
-        what: The help of ``--output``.
-        metavar: What stands for its value.
-        kind: ``file`` or ``directory``, for completion.
-        settings: More for ``add_argument``, such as ``required``.
-    """
-    complete(parser.add_argument("--output", "-o", metavar=metavar, help=what, **settings), kind)
-    add_overwrite(parser)
-
-
-def add_overwrite(parser: argparse._ActionsContainer) -> None:
-    """Add ``--overwrite``."""
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else",
-    )
-
-
-def inputs_of(arguments: argparse.Namespace, *names: str) -> list[str]:
-    """The files that a command reads, by the names of its arguments: no output may touch them."""
-    given: list[str] = []
-    for name in (*names, "config"):
-        value = getattr(arguments, name)
-        given += value if isinstance(value, list) else [] if value is None else [value]
-    return given
-
-
-def positive_integer(text: str) -> int:
-    """Parse a whole number of at least 1.
-
-    Raises:
-        argparse.ArgumentTypeError: It is none.
-    """
-    try:
-        value = int(text.replace("_", ""))
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return value
-
-
-def add_configuration(
-    parser: argparse.ArgumentParser,
-    configuration: type,
-    *,
-    title: str,
-    omit: Collection[str] = (),
-    only: Collection[str] | None = None,
-    defaults: Mapping[str, object] | None = None,
-) -> argparse._ArgumentGroup:
-    """Add an option for every field of a configuration; `resolve_configuration` collects them.
-
-    Args:
-        parser: The command's parser.
-        configuration: A dataclass whose fields `nlprep.core.configuration.option` made.
-        title: The heading in ``--help``.
-        omit: Fields to leave out.
-        only: The fields to add, in this order; None for all.
-        defaults: Defaults of this command that are not the configuration's; give them to `resolve_configuration` too.
-
-    Returns:
-        The group of options that was added.
-    """
-    group = parser.add_argument_group(title)
-    added = group
-    known = {setting.name: setting for setting in settings_of(configuration) if setting.name not in omit}
-    for setting in known.values() if only is None else [known[name] for name in only]:
-        kind, optional = value_types(setting.owner, setting.field.name)
-        bounds = bounds_of(setting.field)
-        default = (defaults or {}).get(setting.name, setting.default)
-        shown = "none" if default is None else _shown(default)
-        settings: dict[str, Any] = {
-            "dest": setting.name,
-            "default": argparse.SUPPRESS,
-            "help": f"{bounds.help} (default: {shown})".replace("%", "%%"),
-        }
-        flag = f"--{setting.name.replace('_', '-')}"
-        nested = " ".join(setting.path[:-1])
-        # The settings of a method have a heading of their own.
-        if nested and group.title != f"{title}: {nested}".replace("_", "-"):
-            group = parser.add_argument_group(f"{title}: {nested}".replace("_", "-"))
-        if kind is bool:
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, **settings)
-        elif bounds.choices is not None:
-            group.add_argument(flag, choices=bounds.choices, **settings)
-        else:
-            metavar = {int: "N", float: "X"}.get(kind, "TEXT")
-            group.add_argument(flag, type=_parser_of(kind, optional), metavar=metavar, **settings)
-    return added
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _parser_of(kind: type, optional: bool) -> Any:
-    def parse(text: str) -> Any:
-        if optional and text.lower() == "none":
-            return None
-        return kind(text.replace("_", "") if kind is int else text)
-
-    # argparse names the function in its error.
-    parse.__name__ = {int: "whole number", float: "number"}.get(kind, "text")
-    return parse
-
-
-def resolve_configuration(
-    configuration: type[T],
-    arguments: argparse.Namespace,
-    defaults: Mapping[str, object] | None = None,
-    **fixed: object,
-) -> T:
-    """Build a configuration from defaults, then the file given with ``--config``, then the command line.
-
-    Args:
-        configuration: The dataclass that `add_configuration` added.
-        arguments: What was parsed, its file applied by `apply_file`.
-        defaults: As given to `add_configuration`.
-        fixed: Values that no option sets.
-
-    Raises:
-        OptionError: A value out of range.
-    """
-    settings = settings_of(configuration)
-    from_file = getattr(arguments, "from_file", {})
-    if nest(settings, from_file):
-        # First alone, so that an error in the file is blamed on the file.
-        from_mapping(configuration, nest(settings, from_file), where=str(arguments.config))
-    values = {**(defaults or {}), **from_file, **vars(arguments), **fixed}
-    return from_mapping(configuration, nest(settings, values), where="command line")
+def _general() -> Iterator[inspect.Parameter]:
+    described: tuple[tuple[str, Any, Any, str], ...] = (
+        ("json", Switch, False, "Write one JSON document to stdout."),
+        ("quiet", Switch, False, "No remarks and no progress bars."),
+        ("config", Path | None, None, "A TOML file to read options from; those of the command line win."),
+    )
+    for name, hint, default, text in described:
+        annotation: Any = Annotated[hint, Parameter(help=text, group=GENERAL)]
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def given_options(configuration: type, arguments: argparse.Namespace) -> list[str]:
-    """The options of a configuration that the command line or the file set, as flags."""
-    given = vars(arguments).keys() | getattr(arguments, "from_file", {}).keys()
-    names = [setting.name for setting in settings_of(configuration)]
-    return [f"--{name.replace('_', '-')}" for name in names if name in given]
+def _grouped(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """The parameters, their headings in the order in which they first come, the general one last."""
+    titles = [_title(one) for one in parameters]
+    order = [title for title in dict.fromkeys(titles) if title not in (None, GENERAL)]
+    groups = {title: Group(title, sort_key=number) for number, title in enumerate([*order, GENERAL], start=2)}
+    grouped = [
+        one if title is None else one.replace(annotation=Annotated[one.annotation, Parameter(group=groups[title])])
+        for one, title in zip(parameters, titles, strict=True)
+    ]
+    return sorted(grouped, key=lambda one: one.kind)
 
 
-def apply_file(path: str, name: str, commands: Mapping[str, Parser]) -> None:
-    """Make the values in a TOML file the defaults of a command.
-
-    The file's keys are long option names. A table named after a command holds for that command alone, so that
-    one file can serve a whole project.
-
-    Args:
-        path: The file.
-        name: The command.
-        commands: Every command's parser, this one's included.
-
-    Raises:
-        FileError: The file cannot be read.
-        OptionError: It sets something that the command does not know, or to a value of another kind.
-    """
-    values = read_toml(path)
-    # Tables are named after commands, or hold the settings of a part such as one method's.
-    tables = {key: table for key, table in values.items() if isinstance(table, dict) and key in commands}
-    known = commands[name].options()
-    known_somewhere = {option for command in commands.values() for option in command.options()}
-    for key, table in values.items():
-        if isinstance(table, dict) and key not in tables and not _is_part(key, known_somewhere):
-            raise OptionError(f"{path}: unknown table [{key}]: the commands are {', '.join(commands)}")
-    own = _flatten(tables.get(name, {}))
-    shared = _flatten({key: value for key, value in values.items() if key not in tables})
-    settings = {}
-    for key, value in (shared | own).items():
-        if key in known:
-            settings[key] = _checked(path, key, value, known[key])
-        elif key in own or not tables or key not in known_somewhere:
-            raise OptionError(f"{path}: unknown setting {key!r}: known ones are {', '.join(sorted(known))}")
-    # What belongs to a configuration has no default here: resolve_configuration asks for it.
-    configured = {key: value for key, value in settings.items() if known[key].default is argparse.SUPPRESS}
-    plain = {key: value for key, value in settings.items() if key not in configured}
-    for key in plain:
-        known[key].required = False
-    defaults = {known[key].dest: value for key, value in plain.items()}
-    commands[name].set_defaults(from_file=configured, **defaults)
+def _title(parameter: inspect.Parameter) -> str | None:
+    named = [one.group for one in _parts_of(parameter.annotation)[1] if isinstance(one, Parameter) and one.group]
+    return str(named[-1][0]) if named else None  # type: ignore[index]
 
 
-def _flatten(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of tables within a table by their long names."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        inner = {f"{key}_{name}": each for name, each in _flatten(value).items()} if isinstance(value, dict) else None
-        flat |= {key: value} if inner is None else inner
-    return flat
+def _strict(hint: Any) -> Any:
+    """A hint whose numbers and choices `_convert` takes care of: left alone, cyclopts makes 2 of 1.5."""
+    base, extras = _parts_of(hint)
+    members = [member for member in typing.get_args(base) if member is not NoneType]
+    optional = len(members) < len(typing.get_args(base))
+    kind = members[0] if optional else base
+    bounds = next((one for one in extras if isinstance(one, Bounds)), Bounds(help=""))
+    if typing.get_origin(kind) is Literal:
+        kind, bounds = str, Bounds(help="", choices=typing.get_args(kind))
+    elif kind not in (int, float) and not (kind is str and optional):
+        return hint
+    return Annotated[base, *extras, Parameter(converter=functools.partial(_convert, kind, optional, bounds))]
 
 
-def _is_part(table: str, options: Collection[str]) -> bool:
-    return any(option.startswith(f"{table}_") for option in options)
-
-
-class Repeated(argparse.Action):
-    """An option that may be given several times; what the command line gives replaces what a file gave."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002 - argparse's signature
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,  # noqa: ARG002
-    ) -> None:
-        """Take note of one more value."""
-        given: list[object] = [*getattr(namespace, f"{self.dest}_given", ()), values]
-        setattr(namespace, f"{self.dest}_given", given)
-        setattr(namespace, self.dest, given)
-
-
-def _checked(path: str, name: str, value: object, action: argparse.Action) -> object:
-    if action.default is argparse.SUPPRESS:
-        # Fields of a configuration are checked by it.
-        return value
-    if action.nargs == 0:
-        if not isinstance(value, bool):
-            raise OptionError(f"{path}: {name} = {value!r}: expected true or false")
-        return value
-    if isinstance(action, Repeated):
-        listed = value if isinstance(value, list) else [value]
-        if not all(isinstance(item, str) for item in listed):
-            raise OptionError(f"{path}: {name} = {value!r}: expected a text, or a list of them")
-        return listed
-    if isinstance(value, list | bool):
-        raise OptionError(f"{path}: {name} = {value!r}: expected a single value")
-    convert = action.type if callable(action.type) else str
+def _convert(kind: type, optional: bool, bounds: Bounds, _: Any, tokens: tuple[Token, ...]) -> Any:
+    (token,) = tokens
+    if optional and token.value.lower() == "none":
+        return None
+    # cyclopts writes the keys of a file in brackets.
+    name = str(token.keyword) if token.source == "cli" else f"{token.source}: {str(token.keyword).strip('[]')}"
     try:
-        converted = convert(str(value))
-    except (ValueError, argparse.ArgumentTypeError) as error:
-        raise OptionError(f"{path}: {name} = {value!r}: {error}") from None
-    if action.choices is not None and converted not in action.choices:
-        raise OptionError(f"{path}: {name} = {value!r}: choose from {', '.join(map(str, action.choices))}")
-    return converted
+        value = kind(token.value)
+    except ValueError:
+        wanted = "a whole number" if kind is int else "a number"
+        raise OptionError(f"{name} = {token.value!r}: expected {wanted}") from None
+    check_range(name, value, bounds)
+    return value

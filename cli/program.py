@@ -5,6 +5,21 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from cyclopts import App
+
+
+class _Dash(str):
+    """A lone dash, which is standard input: it starts like an option and is none."""
+
+    __slots__ = ()
+
+    def startswith(self, *_: object) -> bool:
+        return False
 
 
 class Program:
@@ -15,8 +30,7 @@ class Program:
         description: What it is, for ``--help``.
         epilog: Examples, for ``--help``.
         commands: A line of help for each command.
-        package: Where each command has a module of its name, with ``add_arguments(parser)`` and
-            ``run(arguments, console)``.
+        package: Where each command has a module of its name, with a function of its name and an ``EPILOG``.
     """
 
     def __init__(self, name: str, *, description: str, epilog: str, commands: dict[str, str], package: str) -> None:
@@ -60,31 +74,89 @@ class Program:
         Raises:
             NlprepError: Something that the user can mend.
         """
+        name = next((word for word in argv if not word.startswith("-")), None)
+        options = argv[: argv.index("--")] if "--" in argv else argv
+        if not argv or ({"--help", "-h"} & set(options) and (name is None or name in self.commands)):
+            print(self.help(name), end="")
+            return 0
+        from cyclopts import CycloptsError
+
+        from nlprep.core.errors import OptionError
+
+        # One command is enough, unless completion or a file with tables for all asks for every one.
+        every = any(word.startswith(("--print-completion", "--config")) for word in argv)
+        app = self.app(self.commands if every else [name])
+        words = [_Dash(word) if word == "-" else word for word in argv]
+        if words and words[0].startswith("--print-completion="):
+            words[:1] = words[0].split("=", 1)
+        try:
+            command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+        except (CycloptsError, OptionError) as error:
+            asked = f"{self.name} {name}" if name in self.commands else self.name
+            raise OptionError(f"{str(error).rstrip('.')} (see {asked} --help)") from None
+        return command(*bound.args, **bound.kwargs) or 0
+
+    def help(self, name: str | None) -> str:
+        """What ``--help`` says of a command, or of the program."""
         from importlib import import_module
 
-        from cli.console import Console, is_main_process
-        from cli.options import apply_file
-        from cli.parser import build_parser, named_command, named_file
+        from cli.help import command_help, program_help
 
-        name = named_command(argv, self.commands)
-        file = named_file(argv)
-        completion = any(word.startswith("--print-completion") for word in argv)
-        # One command's options are enough, unless completion or a file with tables for all asks for every one.
-        wanted = tuple(self.commands) if completion or file is not None else (name,) if name else ()
-        parser, commands = build_parser(self.name, self.description, self.epilog, self.commands, self.package, wanted)
+        if name is None:
+            return program_help(self.name, self.description, self.commands, self.epilog)
+        app = self.app([name])
+        with app.app_stack([name]):
+            arguments = app[name].assemble_argument_collection(parse_docstring=True)
+        module = import_module(f"{self.package}.{name}")
+        summary = (getattr(module, name).__doc__ or "").partition("\n")[0]
+        return command_help(f"{self.name} {name}", summary, arguments, module.EPILOG)
+
+    def app(self, wanted: Collection[str | None]) -> App:
+        """The program as cyclopts knows it.
+
+        Args:
+            wanted: The commands that are needed; the modules of the others are not imported.
+        """
+        from importlib import import_module
+
+        from cyclopts import App, Group, Parameter
+
+        from cli.options import as_command
+        from cli.settings_file import SettingsFile
+
+        file = SettingsFile()
+        app = App(
+            name=self.name,
+            version=self._version,
+            config=file,
+            group_arguments=Group("arguments", sort_key=0),
+            group_parameters=Group("options", sort_key=1),
+            # Words are data: no JSON in them, and what is said last holds.
+            default_parameter=Parameter(negative_iterable="", json_list=False, json_dict=False, allow_repeating=True),
+        )
+        file.program = app
+        for place, (name, summary) in enumerate(self.commands.items()):
+            path = f"{self.package}.{name}"
+            if name in wanted:
+                function = getattr(import_module(path), name)
+                app.command(as_command(function, file), name=name, sort_key=place)
+            else:
+                app.command(f"{path}:{name}", name=name, help=summary, sort_key=place)
+        app.command(self.print_completion, name="--print-completion")
+        return app
+
+    def print_completion(self, shell: Literal["bash", "zsh", "fish"], /) -> int:
+        """Print a script that completes this command in a shell, and leave."""
+        print(self.app(self.commands).generate_completion(shell=shell))
+        return 0
+
+    def _version(self) -> str:
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
-            if name is not None and file is not None:
-                apply_file(file, name, commands)
-            arguments = parser.parse_args(argv)
-            if arguments.command is None:
-                parser.print_help()
-                return 0
-        except SystemExit as leaving:
-            # argparse leaves by itself after --help and after an error, which it has printed.
-            return leaving.code if isinstance(leaving.code, int) else 2
-        console = Console(json_output=arguments.json, quiet=arguments.quiet, silent=not is_main_process())
-        status: int = import_module(f"{self.package}.{arguments.command}").run(arguments, console)
-        return status
+            return f"{self.name} {version('nlprep-toolkit')}"
+        except PackageNotFoundError:
+            return f"{self.name} (not installed)"
 
 
 def _leave(status: int) -> None:

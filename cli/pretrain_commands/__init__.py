@@ -1,1 +1,1 @@
-"""The commands of ``rep-pretrain``, one module each: ``add_arguments`` and ``run``."""
+"""The commands of ``rep-pretrain``, one module each: a function of its name, and its ``EPILOG``."""

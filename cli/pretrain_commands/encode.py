@@ -1,37 +1,20 @@
 """``rep-pretrain encode``: texts to vectors."""
 
-from __future__ import annotations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from typing import TYPE_CHECKING
+from cyclopts import Parameter
 
-from cli.options import (
-    add_common_options,
-    add_configuration,
-    add_output,
-    complete,
-    inputs_of,
-    positive_integer,
-    resolve_configuration,
-)
-from cli.pretrain_commands.inputs import add_device, add_encoding_errors, add_model
+from cli.console import Console
+from cli.options import AtLeastOne, EncodingErrors, Options, Switch, Threads
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.ownership import check_replaceable
 from nlprep.language_models.encoders.text_encoder import EncoderConfig
-from nlprep.language_models.encoders.vector_arrays import (
-    ENDINGS,
-    VECTOR_ARRAYS,
-    vector_array_ending,
-    write_vector_arrays,
-)
+from nlprep.language_models.encoders.vector_arrays import VECTOR_ARRAYS, vector_array_ending, write_vector_arrays
 
 if TYPE_CHECKING:
-    import argparse
-
     import numpy as np
     from numpy.typing import NDArray
-
-    from cli.console import Console
-    from cli.options import Parser
 
 EPILOG = """\
 examples:
@@ -45,71 +28,74 @@ holds the texts beside the vectors.
 """
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    add_model(parser, "an encoder, or any language model")
-    complete(parser.add_argument("texts", nargs="?", metavar="TEXTS", help="texts, one a line; - is standard input"))
-    add_output(parser, f"where they go: {', '.join(ENDINGS)}", metavar="FILE")
-    parser.add_argument("--similarity", nargs=2, metavar="TEXT", help="print the cosine of two texts instead")
-    add_configuration(parser, EncoderConfig, title="encoder")
-    parser.add_argument(
-        "--batch-size", type=positive_integer, default=32, metavar="N", help="texts at once (default: 32)"
-    )
-    add_encoding_errors(parser)
-    add_device(parser)
-    add_common_options(parser)
+def encode(
+    model: Path,
+    texts: Path | None = None,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    overwrite: Switch = False,
+    similarity: tuple[str, str] | None = None,
+    encoder: Annotated[EncoderConfig, Options(title="encoder")],
+    batch_size: AtLeastOne = 32,
+    encoding_errors: EncodingErrors = "strict",
+    device: str | None = None,
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Turn texts into vectors.
 
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Encode."""
+    Args:
+        model: An encoder, or any language model: a run of rep-pretrain, or a transformers directory.
+        texts: Texts, one a line; - is standard input.
+        output: Where the vectors go: .npy, .npz or .safetensors.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        similarity: Print the cosine of two texts instead.
+        encoder: How vectors are made.
+        batch_size: Texts at once.
+        encoding_errors: What to do with bytes that are not UTF-8; strict is an error.
+        device: A name such as cpu or cuda; a GPU where there is one, if none is named.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
     from nlprep.core.threads import torch_threads
     from nlprep.language_models.encoders.text_encoder import TextEncoder
 
-    config = resolve_configuration(EncoderConfig, arguments)
-    if (arguments.texts is None) == (arguments.similarity is None):
+    if similarity is not None and texts is None:
+        read, place = list(similarity), None
+    elif texts is not None and similarity is None:
+        if output is None:
+            raise OptionError("nowhere to put the vectors: name a file with --output")
+        vector_array_ending(output)
+        check_replaceable(output, VECTOR_ARRAYS, inputs=console.inputs(model, texts), overwrite=overwrite)
+        place = output
+        read = _read(texts, encoding_errors)
+    else:
         raise OptionError("give either texts with --output, or two texts with --similarity")
-    if arguments.similarity is None:
-        _check_output(arguments)
-    encoder = TextEncoder.from_directory(arguments.model, config, device=arguments.device)
-    texts = arguments.similarity or _texts(arguments)
-    with torch_threads(arguments.threads):
-        vectors = encoder.encode(texts, arguments.batch_size, progress=console.progress)
-    if arguments.similarity:
-        return _report_similarity(texts, vectors, console)
-    write_vector_arrays(vectors, texts, arguments.output, overwrite=arguments.overwrite)
+    made = TextEncoder.from_directory(model, encoder, device=device)
+    with torch_threads(threads):
+        vectors = made.encode(read, batch_size, progress=console.progress)
+    if place is None:
+        return _report_similarity(read, vectors, console)
+    write_vector_arrays(vectors, read, place, overwrite=overwrite)
     if console.json_output:
-        console.result(
-            {
-                "output": arguments.output,
-                "texts": len(texts),
-                "dimension": encoder.dimension,
-                "pooling": encoder.config.pooling,
-            }
-        )
+        told = {"texts": len(read), "dimension": made.dimension, "pooling": made.config.pooling}
+        console.result({"output": str(output), **told})
         return 0
-    console.note(f"{len(texts):,} texts x {encoder.dimension}: {arguments.output}")
+    console.note(f"{len(read):,} texts x {made.dimension}: {output}")
     return 0
 
 
-def _check_output(arguments: argparse.Namespace) -> None:
-    if arguments.output is None:
-        raise OptionError("nowhere to put the vectors: name a file with --output")
-    vector_array_ending(arguments.output)
-    inputs = inputs_of(arguments, "model", "texts")
-    check_replaceable(arguments.output, VECTOR_ARRAYS, inputs=inputs, overwrite=arguments.overwrite)
-
-
-def _texts(arguments: argparse.Namespace) -> list[str]:
+def _read(texts: Path, encoding_errors: EncodingErrors) -> list[str]:
     from nlprep.core.files import display_name, read_lines
 
-    texts = [line for _, line in read_lines(arguments.texts, encoding_errors=arguments.encoding_errors)]
-    if not texts:
-        raise NlprepError(f"{display_name(arguments.texts)}: is empty: give one text a line")
-    return texts
+    read = [line for _, line in read_lines(texts, encoding_errors=encoding_errors)]
+    if not read:
+        raise NlprepError(f"{display_name(texts)}: is empty: give one text a line")
+    return read
 
 
-def _report_similarity(texts: list[str], vectors: NDArray[np.float32], console: Console) -> int:
+def _report_similarity(texts: list[str], vectors: "NDArray[np.float32]", console: Console) -> int:
     import numpy as np
 
     lengths = np.linalg.norm(vectors, axis=1)

@@ -1,19 +1,12 @@
 """``rep-pretrain fill``: what may stand in the blanks of a text."""
 
-from __future__ import annotations
-
 import sys
 from itertools import chain
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from cli.options import add_common_options, positive_integer
-from cli.pretrain_commands.inputs import add_device, add_model, lines_of, load_model
-
-if TYPE_CHECKING:
-    import argparse
-
-    from cli.console import Console
-    from cli.options import Parser
+from cli.console import Console
+from cli.options import AtLeastOne, Threads
+from cli.pretrain_commands.inputs import load_model, standard_input
 
 EPILOG = """\
 examples:
@@ -25,36 +18,42 @@ examples:
 """
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    add_model(parser, "a masked language model")
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="texts; without any, one a line from stdin")
-    parser.add_argument("--top", type=positive_integer, default=5, metavar="N", help="fillings (default: 5)")
-    add_device(parser)
-    add_common_options(parser)
+def fill(
+    model: Path,
+    /,
+    *texts: str,
+    top: AtLeastOne = 5,
+    device: str | None = None,
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Fill in masked words.
 
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Fill."""
+    Args:
+        model: A masked language model: a run of rep-pretrain, or a transformers directory.
+        texts: Texts; without any, one a line from standard input.
+        top: Fillings.
+        device: A name such as cpu or cuda; a GPU where there is one, if none is named.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
     from nlprep.core.threads import torch_threads
-    from nlprep.language_models.generators.filling import fill
+    from nlprep.language_models.generators import filling
 
-    model, tokenizer = load_model(arguments, "masked")
-    if not arguments.texts and sys.stdin.isatty():
+    loaded = load_model(model, "masked", device)
+    if not texts and sys.stdin.isatty():
         console.note("one text a line, with [MASK] for each blank; Ctrl-D ends")
-    texts = arguments.texts or lines_of("-")
-    with torch_threads(arguments.threads):
-        answers = ((text, fill(model, tokenizer, text, top=arguments.top)) for text in texts)
+    with torch_threads(threads):
+        answers = ((text, filling.fill(*loaded, text, top=top)) for text in texts or standard_input())
         if console.json_output:
-            found = [(text, [[vars(filling) for filling in blank] for blank in blanks]) for text, blanks in answers]
+            found = [(text, [[vars(one) for one in blank] for blank in blanks]) for text, blanks in answers]
             console.result([{"text": text, "blanks": blanks} for text, blanks in found])
             return 0
         rows = (
-            (text, number, filling.text.strip(), filling.probability)
+            (text, number, one.text.strip(), one.probability)
             for text, blanks in answers
             for number, blank in enumerate(blanks, start=1)
-            for filling in blank
+            for one in blank
         )
         # Asked for before the heading is written: it may be an error.
         first = next(rows, None)

@@ -1,40 +1,32 @@
 """``rep-pretrain finetune``: a pretrained model trained for a task."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cli.options import (
-    add_common_options,
-    add_configuration,
-    add_output,
-    complete,
-    given_options,
-    inputs_of,
-    resolve_configuration,
-)
-from cli.pretrain_commands.inputs import add_model
-from cli.pretrain_commands.pretraining import RESUME_HELP, TRAINING_FIRST, said_as_command
-from cli.pretrain_commands.probe import add_columns, labelled_of
+from cyclopts import Parameter
+
+from cli.console import Console
+from cli.options import Given, Options, Output, Switch, Threads
+from cli.pretrain_commands.inputs import LabelColumn, PairColumn, TextColumn
+from cli.pretrain_commands.pretraining import TRAINING_FIRST, Resume, said_as_command
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.runs import check_training_run
-from nlprep.language_models.classifiers import training as classification
+from nlprep.language_models.classifiers import training as classifiers
 from nlprep.language_models.classifiers.training import ClassificationConfig
-from nlprep.language_models.encoders import training as similarity
+from nlprep.language_models.encoders import training as encoders
 from nlprep.language_models.encoders.text_encoder import EncoderConfig
-from nlprep.language_models.encoders.training import CONTRASTIVE_TRAINING, ContrastiveConfig
+from nlprep.language_models.encoders.training import ContrastiveConfig
 from nlprep.language_models.models.files import CLASSIFIER, SENTENCE_TRANSFORMER, TRANSLATION_MODEL
-from nlprep.language_models.sequence_to_sequence import training as translation
-from nlprep.language_models.sequence_to_sequence.training import TRANSLATION_TRAINING, TranslationConfig
+from nlprep.language_models.sequence_to_sequence import training as translators
+from nlprep.language_models.sequence_to_sequence.training import TranslationConfig
 
 if TYPE_CHECKING:
-    import argparse
-
-    from cli.console import Console
-    from cli.options import Parser
+    from nlprep.language_models.text.labelled_texts import LabelledTexts
 
 EPILOG = """\
 examples:
@@ -50,70 +42,102 @@ similarity: two texts in a row that belong together. translation: two files, lin
 or one with a tab between the two. Stopped, the same command goes on where it was.
 """
 
-_KINDS = {
-    "classification": (classification.RUN, CLASSIFIER),
-    "similarity": (similarity.RUN, SENTENCE_TRANSFORMER),
-    "translation": (translation.RUN, TRANSLATION_MODEL),
-}
-_TASKS = ("classification", "similarity", "translation")
-_PARTS = ("all", "head", "cross-attention")
 _BY_TASK = (
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "final_learning_rate",
-    "schedule",
-    "warmup",
-    "weight_decay",
-    "beta2",
+    *("epochs", "batch_size", "learning_rate", "final_learning_rate", "schedule", "warmup", "weight_decay", "beta2"),
 )
+_TRAINING = Options(
+    title="training", first=TRAINING_FIRST, rest="training in detail", shown=dict.fromkeys(_BY_TASK, "by task")
+)
+_KINDS = {
+    "classification": (classifiers.RUN, CLASSIFIER),
+    "similarity": (encoders.RUN, SENTENCE_TRANSFORMER),
+    "translation": (translators.RUN, TRANSLATION_MODEL),
+}
+_PARTS = {"classification": ("all", "head"), "similarity": ("all",), "translation": ("all", "cross-attention")}
 _SHARE_SET_ASIDE = 0.1
+Files = Annotated[list[Path], Parameter(consume_multiple=True)]
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    parser.usage = "%(prog)s MODEL --train FILE [--test FILE] --output RUN [options]"
-    add_model(parser, "a pretrained model")
-    parser.add_argument("--task", choices=_TASKS, default=_TASKS[0], help=f"what for (default: {_TASKS[0]})")
-    for flag, required, what in (
-        ("--train", True, "examples to learn from"),
-        ("--validation", False, "examples that choose the weights (default: a tenth of those)"),
-        ("--test", False, "examples to measure the result on"),
-    ):
-        complete(parser.add_argument(flag, required=required, nargs="+", metavar="FILE", help=what))
-    add_output(parser, "directory for everything", metavar="RUN", kind="directory", required=True)
-    parser.add_argument(
-        "--parts", choices=_PARTS, default="all", help="what learns: all, the new head, or cross-attention"
-    )
-    complete(
-        parser.add_argument("--decoder", metavar="DIR", help="translation: a GPT of the other language"), "directory"
-    )
-    parser.add_argument("--lines", action="store_true", help="similarity: files of single texts, one a line")
-    parser.add_argument("--resume", choices=("auto", "never", "must"), default="auto", help=RESUME_HELP)
-    shown = dict.fromkeys(_BY_TASK, "by task")
-    add_configuration(parser, TrainingConfig, title="training", only=TRAINING_FIRST, defaults=shown)
-    add_configuration(parser, ClassificationConfig, title="classification", omit=("train",))
-    add_columns(parser)
-    add_configuration(parser, ContrastiveConfig, title="similarity, and dropout of translation")
-    add_configuration(parser, EncoderConfig, title="similarity: the encoder", only=("pooling", "normalize"))
-    add_configuration(parser, TranslationConfig, title="translation", omit=("train", "dropout"))
-    add_configuration(parser, TrainingConfig, title="training in detail", omit=TRAINING_FIRST, defaults=shown)
-    add_common_options(parser)
+def finetune(
+    model: Path,
+    /,
+    *,
+    task: Literal["classification", "similarity", "translation"] = "classification",
+    train: Files,
+    validation: Files | None = None,
+    test: Files | None = None,
+    output: Output,
+    overwrite: Switch = False,
+    parts: Literal["all", "head", "cross-attention"] = "all",
+    decoder: Path | None = None,
+    lines: Switch = False,
+    resume: Resume = "auto",
+    training: Annotated[Given[TrainingConfig], _TRAINING],
+    classification: Annotated[Given[ClassificationConfig], Options(title="classification", omit=("train",))],
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
+    pair_column: PairColumn = None,
+    similarity: Annotated[Given[ContrastiveConfig], Options(title="similarity")],
+    encoder: Annotated[Given[EncoderConfig], Options(title="similarity: the encoder", first=("pooling", "normalize"))],
+    translation: Annotated[
+        Given[TranslationConfig],
+        Options(title="translation", omit=("train",), names={"dropout": "translation_dropout"}),
+    ],
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Train a pretrained model for a task.
 
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Train, measure, say."""
+    Args:
+        model: A pretrained model: a run of rep-pretrain, or a transformers directory.
+        task: What for.
+        train: Examples to learn from.
+        validation: Examples that choose the weights; for classification, a tenth of the others if not given.
+        test: Examples to measure the result on.
+        output: Directory for everything: RUN.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        parts: What learns: all, the new head, or cross-attention.
+        decoder: Translation: a GPT of the other language.
+        lines: Similarity: files of single texts, one a line.
+        resume: With auto, go on where RUN was stopped, or start; never refuses a RUN that was begun, must one that
+            was not.
+        training: How it is trained.
+        classification: How classifiers are trained.
+        text_column: The texts'.
+        label_column: The labels'.
+        pair_column: The second texts'; text_pair, if it is there.
+        similarity: How pairs are told apart.
+        encoder: How vectors are made.
+        translation: How translators are trained.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
     from nlprep.core.threads import torch_threads
+    from nlprep.language_models.text.labelled_texts import read_labelled_texts
 
-    _check(arguments)
-    kind, result = _KINDS[arguments.task]
-    inputs = inputs_of(arguments, "model", "train", "validation", "test", "decoder")
-    check_training_run(arguments.output, kind, result=result, inputs=inputs, overwrite=arguments.overwrite)
-    task = {"classification": _classify, "similarity": _contrast, "translation": _translate}[arguments.task]
-    with torch_threads(arguments.threads), said_as_command():
-        summary = task(arguments, console)
-    summary = {"output": arguments.output, "model": str(Path(arguments.output) / "model"), **summary}
+    files = {"train": train, "validation": validation or [], "test": test or []}
+    _check(task, parts, decoder, files, lines=lines)
+    own = {
+        "classification": classification.flags,
+        "similarity": [*similarity.flags, *encoder.flags],
+        "translation": translation.flags,
+    }
+    for other, flags in own.items():
+        if other != task and flags:
+            raise OptionError(f"{flags[0]} is for {other}, not for {task}")
+    kind, result = _KINDS[task]
+    inputs = console.inputs(model, train, validation, test, decoder)
+    check_training_run(output, kind, result=result, inputs=inputs, overwrite=overwrite)
+    job = _Finetuning(model, files, output, overwrite, resume, training, console)
+    with torch_threads(threads), said_as_command():
+        if task == "classification":
+            read = partial(read_labelled_texts, text=text_column, label=label_column, text_pair=pair_column)
+            summary = job.classify(classification.resolve(train=parts), read)
+        elif task == "similarity":
+            summary = job.contrast(similarity.resolve(), encoder.resolve(), lines=lines)
+        else:
+            summary = job.translate(translation.resolve(train=parts), decoder)
+    summary = {"output": str(output), "model": str(output / "model"), **summary}
     if console.json_output:
         console.result(summary)
         return 0
@@ -129,146 +153,143 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             for measure, value in summary.get(name, {}).items()
             if isinstance(value, float)
         ]
-    console.table((arguments.task, summary["model"]), rows)
+    console.table((task, summary["model"]), rows)
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> None:
+def _check(task: str, parts: str, decoder: Path | None, files: dict[str, list[Path]], *, lines: bool) -> None:
     """Refuse what the task has no use for."""
-    task = arguments.task
-    suitable = {"classification": ("all", "head"), "similarity": ("all",), "translation": ("all", "cross-attention")}
-    if arguments.parts not in suitable[task]:
-        raise OptionError(f"--parts {arguments.parts}: for {task}, choose from {', '.join(suitable[task])}")
-    if (arguments.decoder is None) == (task == "translation"):
-        wrong = (
-            "translation needs --decoder, a model of the other language"
-            if task == "translation"
-            else (f"--decoder is for translation, not for {task}")
-        )
-        raise OptionError(wrong)
-    if arguments.lines and task != "similarity":
+    if parts not in _PARTS[task]:
+        raise OptionError(f"--parts {parts}: for {task}, choose from {', '.join(_PARTS[task])}")
+    if task == "translation" and decoder is None:
+        raise OptionError("translation needs --decoder, a model of the other language")
+    if task != "translation" and decoder is not None:
+        raise OptionError(f"--decoder is for translation, not for {task}")
+    if lines and task != "similarity":
         raise OptionError(f"--lines is for similarity, not for {task}")
     most = 2 if task == "translation" else 1
-    for name in ("train", "validation", "test"):
-        files = getattr(arguments, name)
-        if files is not None and len(files) > most:
-            raise OptionError(
-                f"--{name} names {len(files)} files: for {task}, give {'one or two' if most > 1 else 'one'}"
-            )
-    own = {"classification": ClassificationConfig, "similarity": ContrastiveConfig, "translation": TranslationConfig}
-    for other, configuration in own.items():
-        given = [flag for flag in given_options(configuration, arguments) if flag != "--train"]
-        if other != task and given:
-            raise OptionError(f"{given[0]} is for {other}, not for {task}")
+    for name, named in files.items():
+        if len(named) > most:
+            wanted = "one or two" if most > 1 else "one"
+            raise OptionError(f"--{name} names {len(named)} files: for {task}, give {wanted}")
 
 
-def _classify(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from nlprep.evaluation.labelled import split_labelled
-    from nlprep.language_models.classifiers.training import measure_classifier, train_classifier
+@dataclass(frozen=True)
+class _Finetuning:
+    """What the tasks have in common."""
 
-    config = resolve_configuration(ClassificationConfig, arguments, train=arguments.parts)
-    training = resolve_configuration(TrainingConfig, arguments, to_mapping(config.default_training()))
-    train = labelled_of(arguments, arguments.train[0])
-    test = labelled_of(arguments, arguments.test[0]) if arguments.test else None
-    if test is not None:
-        # A label that training lacks shows now rather than after it.
-        test.label_indices(train.label_names())
-    if arguments.validation:
-        validation = labelled_of(arguments, arguments.validation[0])
-    else:
-        train, validation = split_labelled(train, _SHARE_SET_ASIDE, seed=training.seed)
-    made = train_classifier(
-        arguments.model,
-        train,
-        arguments.output,
-        config=config,
-        training=training,
-        validation=validation if len(validation) else None,
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
-        progress=console.progress,
-    )
-    summary = dict(made.summary)
-    if test is not None:
-        summary["test"] = measure_classifier(made.classifier, test, progress=console.progress).to_dict()
-    return summary
+    model: Path
+    files: Mapping[str, list[Path]]
+    output: Path
+    overwrite: bool
+    resume: str
+    training: Given[TrainingConfig]
+    console: Console
 
+    def classify(self, config: ClassificationConfig, read: "Callable[[Path], LabelledTexts]") -> dict[str, Any]:
+        """Train a classifier."""
+        from nlprep.evaluation.labelled import split_labelled
+        from nlprep.language_models.classifiers.training import measure_classifier, train_classifier
 
-def _contrast(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from nlprep.core.files import read_lines
-    from nlprep.language_models.encoders.training import (
-        SentencePairs,
-        read_sentence_pairs,
-        retrieval_accuracy,
-        train_sentence_encoder,
-    )
-
-    config = resolve_configuration(ContrastiveConfig, arguments)
-    training = resolve_configuration(TrainingConfig, arguments, to_mapping(CONTRASTIVE_TRAINING))
-    encoder_config = resolve_configuration(EncoderConfig, arguments)
-
-    def read(files: list[str] | None) -> SentencePairs | None:
-        if not files:
-            return None
-        if arguments.lines:
-            return SentencePairs([line for _, line in read_lines(files[0]) if line.strip()], None, files[0])
-        return read_sentence_pairs(files[0])
-
-    pairs, validation = read(arguments.train), read(arguments.validation)
-    test = read_sentence_pairs(arguments.test[0]) if arguments.test else None
-    if pairs is None:
-        raise OptionError("--train is missing")
-    made = train_sentence_encoder(
-        arguments.model,
-        pairs,
-        arguments.output,
-        config=config,
-        training=training,
-        encoder_config=encoder_config,
-        validation=validation,
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
-        progress=console.progress,
-    )
-    summary = dict(made.summary)
-    if test is not None:
-        summary["test"] = {
-            "pairs": len(test),
-            "retrieval_accuracy": retrieval_accuracy(made.encoder, test, progress=console.progress),
-        }
-    return summary
-
-
-def _translate(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
-    from nlprep.language_models.sequence_to_sequence.parallel_text import read_parallel_text
-    from nlprep.language_models.sequence_to_sequence.scores import score_translations
-    from nlprep.language_models.sequence_to_sequence.training import train_translation_model
-
-    config = resolve_configuration(TranslationConfig, arguments, train=arguments.parts)
-    training = resolve_configuration(TrainingConfig, arguments, to_mapping(TRANSLATION_TRAINING))
-    train, validation, test = (
-        read_parallel_text(*files) if files else None
-        for files in (arguments.train, arguments.validation, arguments.test)
-    )
-    if train is None:
-        raise OptionError("--train is missing")
-    made = train_translation_model(
-        arguments.model,
-        arguments.decoder,
-        train,
-        arguments.output,
-        config=config,
-        training=training,
-        validation=validation,
-        resume=arguments.resume,
-        overwrite=arguments.overwrite,
-        progress=console.progress,
-    )
-    summary = dict(made.summary)
-    if test is not None:
-        found = translate_sentences(
-            made.model, made.source, made.target, test.source, longest=config.longest, progress=console.progress
+        training = self.training.resolve(to_mapping(config.default_training()))
+        train, validation, test = (
+            read(self.files[name][0]) if self.files[name] else None for name in ("train", "validation", "test")
         )
-        summary["test"] = score_translations(found, test.target).to_dict()
-    return summary
+        if train is None:
+            raise OptionError("--train is missing")
+        if test is not None:
+            # A label that training lacks shows now rather than after it.
+            test.label_indices(train.label_names())
+        if validation is None:
+            train, validation = split_labelled(train, _SHARE_SET_ASIDE, seed=training.seed)
+        made = train_classifier(
+            self.model,
+            train,
+            self.output,
+            config=config,
+            training=training,
+            validation=validation if len(validation) else None,
+            resume=self.resume,
+            overwrite=self.overwrite,
+            progress=self.console.progress,
+        )
+        summary = dict(made.summary)
+        if test is not None:
+            measured = measure_classifier(made.classifier, test, progress=self.console.progress)
+            summary["test"] = measured.to_dict()
+        return summary
+
+    def contrast(self, config: ContrastiveConfig, encoder: EncoderConfig, *, lines: bool) -> dict[str, Any]:
+        """Train a sentence encoder."""
+        from nlprep.core.files import read_lines
+        from nlprep.language_models.encoders.training import (
+            CONTRASTIVE_TRAINING,
+            SentencePairs,
+            read_sentence_pairs,
+            retrieval_accuracy,
+            train_sentence_encoder,
+        )
+
+        def read(name: str, *, single: bool) -> SentencePairs | None:
+            if not self.files[name]:
+                return None
+            path = self.files[name][0]
+            if single:
+                return SentencePairs([line for _, line in read_lines(path) if line.strip()], None, str(path))
+            return read_sentence_pairs(path)
+
+        training = self.training.resolve(to_mapping(CONTRASTIVE_TRAINING))
+        pairs, validation = read("train", single=lines), read("validation", single=lines)
+        test = read("test", single=False)
+        if pairs is None:
+            raise OptionError("--train is missing")
+        made = train_sentence_encoder(
+            self.model,
+            pairs,
+            self.output,
+            config=config,
+            training=training,
+            encoder_config=encoder,
+            validation=validation,
+            resume=self.resume,
+            overwrite=self.overwrite,
+            progress=self.console.progress,
+        )
+        summary = dict(made.summary)
+        if test is not None:
+            accuracy = retrieval_accuracy(made.encoder, test, progress=self.console.progress)
+            summary["test"] = {"pairs": len(test), "retrieval_accuracy": accuracy}
+        return summary
+
+    def translate(self, config: TranslationConfig, decoder: Path | None) -> dict[str, Any]:
+        """Train a translator."""
+        from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
+        from nlprep.language_models.sequence_to_sequence.parallel_text import read_parallel_text
+        from nlprep.language_models.sequence_to_sequence.scores import score_translations
+        from nlprep.language_models.sequence_to_sequence.training import TRANSLATION_TRAINING, train_translation_model
+
+        training = self.training.resolve(to_mapping(TRANSLATION_TRAINING))
+        train, validation, test = (
+            read_parallel_text(*self.files[name]) if self.files[name] else None
+            for name in ("train", "validation", "test")
+        )
+        if train is None or decoder is None:
+            raise OptionError("--train and --decoder are needed")
+        made = train_translation_model(
+            self.model,
+            decoder,
+            train,
+            self.output,
+            config=config,
+            training=training,
+            validation=validation,
+            resume=self.resume,
+            overwrite=self.overwrite,
+            progress=self.console.progress,
+        )
+        summary = dict(made.summary)
+        if test is not None:
+            halves = (made.model, made.source, made.target)
+            found = translate_sentences(*halves, test.source, longest=config.longest, progress=self.console.progress)
+            summary["test"] = score_translations(found, test.target).to_dict()
+        return summary

@@ -1,22 +1,18 @@
 """``rep-pretrain generate``: text out of a causal language model, or translations out of a translation model."""
 
-from __future__ import annotations
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
 
-from typing import TYPE_CHECKING
-
-from cli.options import add_common_options, add_configuration, given_options, positive_integer, resolve_configuration
-from cli.pretrain_commands.inputs import add_device, add_model, kind_of, lines_of, load_model
+from cli.console import Console
+from cli.options import AtLeastOneIfAny, Given, Options, Threads
+from cli.pretrain_commands.inputs import load_model, standard_input
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.language_models.generators.generation import GenerationConfig
 
-if TYPE_CHECKING:
-    import argparse
-
-    from cli.console import Console
-    from cli.options import Parser
-
 _BEAMS = 4
+
 EPILOG = """\
 examples:
   rep-pretrain generate gpt "Once upon a time"
@@ -31,63 +27,67 @@ finetune --task translation made translates: the prompt, or each line of standar
 """
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    add_model(parser, "a causal language model, or a translation model")
-    parser.add_argument("prompt", nargs="?", default="", metavar="PROMPT", help="what to continue; - is standard input")
-    add_configuration(parser, GenerationConfig, title="sampling")
-    parser.add_argument(
-        "--beams", type=positive_integer, metavar="N", help=f"translation: width of the search (default: {_BEAMS})"
-    )
-    add_device(parser)
-    add_common_options(parser)
+def generate(
+    model: Path,
+    prompt: str = "",
+    /,
+    *,
+    sampling: Annotated[Given[GenerationConfig], Options(title="sampling")],
+    beams: AtLeastOneIfAny = None,
+    device: str | None = None,
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Continue a text.
 
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Generate."""
-    from dataclasses import replace
-
+    Args:
+        model: A causal language model, or a translation model: a run of rep-pretrain, or a transformers directory.
+        prompt: What to continue; - is standard input.
+        sampling: How tokens are chosen.
+        beams: Translation: width of the search; 4 if not given.
+        device: A name such as cpu or cuda; a GPU where there is one, if none is named.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
     from nlprep.core.threads import torch_threads
-    from nlprep.language_models.generators.generation import generate
+    from nlprep.language_models.generators import generation
+    from nlprep.language_models.models.files import kind_of_model
 
-    if kind_of(arguments.model) == "translation":
-        return _translate(arguments, console)
-    if arguments.beams is not None:
-        raise OptionError(f"--beams is for translation, and {arguments.model} is no translation model")
-    config = resolve_configuration(GenerationConfig, arguments)
-    model, tokenizer = load_model(arguments, "causal")
-    prompt = _standard_input() if arguments.prompt == "-" else arguments.prompt
+    if kind_of_model(model) == "translation":
+        for flag in sampling.flags:
+            raise OptionError(f"{flag} is for sampling, and {model} translates")
+        return _translate(model, prompt, beams or _BEAMS, device, threads, console)
+    if beams is not None:
+        raise OptionError(f"--beams is for translation, and {model} is no translation model")
+    config = sampling.resolve()
+    loaded = load_model(model, "causal", device)
+    if prompt == "-":
+        prompt = _read_prompt()
     samples = []
-    with torch_threads(arguments.threads):
+    with torch_threads(threads):
         for number in range(config.num_samples):
             # One at a time, so that what is shown can be told apart.
             one = replace(config, num_samples=1, seed=config.seed + number)
             shown = _Shown(f"{_SEPARATOR if number else ''}{prompt}", silent=console.json_output)
-            samples += generate(model, tokenizer, prompt, one, on_text=shown.add)
+            samples += generation.generate(*loaded, prompt, one, on_text=shown.add)
             shown.add("\n")
     if console.json_output:
         console.result({"prompt": prompt, "samples": samples, "settings": to_mapping(config)})
     return 0
 
 
-def _translate(arguments: argparse.Namespace, console: Console) -> int:
+def _translate(path: Path, prompt: str, beams: int, device: str | None, threads: int | None, console: Console) -> int:
     from nlprep.core.devices import find_device
     from nlprep.core.threads import torch_threads
     from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
     from nlprep.language_models.sequence_to_sequence.model import load_translation_model
 
-    given = given_options(GenerationConfig, arguments)
-    if given:
-        raise OptionError(f"{given[0]} is for sampling, and {arguments.model} translates")
-    sentences = list(lines_of("-")) if arguments.prompt == "-" else [arguments.prompt] if arguments.prompt else []
-    device = find_device(arguments.device)
-    model, source, target = load_translation_model(arguments.model)
-    model.to(device)  # type: ignore[arg-type]
-    with torch_threads(arguments.threads):
-        found = translate_sentences(
-            model, source, target, sentences, beams=arguments.beams or _BEAMS, progress=console.progress
-        )
+    sentences = list(standard_input()) if prompt == "-" else [prompt] if prompt else []
+    place = find_device(device)
+    model, source, target = load_translation_model(path)
+    model.to(place)  # type: ignore[arg-type]
+    with torch_threads(threads):
+        found = translate_sentences(model, source, target, sentences, beams=beams, progress=console.progress)
     if console.json_output:
         console.result([{"source": one, "translation": other} for one, other in zip(sentences, found, strict=True)])
     else:
@@ -111,7 +111,7 @@ class _Shown:
         self._waiting = ""
 
 
-def _standard_input() -> str:
+def _read_prompt() -> str:
     from nlprep.core.files import read_lines
 
     return "\n".join(line for _, line in read_lines("-"))

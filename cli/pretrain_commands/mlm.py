@@ -1,20 +1,28 @@
 """``rep-pretrain mlm``: a masked language model from text."""
 
-from __future__ import annotations
+from pathlib import Path
+from typing import Annotated
 
-from typing import TYPE_CHECKING
+from cyclopts import Parameter
 
-from cli.options import add_common_options, add_configuration, resolve_configuration
-from cli.pretrain_commands.pretraining import add_pretraining, chosen_tokenizer, report, said_as_command
+from cli.console import Console
+from cli.options import EncodingErrors, Given, Options, Output, Switch, Threads
+from cli.pretrain_commands.inputs import Text
+from cli.pretrain_commands.pretraining import (
+    MODEL,
+    NEW_TOKENIZER,
+    TRAINING,
+    Resume,
+    chosen_tokenizer,
+    report,
+    said_as_command,
+)
 from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training.runs import check_training_run
+from nlprep.language_models.models.files import LANGUAGE_MODEL
 from nlprep.language_models.pretraining.masking import MaskingConfig
 from nlprep.language_models.pretraining.training import MASKED_RUN, MaskedPretrainingConfig
-
-if TYPE_CHECKING:
-    import argparse
-
-    from cli.console import Console
-    from cli.options import Parser
+from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 EPILOG = """\
 examples:
@@ -26,37 +34,56 @@ examples:
 RUN holds tokenizer, tokens, checkpoints, metrics.jsonl and, at the end, model, which opens
 in transformers. However it was stopped, the same command goes on where it was.
 """
-_ALGORITHM = "byte-bpe"
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    add_pretraining(parser, MaskedPretrainingConfig, algorithm=_ALGORITHM)
-    add_configuration(parser, MaskingConfig, title="masking")
-    add_common_options(parser)
+def mlm(
+    *text: Text,
+    output: Output,
+    overwrite: Switch = False,
+    tokenizer: Path | None = None,
+    resume: Resume = "auto",
+    model: Annotated[MaskedPretrainingConfig, MODEL],
+    training: Annotated[TrainingConfig, TRAINING],
+    encoding_errors: Annotated[EncodingErrors, Parameter(group="text")] = "strict",
+    new_tokenizer: Annotated[Given[TokenizerConfig], NEW_TOKENIZER],
+    masking: Annotated[MaskingConfig, Options(title="masking")],
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Pretrain a masked language model (BERT's kind).
 
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Pretrain."""
+    Args:
+        text: Text files or folders of them; plain, .gz, .xz, .zst; - is standard input.
+        output: Directory for everything: RUN.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        tokenizer: A tokenizer, or a model's; without, one is trained.
+        resume: With auto, go on where RUN was stopped, or start; never refuses a RUN that was begun, must one that
+            was not.
+        model: The model and its text.
+        training: How it is trained.
+        encoding_errors: What to do with bytes that are not UTF-8; strict is an error.
+        new_tokenizer: The tokenizer to train.
+        masking: What is hidden.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
     from nlprep.core.threads import torch_threads
     from nlprep.language_models.pretraining.training import pretrain_masked
 
-    config = resolve_configuration(MaskedPretrainingConfig, arguments)
-    training = resolve_configuration(TrainingConfig, arguments)
-    masking = resolve_configuration(MaskingConfig, arguments)
-    tokenizer = chosen_tokenizer(arguments, console, algorithm=_ALGORITHM, kind=MASKED_RUN)
-    with torch_threads(arguments.threads), said_as_command():
+    inputs = console.inputs(text, tokenizer)
+    check_training_run(output, MASKED_RUN, result=LANGUAGE_MODEL, inputs=inputs, overwrite=overwrite)
+    chosen = chosen_tokenizer(tokenizer, new_tokenizer, output, console)
+    with torch_threads(threads), said_as_command():
         made = pretrain_masked(
-            arguments.text,
-            arguments.output,
-            config=config,
+            text,
+            output,
+            config=model,
             training=training,
             masking=masking,
-            tokenizer=tokenizer,
-            resume=arguments.resume,
-            overwrite=arguments.overwrite,
-            encoding_errors=arguments.encoding_errors,
+            tokenizer=chosen,
+            resume=resume,
+            overwrite=overwrite,
+            encoding_errors=encoding_errors,
             progress=console.progress,
         )
-    return report(arguments, console, made)
+    return report(made, console)

@@ -1,23 +1,17 @@
 """``rep-pretrain tokenizer``: a tokenizer from text."""
 
-from __future__ import annotations
+from collections.abc import Iterable, Iterator
+from typing import Annotated
 
-from typing import TYPE_CHECKING, Any
+from cyclopts import Parameter
 
-from cli.options import add_common_options, add_configuration, add_output, inputs_of, resolve_configuration
-from cli.pretrain_commands.inputs import add_reading, add_text, documents_of
+from cli.console import Console
+from cli.options import EncodingErrors, Options, Output, Switch
+from cli.pretrain_commands.inputs import Text
 from nlprep.core.configuration import to_mapping
 from nlprep.core.ownership import check_replaceable
+from nlprep.language_models.text.documents import DocumentUnit
 from nlprep.language_models.text.tokenizers import KIND, TokenizerConfig
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable, Iterator
-
-    from transformers import PreTrainedTokenizerFast
-
-    from cli.console import Console
-    from cli.options import Parser
 
 EPILOG = """\
 examples:
@@ -31,32 +25,40 @@ train a tokenizer themselves when none is given; one of your own serves several 
 """
 
 _SAMPLE_CHARACTERS = 1_000_000
-_NUM_SPLITS = 3
-_SPLIT_CHARACTERS = 60
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    add_text(parser)
-    add_output(parser, "directory for the tokenizer", metavar="DIR", kind="directory", required=True)
-    add_configuration(parser, TokenizerConfig, title="tokenizer")
-    add_reading(parser)
-    add_common_options(parser, threads=False)
+def tokenizer(
+    *text: Text,
+    output: Output,
+    overwrite: Switch = False,
+    config: Annotated[TokenizerConfig, Options(title="tokenizer")],
+    document: Annotated[DocumentUnit, Parameter(group="text")] = "line",
+    encoding_errors: Annotated[EncodingErrors, Parameter(group="text")] = "strict",
+    console: Console,
+) -> int:
+    """Learn a tokenizer from text.
 
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Train and write the tokenizer."""
+    Args:
+        text: Text files or folders of them; plain, .gz, .xz, .zst; - is standard input.
+        output: Directory for the tokenizer.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        config: What kind of tokenizer.
+        document: What a document is.
+        encoding_errors: What to do with bytes that are not UTF-8; strict is an error.
+        console: Where results and remarks go.
+    """
+    from nlprep.language_models.text.documents import read_documents
+    from nlprep.language_models.text.tokenizer_description import describe_tokenizer
     from nlprep.language_models.text.tokenizers import save_tokenizer, train_tokenizer
 
-    config = resolve_configuration(TokenizerConfig, arguments)
-    check_replaceable(arguments.output, KIND, inputs=inputs_of(arguments, "text"), overwrite=arguments.overwrite)
+    check_replaceable(output, KIND, inputs=console.inputs(text), overwrite=overwrite)
+    documents = read_documents(text, unit=document, encoding_errors=encoding_errors, progress=console.progress)
     sample: list[str] = []
-    tokenizer = train_tokenizer(_sampled(documents_of(arguments, console), sample), config, progress=console.progress)
-    save_tokenizer(tokenizer, arguments.output, overwrite=arguments.overwrite)
-    summary = describe(tokenizer, sample)
+    made = train_tokenizer(_sampled(documents, sample), config, progress=console.progress)
+    save_tokenizer(made, output, overwrite=overwrite)
+    summary = describe_tokenizer(made, sample)
     if console.json_output:
-        console.result({"output": arguments.output, **summary, "settings": to_mapping(config)})
+        console.result({"output": str(output), **summary, "settings": to_mapping(config)})
         return 0
     rows = [
         ("vocabulary size", summary["vocabulary_size"]),
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.table(("tokenizer", config.algorithm), rows)
     for split in summary["splits"]:
         console.note("  " + "|".join(split))
-    console.note(f"tokenizer: {arguments.output}")
+    console.note(f"tokenizer: {output}")
     return 0
 
 
@@ -78,22 +80,3 @@ def _sampled(documents: Iterable[str], sample: list[str]) -> Iterator[str]:
             sample.append(document)
             kept += len(document)
         yield document
-
-
-def describe(tokenizer: PreTrainedTokenizerFast, sample: list[str]) -> dict[str, Any]:
-    """Vocabulary, bytes per token, share of unknown tokens, and how the beginnings of some documents split."""
-    found = tokenizer(sample, add_special_tokens=False)["input_ids"]
-    tokens = sum(map(len, found))
-    unknown = sum(ids.count(tokenizer.unk_token_id) for ids in found)
-    beginnings = [document[:_SPLIT_CHARACTERS] for document in sample[:_NUM_SPLITS]]
-    return {
-        "vocabulary_size": len(tokenizer),
-        "bytes_per_token": sum(len(document.encode()) for document in sample) / max(1, tokens),
-        "unknown_share": unknown / max(1, tokens),
-        "splits": [_pieces(tokenizer, beginning) for beginning in beginnings],
-    }
-
-
-def _pieces(tokenizer: PreTrainedTokenizerFast, text: str) -> list[str]:
-    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    return [text[start:end] for start, end in offsets]

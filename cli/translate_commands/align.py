@@ -1,32 +1,22 @@
 """``rep-translate align``: the vectors of two or more languages into a translator, with dictionaries or without."""
 
-from __future__ import annotations
-
 import itertools
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cli.options import (
-    Repeated,
-    add_common_options,
-    add_configuration,
-    add_output,
-    complete,
-    inputs_of,
-    positive_integer,
-    resolve_configuration,
-)
+from cyclopts import Parameter
+
+from cli.console import Console
+from cli.options import AtLeastOneIfAny, Options, Output, Switch, Threads
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.ownership import check_replaceable
 from nlprep.translation.align import AlignmentConfig
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from cli.console import Console
-    from cli.options import Parser
     from nlprep.embeddings.word_vectors import WordVectors
     from nlprep.translation.alignment import Alignment
     from nlprep.translation.lexicon import Lexicon
@@ -51,87 +41,84 @@ is of is found out from its words. The model translates between any two, in both
 """
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    complete(
-        parser.add_argument(
-            "vectors", metavar="VECTORS", nargs="+", help="of each language, the dictionary's first first"
-        )
-    )
-    complete(
-        parser.add_argument(
-            "--dictionary",
-            "-d",
-            metavar="FILE",
-            action=Repeated,
-            help="pairs of words, if you have any; may be repeated",
-        )
-    )
-    add_output(parser, "directory for the translator", metavar="MODEL", kind="directory", required=True)
-    parser.add_argument(
-        "--languages", metavar="NAME,NAME", help="their names in order, such as en,fr (default: source,target)"
-    )
-    parser.add_argument("--pivot", metavar="NAME", help="of three and more, the one to align to (default: the first)")
-    parser.add_argument(
-        "--limit", type=positive_integer, metavar="N", help="use the N most frequent words of each side"
-    )
-    add_configuration(parser, AlignmentConfig, title="alignment")
-    add_common_options(parser)
+def align(
+    *vectors: Annotated[Path, Parameter(required=True)],
+    dictionary: Annotated[list[Path] | None, Parameter(alias="-d")] = None,
+    output: Output,
+    overwrite: Switch = False,
+    languages: str | None = None,
+    pivot: str | None = None,
+    limit: AtLeastOneIfAny = None,
+    alignment: Annotated[AlignmentConfig, Options(title="alignment")],
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Bring languages together, with dictionaries or without.
 
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Align, and write the translator."""
+    Args:
+        vectors: Word vectors of each language, the dictionary's first first.
+        dictionary: Pairs of words, if you have any; may be repeated.
+        output: Directory for the translator.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        languages: Their names in order, such as en,fr; without, source,target.
+        pivot: Of three and more, the one to align to; the first, if none is named.
+        limit: Use so many of the most frequent words of each side.
+        alignment: How to align.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
     from nlprep.embeddings.vector_files import read_vectors
     from nlprep.translation.index import bilingual, multilingual
     from nlprep.translation.lexicon import read_lexicon
     from nlprep.vectors.nearest import search_device
 
-    config = resolve_configuration(AlignmentConfig, arguments)
-    names = _name_languages(arguments)
-    check_replaceable(
-        arguments.output,
-        bilingual.ARTIFACT_KIND if len(names) == 2 else multilingual.ARTIFACT_KIND,
-        inputs=inputs_of(arguments, "vectors", "dictionary"),
-        overwrite=arguments.overwrite,
-    )
-    lexicons = [read_lexicon(path) for path in arguments.dictionary or ()]
-    vectors = {
-        name: read_vectors(path, limit=arguments.limit, threads=arguments.threads, progress=console.progress)
-        for name, path in zip(names, arguments.vectors, strict=True)
+    given = dictionary or []
+    names = _name_languages(vectors, languages, pivot, len(given))
+    kind = bilingual.ARTIFACT_KIND if len(names) == 2 else multilingual.ARTIFACT_KIND
+    check_replaceable(output, kind, inputs=console.inputs(vectors, dictionary), overwrite=overwrite)
+    lexicons = [(path, read_lexicon(path)) for path in given]
+    read = {
+        name: read_vectors(path, limit=limit, threads=threads, progress=console.progress)
+        for name, path in zip(names, vectors, strict=True)
     }
-    with search_device(config.device):
+    with search_device(alignment.device):
         if len(names) == 2:
-            return _align_two(arguments, console, config, vectors, lexicons[0] if lexicons else None)
-        return _align_several(arguments, console, config, vectors, lexicons)
+            lexicon = lexicons[0][1] if lexicons else None
+            return _align_two(read, lexicon, alignment, output, threads, console, overwrite=overwrite)
+        return _align_several(read, lexicons, alignment, output, pivot, threads, console, overwrite=overwrite)
 
 
-def _name_languages(arguments: argparse.Namespace) -> list[str]:
+def _name_languages(
+    vectors: "Sequence[Path]", languages: str | None, pivot: str | None, dictionaries: int
+) -> list[str]:
     """A name for each set of vectors."""
-    count = len(arguments.vectors)
+    count = len(vectors)
     if count < 2:
-        raise OptionError(f"{arguments.vectors[0]} alone: give the vectors of two or more languages")
-    if arguments.languages is None:
+        raise OptionError(f"{vectors[0]} alone: give the vectors of two or more languages")
+    if languages is None:
         if count > 2:
             raise OptionError(f"{count} sets of vectors: name their languages, such as --languages en,fr,de")
         names = ["source", "target"]
     else:
-        names = [name.strip() for name in arguments.languages.split(",")]
+        names = [name.strip() for name in languages.split(",")]
     if len(names) != count or len(set(names)) != count or not all(names):
-        raise OptionError(f"--languages {arguments.languages}: give {count} different names, split by commas")
-    if count == 2 and (arguments.pivot is not None or len(arguments.dictionary or ()) > 1):
+        raise OptionError(f"--languages {languages}: give {count} different names, split by commas")
+    if count == 2 and (pivot is not None or dictionaries > 1):
         raise OptionError("two languages: they need no pivot, and take one dictionary")
-    if arguments.pivot is not None and arguments.pivot not in names:
-        raise OptionError(f"--pivot {arguments.pivot}: choose from {', '.join(names)}")
+    if pivot is not None and pivot not in names:
+        raise OptionError(f"--pivot {pivot}: choose from {', '.join(names)}")
     return names
 
 
 def _align_two(
-    arguments: argparse.Namespace,
-    console: Console,
+    vectors: "dict[str, WordVectors]",
+    lexicon: "Lexicon | None",
     config: AlignmentConfig,
-    vectors: dict[str, WordVectors],
-    lexicon: Lexicon | None,
+    output: Path,
+    threads: int | None,
+    console: Console,
+    *,
+    overwrite: bool,
 ) -> int:
     from nlprep.translation.align import align
     from nlprep.translation.index.bilingual import TranslationIndex
@@ -141,7 +128,7 @@ def _align_two(
     if coverage is not None:
         console.note(f"dictionary: {coverage}")
     began = time.perf_counter()
-    alignment = align(source, target, lexicon, config, threads=arguments.threads, progress=console.progress)
+    alignment = align(source, target, lexicon, config, threads=threads, progress=console.progress)
     provenance = alignment.provenance
     console.note(f"method: {provenance['method']}; {provenance['reason']}")
     if provenance["agreement"] is not None:
@@ -157,16 +144,16 @@ def _align_two(
         source_language=source_language,
         target_language=target_language,
         neighborhood=config.neighborhood,
-        threads=arguments.threads,
+        threads=threads,
         progress=console.progress,
     )
     seconds = time.perf_counter() - began
-    index.save(arguments.output, overwrite=arguments.overwrite)
+    index.save(output, overwrite=overwrite)
     if console.json_output:
         told = {} if coverage is None else {"coverage": vars(coverage) | {"percent": coverage.percent}}
         console.result(
             {
-                "output": arguments.output,
+                "output": str(output),
                 "seconds": round(seconds, 3),
                 **told,
                 "spelling_weight": alignment.spelling_weight,
@@ -185,47 +172,49 @@ def _align_two(
             _print_rounds(console, provenance["rounds"], f"{provenance['method']} maps after {config.normalization}")
     console.note(
         f"{len(source):,} {source_language} and {len(target):,} {target_language} words "
-        f"aligned in {seconds:.1f} s: {arguments.output}"
+        f"aligned in {seconds:.1f} s: {output}"
     )
     return 0
 
 
 def _align_several(
-    arguments: argparse.Namespace,
-    console: Console,
+    vectors: "dict[str, WordVectors]",
+    given: "list[tuple[Path, Lexicon]]",
     config: AlignmentConfig,
-    vectors: dict[str, WordVectors],
-    given: list[Lexicon],
+    output: Path,
+    pivot: str | None,
+    threads: int | None,
+    console: Console,
+    *,
+    overwrite: bool,
 ) -> int:
     from nlprep.translation.index.multilingual import MultilingualIndex
     from nlprep.translation.lexicon import detect_languages
     from nlprep.translation.multilingual import align_languages
 
     lexicons: dict[tuple[str, str], Lexicon] = {}
-    for path, lexicon in zip(arguments.dictionary or (), given, strict=True):
+    for path, lexicon in given:
         pair = detect_languages(lexicon, vectors)
         if pair in lexicons or pair[::-1] in lexicons:
             raise OptionError(f"{path}: a second dictionary of {' and '.join(pair)}; join the two files into one")
         lexicons[pair] = lexicon
         console.note(f"{path}: {' to '.join(pair)}, {lexicon.coverage(*(vectors[name] for name in pair))}")
     began = time.perf_counter()
-    alignment = align_languages(
-        vectors, lexicons, config, pivot=arguments.pivot, threads=arguments.threads, progress=console.progress
-    )
+    alignment = align_languages(vectors, lexicons, config, pivot=pivot, threads=threads, progress=console.progress)
     index = MultilingualIndex.build(
         vectors,
         alignment,
         neighborhood=config.neighborhood,
-        threads=arguments.threads,
+        threads=threads,
         progress=console.progress,
     )
     seconds = time.perf_counter() - began
-    index.save(arguments.output, overwrite=arguments.overwrite)
+    index.save(output, overwrite=overwrite)
     provenance = alignment.provenance
     if console.json_output:
         console.result(
             {
-                "output": arguments.output,
+                "output": str(output),
                 "seconds": round(seconds, 3),
                 "languages": alignment.languages,
                 **{name: provenance[name] for name in ("pivot", "links", "vectors", "rounds")},
@@ -241,7 +230,7 @@ def _align_several(
         _print_pairs(console, provenance["rounds"], alignment.spelling_weights)
     console.note(
         f"{', '.join(f'{len(side):,} {name}' for name, side in vectors.items())} words aligned in {seconds:.1f} s: "
-        f"{arguments.output}"
+        f"{output}"
     )
     return 0
 
@@ -263,7 +252,7 @@ def _print_links(console: Console, links: list[dict[str, Any]]) -> None:
 
 
 def _print_pairs(
-    console: Console, rounds: list[dict[str, Any]], spelling_weights: Mapping[tuple[str, str], float]
+    console: Console, rounds: list[dict[str, Any]], spelling_weights: "Mapping[tuple[str, str], float]"
 ) -> None:
     chosen = next(entry for entry in rounds if entry["chosen"])
     console.table(
@@ -279,7 +268,7 @@ def _print_pairs(
     )
 
 
-def _describe_spelling(alignment: Alignment) -> str:
+def _describe_spelling(alignment: "Alignment") -> str:
     if not alignment.provenance["config"]["spelling"]:
         return "spelling: not used, as asked"
     if alignment.spelling_weight == 0:

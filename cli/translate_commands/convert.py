@@ -1,22 +1,10 @@
 """``rep-translate convert``: word vectors from one format to another."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
-from cli.options import add_common_options, add_overwrite, complete, inputs_of, positive_integer
-from cli.translate_commands.train import output_format
-
-if TYPE_CHECKING:
-    import argparse
-
-    from cli.console import Console
-    from cli.options import Parser
-    from nlprep.embeddings.vector_files import WriteFormat
-
-READ_FORMATS = ("auto", "word2vec", "word2vec-binary", "glove", "fasttext", "artifact")
-WRITTEN_FORMATS = ("word2vec", "word2vec-binary", "artifact")
+from cli.console import Console
+from cli.options import AtLeastOneIfAny, EncodingErrors, Switch, Threads
 
 EPILOG = """\
 examples:
@@ -26,62 +14,51 @@ examples:
 """
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    complete(parser.add_argument("input", metavar="INPUT", help="word vectors"))
-    complete(parser.add_argument("output", metavar="OUTPUT", help="where they go; .vec, .txt and .bin give the format"))
-    add_overwrite(parser)
-    parser.add_argument(
-        "--from-format",
-        choices=READ_FORMATS,
-        default="auto",
-        help="format of INPUT (default: auto, by content)",
-    )
-    parser.add_argument("--to-format", choices=WRITTEN_FORMATS, help="format of OUTPUT (default: by its name)")
-    parser.add_argument("--limit", type=positive_integer, metavar="N", help="only the first N words")
-    parser.add_argument("--skip-bad-lines", action="store_true", help="leave out lines that cannot be read")
-    parser.add_argument(
-        "--encoding-errors",
-        choices=("strict", "replace", "ignore", "skip-line"),
-        default="strict",
-        help="what to do with bytes that are not UTF-8 (default: strict, an error)",
-    )
-    add_common_options(parser)
+def convert(
+    input: Path,  # noqa: A002 - it is called so in --help
+    output: Path,
+    /,
+    *,
+    from_format: Literal["auto", "word2vec", "word2vec-binary", "glove", "fasttext", "artifact"] = "auto",
+    to_format: Literal["word2vec", "word2vec-binary", "artifact"] | None = None,
+    limit: AtLeastOneIfAny = None,
+    skip_bad_lines: Switch = False,
+    encoding_errors: EncodingErrors = "strict",
+    overwrite: Switch = False,
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Change the format of word vectors.
 
+    Args:
+        input: Word vectors.
+        output: Where they go; .vec, .txt and .bin give the format.
+        from_format: Format of INPUT; auto goes by its content.
+        to_format: Format of OUTPUT; by its name if none is given.
+        limit: Only the first so many words.
+        skip_bad_lines: Leave out lines that cannot be read.
+        encoding_errors: What to do with bytes that are not UTF-8; strict is an error.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
+    from nlprep.embeddings.vector_files import check_vectors_output, format_of_name, read_vectors, write_vectors
 
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Read and write."""
-    from nlprep.embeddings.vector_files import check_vectors_output, read_vectors, write_vectors
-
-    kind: WriteFormat = arguments.to_format or output_format(Path(arguments.output))
-    check_vectors_output(arguments.output, kind, inputs=inputs_of(arguments, "input"), overwrite=arguments.overwrite)
+    kind = to_format or format_of_name(output)
+    check_vectors_output(output, kind, inputs=console.inputs(input), overwrite=overwrite)
     vectors = read_vectors(
-        arguments.input,
-        format=arguments.from_format,
-        limit=arguments.limit,
-        skip_bad_lines=arguments.skip_bad_lines,
-        encoding_errors=arguments.encoding_errors,
-        threads=arguments.threads,
+        input,
+        format=from_format,
+        limit=limit,
+        skip_bad_lines=skip_bad_lines,
+        encoding_errors=encoding_errors,
+        threads=threads,
         progress=console.progress,
     )
-    write_vectors(
-        vectors,
-        arguments.output,
-        format=kind,
-        threads=arguments.threads,
-        overwrite=arguments.overwrite,
-        progress=console.progress,
-    )
+    write_vectors(vectors, output, format=kind, threads=threads, overwrite=overwrite, progress=console.progress)
     if console.json_output:
-        console.result(
-            {
-                "output": arguments.output,
-                "format": kind,
-                "words": len(vectors),
-                "dimension": vectors.dimension,
-            }
-        )
+        told = {"output": str(output), "format": kind, "words": len(vectors), "dimension": vectors.dimension}
+        console.result(told)
         return 0
-    console.note(f"{len(vectors):,} words x {vectors.dimension}: {arguments.output} ({kind})")
+    console.note(f"{len(vectors):,} words x {vectors.dimension}: {output} ({kind})")
     return 0

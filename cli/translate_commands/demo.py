@@ -1,19 +1,13 @@
 """``rep-translate demo``: the whole way from text to translations, on generated text."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.options import add_common_options, add_output, inputs_of, positive_integer
+from cli.console import Console
+from cli.options import AtLeastOne, Output, Switch, Threads
 
 if TYPE_CHECKING:
-    import argparse
-
-    from cli.console import Console
-    from cli.options import Parser
-    from nlprep.core.ownership import FileFormat
     from nlprep.embeddings.word_vectors import WordVectors
     from nlprep.translation.index.bilingual import TranslationIndex
 
@@ -46,20 +40,26 @@ _DRAWN = ("animal", "food", "weather", "vehicle", "clothes", "month", "instrumen
 _DRAWN_EACH = 5
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    add_output(parser, "where all goes (default: ./demo)", metavar="DIR", kind="directory", default="demo")
-    parser.add_argument("--seed", type=positive_integer, default=1, metavar="N", help="seed (default: 1)")
-    parser.add_argument(
-        "--sentences", type=positive_integer, default=35_000, metavar="N", help="a language (default: 35000)"
-    )
-    add_common_options(parser)
+def demo(
+    *,
+    output: Output = Path("demo"),
+    overwrite: Switch = False,
+    seed: AtLeastOne = 1,
+    sentences: AtLeastOne = 35_000,
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Run everything on generated text: train, align, measure, translate, draw.
 
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Generate, train, align, measure, translate, draw."""
-    from nlprep.core.ownership import check_replaceable, check_run, read_mark
+    Args:
+        output: Where all goes.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        seed: Of the text and of training.
+        sentences: How many a language.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
+    from nlprep.core.ownership import FileFormat, check_replaceable, check_run, read_mark
     from nlprep.demonstration import held_out_pairs, seed_pairs, write_demonstration
     from nlprep.demonstration.files import KIND
     from nlprep.embeddings.word_vectors import ARTIFACT_KIND as WORD_VECTORS
@@ -72,45 +72,45 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from nlprep.translation.lexicon import Lexicon
 
     began = time.perf_counter()
-    folder = Path(arguments.output)
+    folder = output
     made: dict[str, str | FileFormat] = {
         "vectors.en": WORD_VECTORS,
         "vectors.fr": WORD_VECTORS,
         "en-fr": TRANSLATOR,
         "figure.png": FIGURE,
     }
-    check_run(folder, KIND, inputs=inputs_of(arguments), overwrite=arguments.overwrite)
+    check_run(folder, KIND, inputs=console.inputs(), overwrite=overwrite)
     if (mark := read_mark(folder)) is not None and mark["kind"] == KIND:
         for name, kind in made.items():
             check_replaceable(folder / name, kind)
     console.note("The English and French text of this demonstration is generated; no sentence is a translation.")
     files = write_demonstration(
         folder,
-        num_sentences=arguments.sentences,
-        seed=arguments.seed,
+        num_sentences=sentences,
+        seed=seed,
         more=tuple(made),
-        overwrite=arguments.overwrite,
+        overwrite=overwrite,
         progress=console.progress,
     )
-    english = _train(files.english, folder / "vectors.en", arguments, console)
-    french = _train(files.french, folder / "vectors.fr", arguments, console)
-    seed, held_out = Lexicon(seed_pairs()), Lexicon(held_out_pairs())
+    english = _train(files.english, folder / "vectors.en", seed, threads, console)
+    french = _train(files.french, folder / "vectors.fr", seed, threads, console)
+    given, held_out = Lexicon(seed_pairs()), Lexicon(held_out_pairs())
     # Words spelled alike are many among those held out: they must not be known from their spelling.
     config = AlignmentConfig(spelling=False)
-    alignment = align(english, french, seed, config, threads=arguments.threads, progress=console.progress)
+    alignment = align(english, french, given, config, threads=threads, progress=console.progress)
     index = TranslationIndex.build(
         english,
         french,
         alignment,
         source_language="en",
         target_language="fr",
-        threads=arguments.threads,
+        threads=threads,
         progress=console.progress,
     )
     index.save(folder / "en-fr")
     results = {
-        "en to fr": evaluate_translation(index, held_out, threads=arguments.threads),
-        "fr to en": evaluate_translation(index.reversed(), held_out.reversed(), threads=arguments.threads),
+        "en to fr": evaluate_translation(index, held_out, threads=threads),
+        "fr to en": evaluate_translation(index.reversed(), held_out.reversed(), threads=threads),
     }
     examples = _translate_examples(index)
     draw_translations(
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 "generated_text": True,
                 "output": str(folder),
                 "seconds": round(seconds, 2),
-                "seed_pairs": len(seed),
+                "seed_pairs": len(given),
                 "held_out_pairs": len(held_out),
                 "results": results,
                 "examples": {word: [list(candidate) for candidate in found] for word, found in examples.items()},
@@ -148,7 +148,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             for name, result in results.items()
             for method in ("cosine", "csls")
         ],
-        title=f"Aligned with {len(seed)} pairs of words, measured on others, in per cent",
+        title=f"Aligned with {len(given)} pairs of words, measured on others, in per cent",
     )
     console.table(
         ("English", "French by csls"),
@@ -159,16 +159,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _train(text: Path, output: Path, arguments: argparse.Namespace, console: Console) -> WordVectors:
+def _train(text: Path, output: Path, seed: int, threads: int | None, console: Console) -> "WordVectors":
     from tempfile import TemporaryDirectory
 
     from nlprep.corpus import encode_corpus, read_sentences
     from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
 
-    config = SkipGramConfig(dimension=DIMENSION, epochs=EPOCHS, subsample=SUBSAMPLE, seed=arguments.seed)
+    config = SkipGramConfig(dimension=DIMENSION, epochs=EPOCHS, subsample=SUBSAMPLE, seed=seed)
     with TemporaryDirectory() as scratch:
         corpus = encode_corpus(read_sentences([text]), Path(scratch) / "corpus")
-        result = train_skipgram(corpus, config, threads=arguments.threads, progress=console.progress)
+        result = train_skipgram(corpus, config, threads=threads, progress=console.progress)
         result.vectors.save(output)
         losses = [report.loss for report in result.losses]
         # Of a small text nothing is held out.
@@ -179,7 +179,7 @@ def _train(text: Path, output: Path, arguments: argparse.Namespace, console: Con
     return result.vectors
 
 
-def _translate_examples(index: TranslationIndex) -> dict[str, Any]:
+def _translate_examples(index: "TranslationIndex") -> dict[str, Any]:
     from nlprep.demonstration import seed_pairs
 
     given = {source for source, _ in seed_pairs()}
@@ -187,7 +187,7 @@ def _translate_examples(index: TranslationIndex) -> dict[str, Any]:
     return dict(zip(words, index.translate(words, 3), strict=True))
 
 
-def _pairs_to_draw(index: TranslationIndex) -> list[tuple[str, str]]:
+def _pairs_to_draw(index: "TranslationIndex") -> list[tuple[str, str]]:
     from nlprep.demonstration import held_out_pairs, read_concepts
 
     held_out = set(held_out_pairs())

@@ -1,20 +1,15 @@
 """``rep-translate evaluate``: precision of translations against a dictionary, or of sentence retrieval."""
 
-from __future__ import annotations
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from typing import TYPE_CHECKING, Any
-
-from cli.options import add_common_options, complete
-from cli.translate_commands.translate import add_languages
-from nlprep.core.errors import NlprepError, OptionError
+from cli.console import Console
+from cli.options import Switch, Threads
+from cli.translate_commands.languages import FromLanguage, ToLanguage
+from nlprep.core.errors import OptionError
 
 if TYPE_CHECKING:
-    import argparse
-
-    from cli.console import Console
-    from cli.options import Parser
     from nlprep.translation.index.bilingual import TranslationIndex
-    from nlprep.translation.lexicon import Lexicon
 
 EPILOG = """\
 examples:
@@ -39,67 +34,73 @@ _GROUPS = {
 }
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    complete(
-        parser.add_argument("model", metavar="MODEL", help="a translator made by rep-translate align"),
-        "directory",
-    )
-    complete(parser.add_argument("dictionary", nargs="?", metavar="DICTIONARY", help="pairs not aligned with"))
-    parser.add_argument(
-        "--reverse", action="store_true", help="ask for the dictionary's first words, given its second ones"
-    )
-    complete(
-        parser.add_argument("--kinds", metavar="FILE", help="break down by kind: a word and its kind on each line")
-    )
-    complete(
-        parser.add_argument(
-            "--sentences",
-            nargs=2,
-            metavar=("SOURCE", "TARGET"),
-            help="measure sentence retrieval on two aligned texts",
-        )
-    )
-    add_languages(parser)
-    add_common_options(parser)
+def evaluate(
+    model: Path,
+    dictionary: Path | None = None,
+    /,
+    *,
+    reverse: Switch = False,
+    kinds: Path | None = None,
+    sentences: tuple[Path, Path] | None = None,
+    from_language: FromLanguage = None,
+    to_language: ToLanguage = None,
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Measure translations against a dictionary.
 
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Measure."""
+    Args:
+        model: A translator made by rep-translate align.
+        dictionary: Pairs not aligned with.
+        reverse: Ask for the dictionary's first words, given its second ones.
+        kinds: Break down by kind: a file with a word and its kind on each line.
+        sentences: Measure sentence retrieval on two aligned texts instead.
+        from_language: Language of the words.
+        to_language: Language of the translations.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
     from nlprep.translation.index.multilingual import open_translator
 
-    if arguments.dictionary is None and arguments.sentences is None:
-        raise OptionError("nothing to measure with: give a dictionary, or two texts with --sentences")
-    if arguments.dictionary is not None and arguments.sentences is not None:
+    if dictionary is not None and sentences is not None:
         raise OptionError("a dictionary and --sentences were given: measure one at a time")
-    index = open_translator(arguments.model, arguments.from_language, arguments.to_language)
-    if arguments.sentences is not None:
-        return _evaluate_sentences(arguments, index, console)
-    return _evaluate_words(arguments, index, console)
+    if sentences is not None:
+        index = open_translator(model, from_language, to_language)
+        return _evaluate_sentences(index, *sentences, threads, console)
+    if dictionary is None:
+        raise OptionError("nothing to measure with: give a dictionary, or two texts with --sentences")
+    index = open_translator(model, from_language, to_language)
+    named = from_language is not None or to_language is not None
+    return _evaluate_words(index, dictionary, kinds, reverse=reverse, named=named, threads=threads, console=console)
 
 
-def _evaluate_words(arguments: argparse.Namespace, index: TranslationIndex, console: Console) -> int:
-    from nlprep.translation.evaluation import evaluate_translation
+def _evaluate_words(
+    index: "TranslationIndex",
+    dictionary: Path,
+    kinds: Path | None,
+    *,
+    reverse: bool,
+    named: bool,
+    threads: int | None,
+    console: Console,
+) -> int:
+    from nlprep.translation.evaluation import evaluate_translation, turned_to
     from nlprep.translation.lexicon import read_lexicon
 
-    lexicon = read_lexicon(arguments.dictionary)
-    kinds = None if arguments.kinds is None else dict(read_lexicon(arguments.kinds).pairs)
-    if arguments.reverse:
+    lexicon = read_lexicon(dictionary)
+    if reverse:
         lexicon = lexicon.reversed()
-    if not (arguments.from_language or arguments.to_language):
-        index = turn_to(lexicon, index)
     result = evaluate_translation(
-        index,
+        index if named else turned_to(lexicon, index),
         lexicon,
-        kinds=kinds,
-        threads=arguments.threads,
+        kinds=None if kinds is None else dict(read_lexicon(kinds).pairs),
+        threads=threads,
         progress=console.progress,
     )
     if console.json_output:
         console.result(result)
         return 0
-    title = f"{result['source_language']} to {result['target_language']}: {arguments.dictionary}"
+    title = f"{result['source_language']} to {result['target_language']}: {dictionary}"
     console.note(f"{title}; coverage {result['coverage']:.1f}%, {_counts(result['lexicon'])}")
     rows = [
         (words, method, *(f"{figures[method][name]:.1f}" for name in _FIGURES))
@@ -131,27 +132,13 @@ def _counts(counts: dict[str, int]) -> str:
     return f"{counts['source_words_usable']:,} of {counts['num_source_words']:,} words"
 
 
-def turn_to(lexicon: Lexicon, index: TranslationIndex) -> TranslationIndex:
-    """The model, reversed if it knows more of a dictionary's pairs that way."""
-    as_made = lexicon.coverage(index.source, index.target).pairs_found
-    swapped = lexicon.coverage(index.target, index.source).pairs_found
-    return index.reversed() if swapped > as_made else index
+def _evaluate_sentences(
+    index: "TranslationIndex", source: Path, target: Path, threads: int | None, console: Console
+) -> int:
+    from nlprep.translation.sentences import evaluate_sentence_retrieval, read_aligned_texts
 
-
-def _evaluate_sentences(arguments: argparse.Namespace, index: TranslationIndex, console: Console) -> int:
-    from nlprep.core.files import read_lines
-    from nlprep.corpus import tokenize
-    from nlprep.translation.sentences import evaluate_sentence_retrieval
-
-    source, target = ([tokenize(line) for _, line in read_lines(path)] for path in arguments.sentences)
-    if len(source) != len(target):
-        raise NlprepError(
-            f"{arguments.sentences[0]} has {len(source):,} lines and {arguments.sentences[1]} {len(target):,}: "
-            "give translations line by line"
-        )
-    result: dict[str, Any] = evaluate_sentence_retrieval(
-        index, source, target, threads=arguments.threads, progress=console.progress
-    )
+    texts = read_aligned_texts(source, target)
+    result = evaluate_sentence_retrieval(index, *texts, threads=threads, progress=console.progress)
     if console.json_output:
         console.result(result)
         return 0

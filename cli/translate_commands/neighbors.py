@@ -1,16 +1,12 @@
 """``rep-translate neighbors``: the words nearest to a word."""
 
-from __future__ import annotations
+from pathlib import Path
+from typing import Annotated
 
-from typing import TYPE_CHECKING
+from cyclopts import Parameter
 
-from cli.options import add_common_options, complete, positive_integer
-
-if TYPE_CHECKING:
-    import argparse
-
-    from cli.console import Console
-    from cli.options import Parser
+from cli.console import Console
+from cli.options import AtLeastOne, AtLeastOneIfAny, Threads
 
 EPILOG = """\
 examples:
@@ -19,32 +15,37 @@ examples:
 """
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    complete(parser.add_argument("vectors", metavar="VECTORS", help="word vectors in any format that is read"))
-    parser.add_argument("words", nargs="+", metavar="WORD", help="the words")
-    parser.add_argument("--top", type=positive_integer, default=10, metavar="N", help="how many (default: 10)")
-    parser.add_argument("--limit", type=positive_integer, metavar="N", help="read only the first N words")
-    add_common_options(parser)
+def neighbors(
+    vectors: Path,
+    /,
+    *words: Annotated[str, Parameter(required=True)],
+    top: AtLeastOne = 10,
+    limit: AtLeastOneIfAny = None,
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """List the words nearest to a word.
 
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the neighbours."""
+    Args:
+        vectors: Word vectors in any format that is read.
+        words: The words.
+        top: How many.
+        limit: Read only the first so many words.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
     from nlprep.embeddings.vector_files import read_vectors
 
-    vectors = read_vectors(
-        arguments.vectors, limit=arguments.limit, threads=arguments.threads, progress=console.progress
-    )
-    found = [(word, vectors.neighbors(word, top=arguments.top)) for word in arguments.words]
+    known = read_vectors(vectors, limit=limit, threads=threads, progress=console.progress)
+    found = [(word, known.neighbors(word, top=top)) for word in words]
     if console.json_output:
         console.result(
             [
-                {"word": word, "neighbors": [{"word": near, "cosine": cosine} for near, cosine in neighbors]}
-                for word, neighbors in found
+                {"word": word, "neighbors": [{"word": near, "cosine": cosine} for near, cosine in nearest]}
+                for word, nearest in found
             ]
         )
         return 0
-    rows = [(word, near, cosine) for word, neighbors in found for near, cosine in neighbors]
+    rows = [(word, near, cosine) for word, nearest in found for near, cosine in nearest]
     console.table(("word", "neighbor", "cosine"), rows)
     return 0

@@ -1,17 +1,13 @@
 """``rep-translate plot``: both languages' words in one plane."""
 
-from __future__ import annotations
+from pathlib import Path
+from typing import Annotated
 
-from typing import TYPE_CHECKING
+from cyclopts import Parameter
 
-from cli.options import add_common_options, add_output, complete, inputs_of, positive_integer
-from cli.translate_commands.translate import add_languages
-
-if TYPE_CHECKING:
-    import argparse
-
-    from cli.console import Console
-    from cli.options import Parser
+from cli.console import Console
+from cli.options import AtLeastOne, Output, Switch
+from cli.translate_commands.languages import FromLanguage, ToLanguage
 
 EPILOG = """\
 examples:
@@ -25,42 +21,48 @@ dictionary or, without one, in small themes from the frequent words the model is
 """
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    complete(parser.add_argument("model", metavar="MODEL", help="a translator made by rep-translate align"))
-    add_output(parser, "a name in .png, .svg or .pdf", metavar="FIGURE", required=True)
-    complete(parser.add_argument("--dictionary", "-d", metavar="FILE", help="join the pairs of a dictionary"))
-    parser.add_argument("--words", nargs="+", metavar="WORD", help="source words to draw")
-    parser.add_argument(
-        "--num",
-        type=positive_integer,
-        default=40,
-        metavar="N",
-        help="pairs, where they are chosen (default: 40)",
-    )
-    parser.add_argument("--title", metavar="TEXT", help="a line above the figure")
-    add_languages(parser)
-    add_common_options(parser, threads=False)
+def plot(
+    model: Path,
+    /,
+    *,
+    output: Output,
+    overwrite: Switch = False,
+    dictionary: Annotated[Path | None, Parameter(alias="-d")] = None,
+    words: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    num: AtLeastOne = 40,
+    title: str | None = None,
+    from_language: FromLanguage = None,
+    to_language: ToLanguage = None,
+    console: Console,
+) -> int:
+    """Draw words of both languages in one plane.
 
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Draw."""
+    Args:
+        model: A translator made by rep-translate align.
+        output: The figure: a name in .png, .svg or .pdf.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        dictionary: Join the pairs of a dictionary.
+        words: Source words to draw.
+        num: Pairs, where they are chosen.
+        title: A line above the figure.
+        from_language: Language of the words.
+        to_language: Language of the translations.
+        console: Where results and remarks go.
+    """
     from nlprep.core.ownership import check_replaceable
     from nlprep.figures.files import FIGURE, figure_format
     from nlprep.translation.figures import draw_translations, pick_pairs
     from nlprep.translation.index.multilingual import open_translator
     from nlprep.translation.lexicon import read_lexicon
 
-    kind = figure_format(arguments.output)
-    inputs = inputs_of(arguments, "model", "dictionary")
-    check_replaceable(arguments.output, FIGURE, inputs=inputs, overwrite=arguments.overwrite)
-    index = open_translator(arguments.model, arguments.from_language, arguments.to_language)
-    lexicon = None if arguments.dictionary is None else read_lexicon(arguments.dictionary)
-    pairs = pick_pairs(index, words=arguments.words, lexicon=lexicon, num_pairs=arguments.num)
-    draw_translations(index, pairs, arguments.output, title=arguments.title, overwrite=arguments.overwrite)
+    kind = figure_format(output)
+    check_replaceable(output, FIGURE, inputs=console.inputs(model, dictionary), overwrite=overwrite)
+    index = open_translator(model, from_language, to_language)
+    lexicon = None if dictionary is None else read_lexicon(dictionary)
+    pairs = pick_pairs(index, words=words, lexicon=lexicon, num_pairs=num)
+    draw_translations(index, pairs, output, title=title, overwrite=overwrite)
     if console.json_output:
-        console.result({"output": arguments.output, "format": kind, "pairs": [list(pair) for pair in pairs]})
+        console.result({"output": str(output), "format": kind, "pairs": [list(pair) for pair in pairs]})
         return 0
-    console.note(f"{len(pairs)} pairs of words: {arguments.output}")
+    console.note(f"{len(pairs)} pairs of words: {output}")
     return 0

@@ -1,20 +1,17 @@
 """``rep-translate translate``: words from arguments, from standard input, or from a prompt."""
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from cli.options import add_common_options, complete, positive_integer
+from cli.console import Console
+from cli.options import AtLeastOne, Switch, Threads
+from cli.translate_commands.languages import FromLanguage, ToLanguage
 from nlprep.core.errors import NlprepError, OptionError
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator, Sequence
-
-    from cli.console import Console
-    from cli.options import Parser
     from nlprep.translation.index.bilingual import Candidate, TranslationIndex
 
 EPILOG = """\
@@ -32,78 +29,71 @@ _BATCH = 512
 _MOST_NAMED = 10
 
 
-def add_arguments(parser: Parser) -> None:
-    """Add the arguments of this command."""
-    parser.epilog = EPILOG
-    complete(
-        parser.add_argument("model", metavar="MODEL", help="a translator made by rep-translate align"),
-        "directory",
-    )
-    parser.add_argument("words", nargs="*", metavar="WORD", help="words; without any, one a line from stdin")
-    add_languages(parser).add_argument(
-        "--reverse", action="store_true", help="from the target language to the source language"
-    )
-    parser.add_argument("--top", type=positive_integer, default=5, metavar="N", help="candidates (default: 5)")
-    parser.add_argument(
-        "--method",
-        choices=("csls", "cosine"),
-        default="csls",
-        help="csls corrects for words that are near to everything (default: csls)",
-    )
-    add_common_options(parser)
+def translate(
+    model: Path,
+    /,
+    *words: str,
+    from_language: FromLanguage = None,
+    to_language: ToLanguage = None,
+    reverse: Switch = False,
+    top: AtLeastOne = 5,
+    method: Literal["csls", "cosine"] = "csls",
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Translate words.
 
-
-def add_languages(parser: Parser) -> argparse._ArgumentGroup:
-    """Add ``--from`` and ``--to``, which `open_translator` takes."""
-    group = parser.add_argument_group("languages (default: as aligned; of several, give both)")
-    group.add_argument("--from", dest="from_language", metavar="NAME", help="language of the words")
-    group.add_argument("--to", dest="to_language", metavar="NAME", help="language of the translations")
-    return group
-
-
-def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Translate."""
+    Args:
+        model: A translator made by rep-translate align.
+        words: Words; without any, one a line from standard input.
+        from_language: Language of the words.
+        to_language: Language of the translations.
+        reverse: From the target language to the source language.
+        top: Candidates.
+        method: How they are ranked; csls corrects for words that are near to everything.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
     from nlprep.translation.index.multilingual import open_translator
 
-    named = (arguments.from_language, arguments.to_language)
-    if arguments.reverse and named != (None, None):
+    if reverse and (from_language, to_language) != (None, None):
         raise OptionError("--reverse and a named language: give --reverse, or --from and --to")
-    index = open_translator(arguments.model, *named)
-    if arguments.reverse:
+    index = open_translator(model, from_language, to_language)
+    if reverse:
         index = index.reversed()
-    if not arguments.words and sys.stdin.isatty() and not console.json_output:
-        return _prompt(arguments, index)
+
+    def ask(batch: Sequence[str]) -> "list[list[Candidate]]":
+        return index.translate(batch, top, method=method, threads=threads)
+
+    if not words and sys.stdin.isatty() and not console.json_output:
+        return _prompt(index, ask)
     unknown: dict[str, None] = {}
-    answers = _answers(arguments, index, unknown)
+    answers = _answers(words or _standard_input(), ask, unknown)
     if console.json_output:
         console.result([_plain(word, candidates) for word, candidates in answers])
     else:
         rows = ((word, candidate.word, candidate.score) for word, candidates in answers for candidate in candidates)
         first = next(rows, None)
         if first is not None:
-            console.table(("word", "translation", arguments.method), chain([first], rows))
+            console.table(("word", "translation", method), chain([first], rows))
     if unknown:
         raise NlprepError(_explain_unknown(index, list(unknown)))
     return 0
 
 
 def _answers(
-    arguments: argparse.Namespace, index: TranslationIndex, unknown: dict[str, None]
-) -> Iterator[tuple[str, list[Candidate]]]:
+    words: Iterable[str], ask: "Callable[[Sequence[str]], list[list[Candidate]]]", unknown: dict[str, None]
+) -> "Iterator[tuple[str, list[Candidate]]]":
     """Every word with its candidates, asked a batch at a time; words without any are put into ``unknown``."""
-    waiting = iter(arguments.words or _standard_input())
-    while words := list(islice(waiting, _BATCH)):
-        for word, candidates in zip(words, _ask(arguments, index, words), strict=True):
+    waiting = iter(words)
+    while batch := list(islice(waiting, _BATCH)):
+        for word, candidates in zip(batch, ask(batch), strict=True):
             if not candidates:
                 unknown[word] = None
             yield word, candidates
 
 
-def _ask(arguments: argparse.Namespace, index: TranslationIndex, words: Sequence[str]) -> list[list[Candidate]]:
-    return index.translate(words, arguments.top, method=arguments.method, threads=arguments.threads)
-
-
-def _plain(word: str, candidates: Sequence[Candidate]) -> dict[str, Any]:
+def _plain(word: str, candidates: "Sequence[Candidate]") -> dict[str, Any]:
     return {
         "word": word,
         "known": bool(candidates),
@@ -119,7 +109,7 @@ def _standard_input() -> Iterator[str]:
             yield word
 
 
-def _explain_unknown(index: TranslationIndex, words: list[str]) -> str:
+def _explain_unknown(index: "TranslationIndex", words: list[str]) -> str:
     """One line about words without a vector."""
     from nlprep.embeddings.word_vectors import UnknownWordError
 
@@ -143,7 +133,7 @@ def _explain_unknown(index: TranslationIndex, words: list[str]) -> str:
     return f"{word!r} has no translation"
 
 
-def _prompt(arguments: argparse.Namespace, index: TranslationIndex) -> int:
+def _prompt(index: "TranslationIndex", ask: "Callable[[Sequence[str]], list[list[Candidate]]]") -> int:
     """Ask for words until Ctrl-D."""
     import contextlib
 
@@ -162,7 +152,7 @@ def _prompt(arguments: argparse.Namespace, index: TranslationIndex) -> int:
         except KeyboardInterrupt:
             print()
             raise
-        for word, candidates in zip(words, _ask(arguments, index, words), strict=True):
+        for word, candidates in zip(words, ask(words), strict=True):
             if candidates:
                 shown = ", ".join(f"{candidate.word} {candidate.score:.2f}" for candidate in candidates)
                 print(f"  {shown}" if len(words) == 1 else f"  {word}: {shown}")

@@ -10,6 +10,7 @@ A field may itself be a configuration, such as the settings of one method of sev
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tomllib
 import types
 import typing
@@ -57,6 +58,7 @@ class Bounds:
     maximum: float | None = None
     above: float | None = None
     choices: tuple[str, ...] | None = None
+    counts_for: tuple[str, tuple[str, ...]] | None = None
 
 
 def option(
@@ -67,6 +69,7 @@ def option(
     maximum: float | None = None,
     above: float | None = None,
     choices: tuple[str, ...] | None = None,
+    counts_for: tuple[str, tuple[str, ...]] | None = None,
 ) -> T:
     """A dataclass field with its help text and the values it accepts.
 
@@ -77,8 +80,10 @@ def option(
         maximum: The greatest value.
         above: A bound that the value must exceed.
         choices: The strings accepted.
+        counts_for: A field of the same class that chooses, and those of its values under which this one counts, such
+            as ``("method", ("adversarial",))``; a command refuses it under others.
     """
-    bounds = Bounds(help=help, minimum=minimum, maximum=maximum, above=above, choices=choices)
+    bounds = Bounds(help=help, minimum=minimum, maximum=maximum, above=above, choices=choices, counts_for=counts_for)
     return dataclasses.field(default=default, metadata={"bounds": bounds})
 
 
@@ -87,9 +92,13 @@ def bounds_of(field: dataclasses.Field[Any]) -> Bounds:
     return cast("Bounds", field.metadata.get("bounds", Bounds(help="")))
 
 
+# Resolving annotations takes long, and every field asks for them.
+_type_hints = functools.cache(typing.get_type_hints)
+
+
 def value_types(configuration: type, name: str) -> tuple[type, bool]:
     """The type of a field (int, float, str, bool, or a nested configuration) and whether None is a value too."""
-    hint = typing.get_type_hints(configuration)[name]
+    hint = _type_hints(configuration)[name]
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         members = [member for member in typing.get_args(hint) if member is not types.NoneType]
         return members[0], True
@@ -158,10 +167,20 @@ def check(configuration: object) -> None:
             object.__setattr__(configuration, field.name, value)
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             raise OptionError(f"{field.name} = {value!r}: expected {wanted.__name__}")
-        _check_range(field.name, value, bounds_of(field))
+        check_range(field.name, value, bounds_of(field))
 
 
-def _check_range(name: str, value: Any, bounds: Bounds) -> None:
+def check_range(name: str, value: Any, bounds: Bounds) -> None:
+    """Check one value against the range that `option` gave.
+
+    Args:
+        name: What it is called in the error.
+        value: Of the right type.
+        bounds: The range.
+
+    Raises:
+        OptionError: Names the value and the range.
+    """
     if bounds.choices is not None and value not in bounds.choices:
         raise OptionError(f"{name} = {value!r}: choose from {', '.join(bounds.choices)}")
     if bounds.minimum is not None and not value >= bounds.minimum:

@@ -101,6 +101,13 @@ def evaluate_translation(
     }
 
 
+def turned_to(lexicon: Lexicon, index: TranslationIndex) -> TranslationIndex:
+    """The model, reversed if it knows more of a dictionary's pairs that way."""
+    as_made = lexicon.coverage(index.source, index.target).pairs_found
+    swapped = lexicon.coverage(index.target, index.source).pairs_found
+    return index.reversed() if swapped > as_made else index
+
+
 def summarize_ranks(places: NDArray[np.int64], total: int) -> dict[str, float]:
     """Precision at 1, 5 and 10 and mean reciprocal rank of ``total`` questions, in per cent.
 

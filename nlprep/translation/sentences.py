@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlprep.core.errors import NlprepError
+from nlprep.core.files import read_lines
 from nlprep.core.progress import SILENT
+from nlprep.corpus import tokenize
 from nlprep.embeddings.averaged_vectors import AveragedWordVectors
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.evaluation import summarize_ranks
@@ -17,6 +19,7 @@ from nlprep.vectors.nearest import mutual_neighborhood_means, ranks
 from nlprep.vectors.normalization import scaled_to_unit
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
@@ -53,6 +56,23 @@ def embed_sentences(
     weights = np.array([frequencies.get(word, rarest) for word in side.words], np.float32)
     vectors = WordVectors(side.words, side.matrix, check=False)
     return scaled_to_unit(AveragedWordVectors(vectors, weights).encode_words(sentences))
+
+
+def read_aligned_texts(
+    source: str | os.PathLike[str], target: str | os.PathLike[str]
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Read two texts that are translations line by line, as words.
+
+    Raises:
+        FileError: One cannot be read.
+        NlprepError: They do not have as many lines.
+    """
+    one, other = ([tokenize(line) for _, line in read_lines(path)] for path in (source, target))
+    if len(one) != len(other):
+        raise NlprepError(
+            f"{source} has {len(one):,} lines and {target} {len(other):,}: give translations line by line"
+        )
+    return one, other
 
 
 def evaluate_sentence_retrieval(

@@ -268,7 +268,9 @@ def test_a_full_disk_leaves_the_old_result(made, run_command, tmp_path):
 def test_settings_out_of_range(fail, made, tmp_path):
     output = tmp_path / "out"
     assert "epochs = 0: must be at least 1" in fail("train", made.text.english, "-o", output, "--epochs", 0)
-    assert "learning_rate" in fail("train", made.text.english, "-o", output, "--learning-rate", -1)
+    assert "--learning-rate = -1.0: must be above 0" in fail(
+        "train", made.text.english, "-o", output, "--learning-rate", -1
+    )
     message = fail(
         *("align", made.english, made.french, "-d", made.text.seed_dictionary, "-o", output),
         *("--normalization", "unit,wobble"),

@@ -303,7 +303,7 @@ def test_help_has_examples_and_defaults(capsys):
         text = capsys.readouterr().out
         assert f"rep-translate {command}" in text.split("examples:")[1]
     main(["train", "--help"])
-    assert "(default: 300)" in capsys.readouterr().out
+    assert "[default: 300]" in capsys.readouterr().out
 
 
 def test_no_command_prints_help(capsys):
@@ -313,15 +313,16 @@ def test_no_command_prints_help(capsys):
     assert capsys.readouterr().out.startswith("rep-translate ")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(capsys, shell):
     assert main(["--print-completion", shell]) == 0
     script = capsys.readouterr().out
     assert all(command in script for command in COMMANDS)
-    if shell != "tcsh":
-        # shtab's tcsh scripts leave out the options of commands.
-        assert "--negative-exponent" in script
-        assert "--whitened-reweighting" in script
+    for name in ("negative-exponent", "whitened-reweighting", "procrustes"):
+        assert name in script
+    assert main([f"--print-completion={shell}"]) == 0
+    assert capsys.readouterr().out == script
+    assert main(["--print-completion", "tcsh"]) == 2
 
 
 def test_a_reader_that_leaves_is_no_error(made, environment):

@@ -11,6 +11,9 @@ from tests_cli_support import failing, one_line
 from tests_pretrain_support import SHAPE, SHORT, SMALL, english
 
 from cli.pretrain import main
+from nlprep.core.errors import NlprepError
+from nlprep.language_models.encoders.text_encoder import EncoderConfig
+from nlprep.language_models.encoders.training import ContrastiveConfig
 from nlprep.language_models.text.tokenizers import TokenizerConfig, save_tokenizer, train_tokenizer
 
 
@@ -178,6 +181,25 @@ def test_tasks_and_labels(fail, pretrained, tmp_path):
     assert ".png" in fail("probe", pretrained.masked, "--train", labelled, "--test", labelled, "--plot", "f.gif")
 
 
+def test_settings_reach_the_configuration_they_belong_to(tmp_path, monkeypatch):
+    def take(*_, **settings):
+        seen.update(settings)
+        raise NlprepError("enough seen")
+
+    seen = {}
+    monkeypatch.setattr("nlprep.language_models.encoders.training.train_sentence_encoder", take)
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("one\tother\na\tb\n")
+    words = ["finetune", tmp_path / "model", "--task", "similarity", "--train", pairs, "-o", tmp_path / "run"]
+    words += ["--precision", "bf16", "--seed", 3, "--pooling", "max", "--dropout", 0.2, "--batch-size", 7]
+    assert main([str(word) for word in words]) == 2
+    assert seen["training"].precision == "bf16"
+    assert (seen["training"].seed, seen["training"].batch_size) == (3, 7)
+    # The encoder has a precision too: it is for encoding, and was not asked for.
+    assert seen["encoder_config"] == EncoderConfig(pooling="max")
+    assert seen["config"] == ContrastiveConfig(dropout=0.2)
+
+
 def test_contradictions_of_finetune(fail, pretrained, tmp_path):
     words = ["finetune", pretrained.masked, "--train", tmp_path / "train", "-o", tmp_path / "run"]
     assert "translation needs --decoder" in fail(*words, "--task", "translation")
@@ -185,6 +207,8 @@ def test_contradictions_of_finetune(fail, pretrained, tmp_path):
     assert "--parts head" in fail(*words, "--task", "similarity", "--parts", "head")
     assert "--lines is for similarity" in fail(*words, "--lines")
     assert "--temperature is for similarity" in fail(*words, "--temperature", 1)
+    assert "--translation-dropout is for translation, not for clas" in fail(*words, "--translation-dropout", 0)
+    assert "--pooling is for similarity" in fail(*words, "--pooling", "max")
     assert "names 2 files" in fail(*words, "--test", "a", "b")
 
 
@@ -212,6 +236,6 @@ def test_a_command_line_that_makes_no_sense(words, capsys):
 
 def test_settings_out_of_range(fail, text, tmp_path):
     words = ["mlm", text, "-o", tmp_path / "run", *SMALL]
-    assert "masking_rate = 1.5: must be at most 0.9" in fail(*words, "--masking-rate", 1.5)
+    assert "--masking-rate = 1.5: must be at most 0.9" in fail(*words, "--masking-rate", 1.5)
     assert "must be a multiple of the heads" in fail(*words, "--heads", 3)
     assert "family = 'abacus'" in fail(*words, "--family", "abacus")

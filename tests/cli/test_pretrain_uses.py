@@ -204,12 +204,12 @@ def test_help_has_examples_and_defaults(capsys):
         assert f"rep-pretrain {command}" in text.split("examples:")[1]
     main(["mlm", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "(default: byte-bpe)" in text
+    assert "[default: byte-bpe]" in text
     assert main([]) == 0
     assert "an encoder, and what it has learned" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(capsys, shell):
     assert main(["--print-completion", shell]) == 0
     script = capsys.readouterr().out

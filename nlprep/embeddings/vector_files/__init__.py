@@ -5,6 +5,7 @@ from nlprep.embeddings.vector_files.formats import (
     VectorFileWarning,
     WriteFormat,
     check_vectors_output,
+    format_of_name,
     read_vectors,
     write_vectors,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "VectorFileWarning",
     "WriteFormat",
     "check_vectors_output",
+    "format_of_name",
     "read_vectors",
     "write_vectors",
 ]

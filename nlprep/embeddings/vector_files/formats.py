@@ -32,6 +32,7 @@ __all__ = [
     "VectorFileWarning",
     "WriteFormat",
     "check_vectors_output",
+    "format_of_name",
     "read_vectors",
     "write_vectors",
 ]
@@ -232,3 +233,19 @@ def write_vectors(
         write_binary(vectors, path, overwrite=overwrite, progress=progress)
     else:
         raise OptionError(f"format {format!r}: choose from {', '.join(get_args(WriteFormat))}")
+
+
+def format_of_name(path: str | os.PathLike[str]) -> WriteFormat:
+    """The format that a name asks for: ``.vec`` and ``.txt`` word2vec, ``.bin`` its binary kind, others an artifact.
+
+    Raises:
+        OptionError: It names nothing, or promises a format that is not written.
+    """
+    name = Path(path)
+    if name.name in ("", ".."):
+        raise OptionError(f"output {str(path)!r}: name a file or directory to write")
+    suffix = name.suffix.lower()
+    if suffix in (".gz", ".xz", ".zst", ".bz2"):
+        raise OptionError(f"output {str(path)!r}: compressed vectors are not written; leave out {suffix}")
+    written: dict[str, WriteFormat] = {".vec": "word2vec", ".txt": "word2vec", ".bin": "word2vec-binary"}
+    return written.get(suffix, "artifact")

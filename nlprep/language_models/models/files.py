@@ -8,6 +8,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlprep.core.artifacts import read_config
 from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
 from nlprep.language_models.text.tokenizers import causal_form, fill_tokenizer, load_tokenizer
@@ -140,6 +141,18 @@ def _model_type(directory: Path) -> str | None:
         raise FileError(path, f"is not valid JSON ({error}): save the model again") from None
     found = config.get("model_type") if isinstance(config, dict) else None
     return found if isinstance(found, str) else None
+
+
+def kind_of_model(path: str | os.PathLike[str]) -> str:
+    """Whether a model's directory holds a ``masked``, ``causal`` or ``translation`` model, by what it says of itself.
+
+    Raises:
+        FileError: There is no model.
+    """
+    names = read_config(find_model(path)).get("architectures") or []
+    if any(name == "EncoderDecoderModel" for name in names):
+        return "translation"
+    return "masked" if any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in names) else "causal"
 
 
 def load_language_model(path: str | os.PathLike[str], kind: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

@@ -32,10 +32,21 @@ class AlignmentConfig:
         0.1, "trust the nearest of a word's several translations most; 0 trusts all alike", minimum=0
     )
     whitened: WhitenedConfig = option(WhitenedConfig(), "how whitened maps are fitted, wherever they are")
-    rcsls: RcslsConfig = option(RcslsConfig(), "how the loss of RCSLS is descended")
-    hard_negatives: HardNegativesConfig = option(HardNegativesConfig(), "how maps learn to tell pairs from negatives")
-    self_learning: SelfLearningConfig = option(SelfLearningConfig(), "how attempts go, and when they are believed")
-    adversarial: AdversarialConfig = option(AdversarialConfig(), "how games are played")
+    rcsls: RcslsConfig = option(RcslsConfig(), "how the loss of RCSLS is descended", counts_for=("method", ("rcsls",)))
+    hard_negatives: HardNegativesConfig = option(
+        HardNegativesConfig(),
+        "how maps learn to tell pairs from negatives",
+        counts_for=("method", ("hard-negatives",)),
+    )
+    self_learning: SelfLearningConfig = option(
+        SelfLearningConfig(),
+        "how attempts go, and when they are believed",
+        # Games are learned from as other starts are.
+        counts_for=("method", ("auto", "self-learning", "adversarial")),
+    )
+    adversarial: AdversarialConfig = option(
+        AdversarialConfig(), "how games are played", counts_for=("method", ("adversarial",))
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -1,0 +1,98 @@
+"""The text of ``--help``, from what cyclopts knows of a command.
+
+cyclopts would draw it with rich: on a command of forty options that takes longer than all the rest of ``--help``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args, get_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cyclopts import Argument, ArgumentCollection
+
+_WIDEST = 100
+_COLUMN = 26
+_KINDS = {int: "N", float: "X", Path: "PATH"}
+
+
+def program_help(name: str, description: str, commands: Mapping[str, str], epilog: str) -> str:
+    """What ``PROGRAM --help`` says: a line for each command."""
+    options = {
+        "--help, -h": "show this, or what COMMAND takes",
+        "--version": "show the version and leave",
+        "--print-completion SHELL": "print a script that completes this command in bash, zsh or fish, and leave",
+    }
+    parts = [f"usage: {name} COMMAND ...", _filled(description), _section("commands", commands.items())]
+    return "\n\n".join([*parts, _section("options", options.items()), epilog])
+
+
+def command_help(name: str, description: str, arguments: ArgumentCollection, epilog: str) -> str:
+    """What ``PROGRAM COMMAND --help`` says: its options under their headings, in the order of these."""
+    words = [one for one in arguments if one.field_info.is_positional]
+    needed = [one for one in arguments if one.required and one not in words]
+    usage = " ".join([f"usage: {name} [options]", *map(_spelled, needed), *map(_spelled, words)])
+    sections = []
+    for group in sorted(arguments.groups, key=lambda group: group.sort_key):
+        entries = [(_spelled(one), _explained(one)) for one in arguments if group in one.parameter.group]
+        sections.append(_section(group.name, entries))
+    return "\n\n".join(
+        [textwrap.fill(usage, _width(), subsequent_indent="  "), _filled(description), *sections, epilog]
+    )
+
+
+def _section(title: str, entries: Iterable[tuple[str, str]]) -> str:
+    lines = [f"{title}:"]
+    for name, text in entries:
+        described = textwrap.wrap(text, _width() - _COLUMN, break_on_hyphens=False) or [""]
+        if len(name) > _COLUMN - 4:
+            lines.append(f"  {name}")
+        else:
+            described[0] = f"  {name}".ljust(_COLUMN) + described[0]
+        first = len(name) <= _COLUMN - 4
+        lines += [line if first and not place else " " * _COLUMN + line for place, line in enumerate(described)]
+    return "\n".join(lines)
+
+
+def _spelled(argument: Argument) -> str:
+    """An option with what it takes, or a word."""
+    many = "..." if argument.token_count()[1] else ""
+    if argument.field_info.is_positional:
+        name = f"{argument.name}{many}"
+        return name if argument.required else f"[{name}]"
+    if argument.hint is bool:
+        return ", ".join(argument.names)
+    return f"{', '.join(argument.names)} {_taken(argument)}{many}"
+
+
+def _taken(argument: Argument) -> str:
+    if choices := argument.get_choices():
+        return f"{{{','.join(choices)}}}"
+    members = [one for one in get_args(argument.hint) or [argument.hint] if one not in (type(None), Ellipsis)]
+    if get_origin(argument.hint) not in (tuple, list) and members and get_args(members[0]):
+        members = [one for one in get_args(members[0]) if one is not Ellipsis]
+    return " ".join(_KINDS.get(one, "TEXT") for one in members)
+
+
+def _explained(argument: Argument) -> str:
+    default, show = argument.field_info.default, argument.show_default
+    shown = show(default) if callable(show) else str(default)
+    if argument.required or not show or (not callable(show) and default in (None, "", False)):
+        shown = ""
+    elif default is True and not callable(show):
+        shown = "yes"
+    if argument.field_info.kind is argument.field_info.VAR_POSITIONAL:
+        shown = ""
+    return f"{argument.parameter.help or ''}{f' [default: {shown}]' if shown else ''}{' [needed]' * argument.required}"
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), _width())
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size().columns, _WIDEST)

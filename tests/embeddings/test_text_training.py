@@ -1,0 +1,74 @@
+"""From text files to a file of vectors in one call; how it is interrupted is tested with the command."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from nlprep.core.errors import FileError, OptionError
+from nlprep.embeddings.skipgram import SkipGramConfig
+from nlprep.embeddings.text_training import TextConfig, train_vectors
+from nlprep.embeddings.vector_files import read_vectors
+
+SMALL = SkipGramConfig(dimension=4, epochs=1)
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("A-b c A-b c d\n" * 40, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (TextConfig(), {"a", "b", "c", "d"}),
+        (TextConfig(lowercase=False), {"A", "b", "c", "d"}),
+        (TextConfig(tokenizer="whitespace"), {"a-b", "c", "d"}),
+        (TextConfig(tokenizer="whitespace", lowercase=False), {"A-b", "c", "d"}),
+        (TextConfig(min_count=50), {"a", "b", "c"}),
+        (TextConfig(tokenizer="whitespace", max_vocabulary=2), {"a-b", "c"}),
+    ],
+)
+def test_text_becomes_the_words_asked_for(text, tmp_path, config, words):
+    made = train_vectors([text], tmp_path / "out", SMALL, text_config=config, threads=1)
+    assert set(read_vectors(tmp_path / "out").words) == words == set(made.result.vectors.words)
+    assert made.format == "artifact"
+    assert made.settings["text"] == [str(text)]
+    assert made.settings["min_count"] == config.min_count
+    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "out"}
+
+
+def test_the_name_gives_the_format(text, tmp_path):
+    matrices = []
+    for name, kind in (("a.vec", "word2vec"), ("a.bin", "word2vec-binary"), ("a", "artifact")):
+        assert train_vectors([text], tmp_path / name, SMALL, threads=1).format == kind
+        matrices.append(read_vectors(tmp_path / name).matrix)
+    np.testing.assert_array_equal(matrices[0], matrices[1])
+    np.testing.assert_array_equal(matrices[0], matrices[2])
+    with pytest.raises(OptionError, match=r"leave out \.gz"):
+        train_vectors([text], tmp_path / "a.vec.gz", SMALL)
+
+
+def test_a_state_of_an_earlier_run(text, tmp_path):
+    state = tmp_path / "out.state"
+    state.mkdir()
+    stamp = text.stat()
+    settings = {"text": [str(text)], "tokenizer": "words", "lowercase": True, "encoding_errors": "strict"}
+    settings |= {"min_count": 5, "max_vocabulary": None}
+    run = settings | {"stamps": {str(text): [stamp.st_size, stamp.st_mtime_ns]}}
+    (state / "run.json").write_text(json.dumps(run))
+    with pytest.raises(OptionError, match="holds an unfinished run"):
+        train_vectors([text], tmp_path / "out", SMALL)
+    with pytest.raises(FileError, match="min_count was 5, is 6"):
+        train_vectors([text], tmp_path / "out", SMALL, text_config=TextConfig(min_count=6), unfinished="resume")
+    said = []
+    train_vectors([text], tmp_path / "out", SMALL, unfinished="resume", threads=1, say=said.append)
+    assert len(said) == 1
+    assert "different ones" in said[0]
+    assert not state.exists()
+    train_vectors([text], tmp_path / "out", SMALL, unfinished="resume", threads=1, say=said.append)
+    assert "no unfinished run" in said[1]
