@@ -38,7 +38,7 @@ def command_help(name: str, description: str, arguments: ArgumentCollection, epi
     usage = " ".join([f"usage: {name} [options]", *map(_spelled, needed), *map(_spelled, words)])
     sections = []
     for group in sorted(arguments.groups, key=lambda group: group.sort_key):
-        entries = [(_spelled(one), _explained(one)) for one in arguments if group in one.parameter.group]
+        entries = [(_spelled(one), _explained(one)) for one in arguments.filter_by(group=group)]
         sections.append(_section(group.name, entries))
     return "\n\n".join(
         [textwrap.fill(usage, _width(), subsequent_indent="  "), _filled(description), *sections, epilog]
@@ -87,7 +87,13 @@ def _explained(argument: Argument) -> str:
         shown = "yes"
     if argument.field_info.kind is argument.field_info.VAR_POSITIONAL:
         shown = ""
-    return f"{argument.parameter.help or ''}{f' [default: {shown}]' if shown else ''}{' [needed]' * argument.required}"
+    after = f" [default: {shown}]" if shown else " [needed]" if argument.required else ""
+    return _phrase(argument.parameter.help or "") + after
+
+
+def _phrase(text: str) -> str:
+    """The sentence of a docstring as the help of a setting is written: small, without a full stop."""
+    return f"{text[:1].lower() if text[1:2].islower() or text[1:2] == ' ' else text[:1]}{text[1:]}".removesuffix(".")
 
 
 def _filled(text: str) -> str:

@@ -52,7 +52,6 @@ class Options:
         first: The fields under it, in this order, where the others stand farther down or nowhere; none for all.
         rest: The heading of the others, below all first ones; None if they are no options.
         omit: Fields that are no options.
-        defaults: Defaults of this command that are not the configuration's.
         shown: What ``--help`` says for a default that depends on another option.
         names: Option names of fields whose own name another configuration of the command has.
     """
@@ -61,7 +60,6 @@ class Options:
     first: tuple[str, ...] = ()
     rest: str | None = None
     omit: tuple[str, ...] = ()
-    defaults: Mapping[str, object] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -108,7 +106,7 @@ class Given(Generic[T]):
             OptionError: Values that do not go together, or one that does not count for what was chosen.
         """
         settings = settings_of(self._configuration)
-        values = {**self._options.defaults, **(defaults or {}), **self._values, **fixed}
+        values = {**(defaults or {}), **self._values, **fixed}
         made = from_mapping(self._configuration, nest(settings, values), where=self._where)
         for setting in settings:
             if setting.name in self._values:
@@ -192,7 +190,7 @@ def _configured(hint: Any) -> tuple[type, Options, bool] | None:
     """The configuration that a parameter is, how its fields become options, and whether it is wanted as `Given`."""
     base, extras = _parts_of(hint)
     as_given = typing.get_origin(base) is Given
-    kind: Any = typing.get_args(base)[0] if as_given else base
+    kind: type = typing.get_args(base)[0] if as_given else base
     return (kind, next(one for one in extras if isinstance(one, Options)), as_given) if is_dataclass(kind) else None
 
 
@@ -208,22 +206,17 @@ def _filled(
 def _option(name: str, setting: Setting, heading: str, options: Options) -> inspect.Parameter:
     kind, optional = value_types(setting.owner, setting.field.name)
     bounds = bounds_of(setting.field)
-    default = options.defaults.get(setting.name, setting.default)
-    shown = options.shown.get(setting.name) or _shown(default)
+    shown = options.shown.get(setting.name) or _shown(setting.default)
     hint: Any = Literal[bounds.choices] if bounds.choices else kind
     described = Parameter(
-        name=options.flag(setting.name), help=_sentence(bounds.help), group=heading, show_default=lambda _: shown
+        name=options.flag(setting.name), help=bounds.help, group=heading, show_default=lambda _: shown
     )
     return inspect.Parameter(
         f"{name}__{setting.name}",
         inspect.Parameter.KEYWORD_ONLY,
-        default=default,
+        default=setting.default,
         annotation=_strict(Annotated[hint | None if optional else hint, bounds, described]),
     )
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _shown(value: object) -> str:
@@ -234,9 +227,9 @@ def _shown(value: object) -> str:
 
 def _general() -> Iterator[inspect.Parameter]:
     described: tuple[tuple[str, Any, Any, str], ...] = (
-        ("json", Switch, False, "Write one JSON document to stdout."),
-        ("quiet", Switch, False, "No remarks and no progress bars."),
-        ("config", Path | None, None, "A TOML file to read options from; those of the command line win."),
+        ("json", Switch, False, "write one JSON document to stdout"),
+        ("quiet", Switch, False, "no remarks and no progress bars"),
+        ("config", Path | None, None, "a TOML file to read options from; those of the command line win"),
     )
     for name, hint, default, text in described:
         annotation: Any = Annotated[hint, Parameter(help=text, group=GENERAL)]
@@ -266,12 +259,13 @@ def _strict(hint: Any) -> Any:
     members = [member for member in typing.get_args(base) if member is not NoneType]
     optional = len(members) < len(typing.get_args(base))
     kind = members[0] if optional else base
-    bounds = next((one for one in extras if isinstance(one, Bounds)), Bounds(help=""))
+    bounds = next((one for one in extras if isinstance(one, Bounds)), None)
     if typing.get_origin(kind) is Literal:
         kind, bounds = str, Bounds(help="", choices=typing.get_args(kind))
-    elif kind not in (int, float) and not (kind is str and optional):
+    elif kind not in (int, float) and not (kind is str and optional and bounds):
         return hint
-    return Annotated[base, *extras, Parameter(converter=functools.partial(_convert, kind, optional, bounds))]
+    converter = functools.partial(_convert, kind, optional, bounds or Bounds(help=""))
+    return Annotated[base, *extras, Parameter(converter=converter)]
 
 
 def _convert(kind: type, optional: bool, bounds: Bounds, _: Any, tokens: tuple[Token, ...]) -> Any:

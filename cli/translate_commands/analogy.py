@@ -30,9 +30,9 @@ def analogy(
 
     Args:
         vectors: Word vectors in any format that is read.
-        a: A is to ...
-        b: ... B as ...
-        c: ... C is to the answer.
+        a: First word of a pair, such as man.
+        b: Its second word, such as king.
+        c: First word of another pair, such as woman; its second word is the answer.
         method: How to combine the three cosines.
         top: How many.
         limit: Read only the first so many words.

@@ -290,16 +290,16 @@ def test_help_shows_groups_and_defaults(capsys, monkeypatch):
     assert all(len(line) <= 80 for line in lines)
     text = " ".join(" ".join(lines).split())
     assert text.startswith(
-        "usage: kitchen bake [options] --output, -o PATH [THINGS...] Bake. arguments: [THINGS...] What"
+        "usage: kitchen bake [options] --output, -o PATH [THINGS...] Bake. arguments: [THINGS...] what"
     )
-    assert "--minutes N Time in the oven; 100% of it. [default: 40]" in text
-    assert "--fan, --no-fan Use the fan. [default: yes]" in text
-    assert "--rest N Minutes to rest. [default: none]" in text
-    assert "--shape {round,long} Of the loaf. [default: round]" in text
-    assert "--spices, -s TEXT... Some." in text
-    assert "--mode {a,b} Of two. [default: a]" in text
-    assert "--slices N To cut. [default: many]" in text
-    assert "--output, -o PATH Where it goes. [needed]" in text
+    assert "--minutes N time in the oven; 100% of it [default: 40]" in text
+    assert "--fan, --no-fan use the fan [default: yes]" in text
+    assert "--rest N minutes to rest [default: none]" in text
+    assert "--shape {round,long} of the loaf [default: round]" in text
+    assert "--spices, -s TEXT... some" in text
+    assert "--mode {a,b} of two [default: a]" in text
+    assert "--slices N to cut [default: many]" in text
+    assert "--output, -o PATH where it goes [needed]" in text
     headings = ["options:", "baking:", "serving:", "baking in detail:", "baking in detail: yeast:", "general options:"]
     places = [lines.index(heading) for heading in headings]
     assert places == sorted(places)
