@@ -74,7 +74,7 @@ def test_lowercase_and_a_file_of_settings(text, tmp_path, capsys):
         (b"good\nbad \xff\n", [], "text.txt:2: byte 0xff at column 5 is not UTF-8"),
         (b"a b c\n", ["--vocabulary-size", "5000"], "vocabulary_size = 5,000: this text supports "),
         (b"a b c\n", ["--vocabulary-size", "100"], "vocabulary_size = 100: byte-bpe needs at least 261"),
-        (b"a b c\n", ["--vocabulary-size", "1"], "vocabulary_size = 1: must be at least 6"),
+        (b"a b c\n", ["--vocabulary-size", "1"], "--vocabulary-size = 1: must be at least 6"),
     ],
 )
 def test_bad_text(tmp_path, capsys, content, options, message):
