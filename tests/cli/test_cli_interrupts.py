@@ -44,7 +44,7 @@ def after(seconds: float):
 def test_train_at_some_moment(made, tmp_path, environment, seconds):
     (tmp_path / "out.vec").write_text("1 2\nold 1 2\n")
     before = snapshot(tmp_path)
-    words = ["train", made.text.english, "-o", "out.vec", *TRAIN]
+    words = ["train", made.text.english, "-o", "out.vec", "--overwrite", *TRAIN]
     done = interrupt(words, cwd=tmp_path, environment=environment, when=seconds)
     assert done.returncode == 130, done
     assert done.stdout == ""
