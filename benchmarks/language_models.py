@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from nlprep.core.training.step import PlainStep
+    from nlprep.core.training.steps.step import PlainStep
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "text"
 VOCABULARY = 8192

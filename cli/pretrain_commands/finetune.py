@@ -15,7 +15,7 @@ from cli.pretrain_commands.pretraining import TRAINING_FIRST, Resume, said_as_co
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.runs import check_training_run
+from nlprep.core.training.records.runs import check_training_run
 from nlprep.language_models.classifiers import training as classifiers
 from nlprep.language_models.classifiers.training import ClassificationConfig
 from nlprep.language_models.encoders import training as encoders

@@ -18,7 +18,7 @@ from cli.pretrain_commands.pretraining import (
     said_as_command,
 )
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.runs import check_training_run
+from nlprep.core.training.records.runs import check_training_run
 from nlprep.language_models.models.files import LANGUAGE_MODEL
 from nlprep.language_models.pretraining.training import CAUSAL_RUN, CausalPretrainingConfig
 from nlprep.language_models.text.tokenizers import TokenizerConfig

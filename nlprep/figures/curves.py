@@ -188,7 +188,7 @@ def draw_training(
     """Draw the losses of runs over their steps: training as a thin line, validation as a thick one with dots.
 
     Args:
-        runs: By name, the records of a ``metrics.jsonl`` (see `nlprep.core.training.journal.read_metrics`).
+        runs: By name, the records of a ``metrics.jsonl`` (see `nlprep.core.training.records.journal.read_metrics`).
         path: As for `draw_lines`.
         title: A line above the figure.
         overwrite: As for `nlprep.figures.files.write_figure`.

@@ -11,8 +11,8 @@ from language_model_toys import sentences, toy_causal, toy_masked, toy_tokenizer
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.dropout import raise_dropout
-from nlprep.core.training.step import Moment
+from nlprep.core.training.steps.dropout import raise_dropout
+from nlprep.core.training.steps.step import Moment
 from nlprep.language_models.encoders.paired_texts import contrast, contrast_step
 from nlprep.language_models.encoders.text_encoder import EncoderConfig, TextEncoder
 from nlprep.language_models.encoders.training import (

@@ -12,7 +12,7 @@ from scipy.linalg import expm
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import fit
-from nlprep.core.training.step import Moment
+from nlprep.core.training.steps.step import Moment
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation.align import AlignmentConfig, align
 from nlprep.translation.aligners.adversarial import AdversarialConfig

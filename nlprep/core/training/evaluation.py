@@ -14,20 +14,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
-from nlprep.core.training.checkpoints import Checkpoint, CheckpointWarning, module_tensors, restore_modules
-from nlprep.core.training.loading import load_batches
-from nlprep.core.training.pictures import encode_pictures, write_pictures
+from nlprep.core.training.data.loading import load_batches
+from nlprep.core.training.records.checkpoints import Checkpoint, CheckpointWarning, module_tensors, restore_modules
+from nlprep.core.training.records.pictures import encode_pictures, write_pictures
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nlprep.core.interrupts import Interrupt
-    from nlprep.core.training.checkpoints import Checkpoints
-    from nlprep.core.training.examples import Examples
-    from nlprep.core.training.journal import Record
-    from nlprep.core.training.pictures import Picture
-    from nlprep.core.training.recording import Recorder
-    from nlprep.core.training.updates import Updates
+    from nlprep.core.training.data.examples import Examples
+    from nlprep.core.training.records.checkpoints import Checkpoints
+    from nlprep.core.training.records.journal import Record
+    from nlprep.core.training.records.pictures import Picture
+    from nlprep.core.training.records.recording import Recorder
+    from nlprep.core.training.steps.updates import Updates
 
 _EVALUATIONS = 10
 _RESERVED = ("step", "pictures")

@@ -2,7 +2,7 @@
 
 `fit` counts steps, moves batches, averages losses and gradients over parts of a batch and over processes, applies
 the schedule, evaluates (`nlprep.core.training.evaluation`), writes ``metrics.jsonl`` and checkpoints, and stops before
-an update that is not finite. What is trained is a `nlprep.core.training.step.Step`.
+an update that is not finite. What is trained is a `nlprep.core.training.steps.step.Step`.
 
 Resuming is exact because nothing random has a history: data order, masks and dropout are functions of (seed, epoch,
 step, example, process), and the learning rate of the step. A checkpoint holds weights, optimiser state and counts.
@@ -26,7 +26,11 @@ from nlprep.core.interrupts import deferred_interrupt
 from nlprep.core.memory import kept_memory
 from nlprep.core.ownership import claim_run
 from nlprep.core.progress import SILENT
-from nlprep.core.training.checkpoints import (
+from nlprep.core.training.data.examples import MicroBatches, choose_order, describe_first_examples
+from nlprep.core.training.data.loading import load_batches
+from nlprep.core.training.evaluation import Evaluator
+from nlprep.core.training.processes import make_accelerator
+from nlprep.core.training.records.checkpoints import (
     Checkpoint,
     Checkpoints,
     CheckpointWarning,
@@ -36,15 +40,11 @@ from nlprep.core.training.checkpoints import (
     restore_modules,
     restore_optimizers,
 )
-from nlprep.core.training.evaluation import Evaluator
-from nlprep.core.training.examples import MicroBatches, choose_order, describe_first_examples
-from nlprep.core.training.loading import load_batches
-from nlprep.core.training.processes import make_accelerator
-from nlprep.core.training.recording import Recorder
-from nlprep.core.training.resuming import check_resume, check_same_run
-from nlprep.core.training.runs import RUN_ENTRIES, RUN_KIND
-from nlprep.core.training.step import Step
-from nlprep.core.training.updates import OutOfMemoryError, Updates
+from nlprep.core.training.records.recording import Recorder
+from nlprep.core.training.records.resuming import check_resume, check_same_run
+from nlprep.core.training.records.runs import RUN_ENTRIES, RUN_KIND
+from nlprep.core.training.steps.step import Step
+from nlprep.core.training.steps.updates import OutOfMemoryError, Updates
 
 if TYPE_CHECKING:
     import os
@@ -55,11 +55,11 @@ if TYPE_CHECKING:
     from nlprep.core.interrupts import Interrupt
     from nlprep.core.progress import Progress, Task
     from nlprep.core.training.configuration import TrainingConfig
+    from nlprep.core.training.data.examples import Examples
     from nlprep.core.training.evaluation import Evaluate
-    from nlprep.core.training.examples import Examples
-    from nlprep.core.training.journal import Record
-    from nlprep.core.training.step import Batch
-    from nlprep.core.training.updates import Totals
+    from nlprep.core.training.records.journal import Record
+    from nlprep.core.training.steps.step import Batch
+    from nlprep.core.training.steps.updates import Totals
 
 _WORTH = 100
 """Before an evaluation a checkpoint is written where training took so many times what writing the last one took."""
@@ -115,7 +115,7 @@ def fit(
     Args:
         step: Modules, losses and optimisers; the modules end with the best weights (or the last, by ``config``).
         examples: What to train on; in an order of their own if they have one
-            (`nlprep.core.training.examples.OrderedExamples`).
+            (`nlprep.core.training.data.examples.OrderedExamples`).
         config: Settings.
         directory: Where ``checkpoints`` and ``metrics.jsonl`` go; None keeps nothing and cannot resume.
         validation: Examples on which the losses are measured now and then, as ``validation_loss``.

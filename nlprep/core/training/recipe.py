@@ -25,7 +25,7 @@ from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_na
 from nlprep.core.files import atomic_file
 from nlprep.core.ownership import FILE_OF_A_RUN, MARK_NAME, remove_run
 from nlprep.core.progress import SILENT
-from nlprep.core.training.runs import RESULT, check_training_run, claim_training_run
+from nlprep.core.training.records.runs import RESULT, check_training_run, claim_training_run
 
 if TYPE_CHECKING:
     import os
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress
     from nlprep.core.training.configuration import TrainingConfig
-    from nlprep.core.training.examples import Examples
-    from nlprep.core.training.journal import Record
+    from nlprep.core.training.data.examples import Examples
     from nlprep.core.training.loop import History
-    from nlprep.core.training.step import Step
+    from nlprep.core.training.records.journal import Record
+    from nlprep.core.training.steps.step import Step
 
 RECORD = "run.json"
 """What made a run, in its directory."""
@@ -215,7 +215,7 @@ def prepare_run(
         kind: What kind of run it is, such as ``classifier-training``.
         result: What kind of directory it publishes (see `nlprep.core.ownership`).
         settings: The configurations by what they configure; a run is not resumed with others.
-        training: The loop's settings, of which some may change (see `nlprep.core.training.resuming`).
+        training: The loop's settings, of which some may change (see `nlprep.core.training.records.resuming`).
         bases: Directories of models that training starts from, by their part in it; known again by their content.
         data: Plain values, fit for JSON, that tell the data from others.
         keeps: What else the run keeps in its directory.
@@ -232,9 +232,9 @@ def prepare_run(
         OptionError: The directory is of another run, or ``resume`` forbids it.
         FileError: It holds something else, or cannot be read or written.
     """
-    from nlprep.core.training.checkpoints import Checkpoints
     from nlprep.core.training.processes import make_accelerator
-    from nlprep.core.training.resuming import check_resume
+    from nlprep.core.training.records.checkpoints import Checkpoints
+    from nlprep.core.training.records.resuming import check_resume
 
     directory = Path(directory)
     claimed: dict[str, Any] = {"result": result, "inputs": list(inputs), "overwrite": overwrite}
@@ -331,7 +331,7 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], directory: Pa
     Raises:
         OptionError: Names what is different.
     """
-    from nlprep.core.training.resuming import FREE_SETTINGS, check_same_settings
+    from nlprep.core.training.records.resuming import FREE_SETTINGS, check_same_settings
 
     for owner in sorted(before["settings"].keys() & now["settings"].keys()):
         free = FREE_SETTINGS if owner == "training" else frozenset()

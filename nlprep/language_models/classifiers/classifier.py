@@ -199,7 +199,7 @@ class TextClassifier:
 
 
 class LabelledExamples:
-    """Texts with labels as a model's inputs: the `nlprep.core.training.examples.Examples` of a classifier.
+    """Texts with labels as a model's inputs: the `nlprep.core.training.data.examples.Examples` of a classifier.
 
     Args:
         classifier: Whose tokenizer is used.

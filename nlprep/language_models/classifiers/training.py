@@ -101,7 +101,7 @@ def train_classifier(
         NlprepError: No examples or a single label, pairs here and none there, or as `prepare_run` and `fit` do.
         OptionError: More tokens than the model takes.
     """
-    from nlprep.core.training.step import PlainStep
+    from nlprep.core.training.steps.step import PlainStep
     from nlprep.language_models.classifiers.classifier import Classification, LabelledExamples, TextClassifier
     from nlprep.language_models.models.attention import fast_attention
     from nlprep.language_models.models.files import find_model

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from nlprep.core.training.coupled import PlainCoupledStep
+from nlprep.core.training.steps.coupled import PlainCoupledStep
 from nlprep.objectives.info_nce import info_nce_of, pair_logits
 
 if TYPE_CHECKING:

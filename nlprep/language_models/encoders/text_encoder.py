@@ -350,7 +350,7 @@ class TextEncoder:
         """Evaluation mode, no gradients, and the precision asked for."""
         import torch
 
-        from nlprep.core.training.precision import has_bf16
+        from nlprep.core.training.steps.precision import has_bf16
 
         wanted = self.config.precision
         if wanted == "bf16" and self.device.type == "cuda" and not has_bf16(self.device):

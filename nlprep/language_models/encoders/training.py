@@ -163,7 +163,7 @@ def train_sentence_encoder(
     """Make a sentence encoder of a language model; the same call again goes on where it was stopped.
 
     The negatives of a text are the second texts of all other pairs of the batch, those of other parts and processes
-    included (`nlprep.core.training.coupled`): a micro-batch saves memory, costs time and changes nothing else.
+    included (`nlprep.core.training.steps.coupled`): a micro-batch saves memory, costs time and changes nothing else.
 
     Args:
         model: The directory of a masked or causal language model, of a SentenceTransformer, or an encoder in memory,
@@ -190,8 +190,8 @@ def train_sentence_encoder(
         OptionError: A batch of one pair.
         FileError: No such model.
     """
-    from nlprep.core.training.dropout import raise_dropout
     from nlprep.core.training.processes import make_accelerator
+    from nlprep.core.training.steps.dropout import raise_dropout
     from nlprep.language_models.encoders.paired_texts import contrast_step
     from nlprep.language_models.encoders.text_encoder import TextEncoder
 
@@ -283,7 +283,7 @@ def retrieval_accuracy(
 
 
 class PairExamples:
-    """Pairs as token ids: the `nlprep.core.training.examples.Examples` of contrastive training.
+    """Pairs as token ids: the `nlprep.core.training.data.examples.Examples` of contrastive training.
 
     Args:
         encoder: Whose tokenizer is used.

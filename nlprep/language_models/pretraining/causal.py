@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from nlprep.core.training.step import PlainStep
+from nlprep.core.training.steps.step import PlainStep
 from nlprep.language_models.models.token_cross_entropy import token_cross_entropy
 from nlprep.language_models.pretraining.masked import flops_per_token
 from nlprep.language_models.text.packing import IGNORED

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from nlprep.core.files import EncodingErrors
     from nlprep.core.progress import Progress
-    from nlprep.core.training.examples import Examples
-    from nlprep.core.training.step import Step
+    from nlprep.core.training.data.examples import Examples
+    from nlprep.core.training.steps.step import Step
     from nlprep.language_models.text.token_files import TokenFile
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
-from nlprep.core.training.step import PlainStep
+from nlprep.core.training.steps.step import PlainStep
 from nlprep.language_models.models.token_cross_entropy import token_cross_entropy
 from nlprep.language_models.text.packing import IGNORED
 from nlprep.language_models.text.tokenizers import fill_tokenizer, load_tokenizer

@@ -133,7 +133,7 @@ def train_translation_model(
         OptionError: A decoder that cannot attend to an encoder, or sentences longer than the model's context.
         NlprepError: As `prepare_run` and `fit` do.
     """
-    from nlprep.core.training.dropout import set_dropout
+    from nlprep.core.training.steps.dropout import set_dropout
     from nlprep.language_models.sequence_to_sequence.decoding import check_length, translate_sentences
     from nlprep.language_models.sequence_to_sequence.model import Translation, TranslationStep
     from nlprep.language_models.sequence_to_sequence.parallel_text import (

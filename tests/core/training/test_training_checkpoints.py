@@ -15,7 +15,8 @@ from training_toys import Net, Numbers, make_step, same_bits, settings, weights_
 
 from nlprep.core.errors import FileError
 from nlprep.core.ownership import claim_run
-from nlprep.core.training.checkpoints import (
+from nlprep.core.training.loop import fit
+from nlprep.core.training.records.checkpoints import (
     Checkpoint,
     Checkpoints,
     CheckpointWarning,
@@ -24,8 +25,7 @@ from nlprep.core.training.checkpoints import (
     restore_modules,
     restore_optimizers,
 )
-from nlprep.core.training.journal import Journal, read_metrics
-from nlprep.core.training.loop import fit
+from nlprep.core.training.records.journal import Journal, read_metrics
 
 DTYPES = [
     torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.complex64, torch.bool,

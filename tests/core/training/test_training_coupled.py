@@ -29,12 +29,12 @@ from training_toys import weights_of as bits_of
 
 from nlprep.core.errors import OptionError
 from nlprep.core.randomness import combine
-from nlprep.core.training.coupled import CoupledStep, PlainCoupledStep, ValidationWindows
-from nlprep.core.training.examples import ExampleOrder, validation_seeds
+from nlprep.core.training.data.examples import ExampleOrder, validation_seeds
 from nlprep.core.training.loop import fit
-from nlprep.core.training.parts import BatchStatisticsWarning
-from nlprep.core.training.step import Batch, Moment, make_adamw
-from nlprep.core.training.updates import _COUPLING, _DROPOUT
+from nlprep.core.training.steps.coupled import CoupledStep, PlainCoupledStep, ValidationWindows
+from nlprep.core.training.steps.parts import BatchStatisticsWarning
+from nlprep.core.training.steps.step import Batch, Moment, make_adamw
+from nlprep.core.training.steps.updates import _COUPLING, _DROPOUT
 
 EXACT = {"rtol": 1e-12, "atol": 1e-13}
 PLAIN = {"schedule": "constant", "warmup": 0, "clip_norm": None, "log_every": 1, "steps": 5}
@@ -228,7 +228,7 @@ def test_a_coupled_loss_that_cannot_be_divided_is_refused_and_the_setting_named(
 
 
 def _remember_parts(run: Path, parts: int) -> None:
-    from nlprep.core.training import checkpoints
+    from nlprep.core.training.records import checkpoints
 
     place = run / "checkpoints" / "step-000000012"
     state = json.loads((place / "state.json").read_text())

@@ -12,12 +12,12 @@ import torch
 from training_toys import Duel, Net, Numbers, make_step, same_bits, settings, weights_of, without_speeds
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.core.training.checkpoints import CheckpointWarning
+from nlprep.core.training.data.examples import validation_seeds
 from nlprep.core.training.evaluation import Evaluation
-from nlprep.core.training.examples import validation_seeds
-from nlprep.core.training.journal import read_metrics
 from nlprep.core.training.loop import fit
-from nlprep.core.training.step import PlainStep
+from nlprep.core.training.records.checkpoints import CheckpointWarning
+from nlprep.core.training.records.journal import read_metrics
+from nlprep.core.training.steps.step import PlainStep
 
 
 def test_the_validation_loss_is_the_mean_over_all_terms() -> None:

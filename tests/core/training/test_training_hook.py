@@ -19,11 +19,11 @@ from training_toys import Duel, Net, Numbers, make_step, same_bits, settings, we
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.interrupts import deferred_interrupt
-from nlprep.core.training.checkpoints import Checkpoints, CheckpointWarning
 from nlprep.core.training.evaluation import Assessment, Evaluation
-from nlprep.core.training.journal import Journal, read_metrics
 from nlprep.core.training.loop import fit
-from nlprep.core.training.pictures import decode_picture, encode_pictures
+from nlprep.core.training.records.checkpoints import Checkpoints, CheckpointWarning
+from nlprep.core.training.records.journal import Journal, read_metrics
+from nlprep.core.training.records.pictures import decode_picture, encode_pictures
 
 EVERY_THIRD = {"evaluate_every": 3, "schedule": "constant", "warmup": 0}
 
@@ -331,7 +331,7 @@ def test_a_full_disk_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nlprep.core.training.checkpoints.write_tensors", full)
+    monkeypatch.setattr("nlprep.core.training.records.checkpoints.write_tensors", full)
     with (
         pytest.warns(CheckpointWarning, match="step 4 could not be saved: .*no space left on the device"),
         pytest.raises(ValueError, match="in the middle"),

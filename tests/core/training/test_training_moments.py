@@ -14,10 +14,10 @@ from torch import nn
 from training_toys import ActNorm, ActNormStep, Duel, Net, Numbers, counted, make_step, same_bits, settings, weights_of
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.core.training.checkpoints import Checkpoints
-from nlprep.core.training.examples import ExampleOrder, validation_seeds
+from nlprep.core.training.data.examples import ExampleOrder, validation_seeds
 from nlprep.core.training.loop import fit
-from nlprep.core.training.step import Batch, Moment, PlainStep
+from nlprep.core.training.records.checkpoints import Checkpoints
+from nlprep.core.training.steps.step import Batch, Moment, PlainStep
 
 
 class Witness(Duel):

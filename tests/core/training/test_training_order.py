@@ -15,15 +15,15 @@ from training_toys import Net, Numbers, ShardedNumbers, make_step, settings
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.examples import (
+from nlprep.core.training.data.examples import (
     MicroBatches,
     ValidationBatches,
     describe_first_examples,
     same_examples,
 )
+from nlprep.core.training.data.orders import ExampleOrder, ShardOrder, example_seeds
 from nlprep.core.training.loop import fit
-from nlprep.core.training.orders import ExampleOrder, ShardOrder, example_seeds
-from nlprep.core.training.schedule import learning_rate_factor
+from nlprep.core.training.steps.schedule import learning_rate_factor
 
 
 class Recorder:

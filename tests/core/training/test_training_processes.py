@@ -28,9 +28,9 @@ from training_toys import (
 )
 
 from nlprep.core.errors import OptionError
-from nlprep.core.training.checkpoints import CheckpointWarning
-from nlprep.core.training.journal import read_metrics
 from nlprep.core.training.loop import fit
+from nlprep.core.training.records.checkpoints import CheckpointWarning
+from nlprep.core.training.records.journal import read_metrics
 
 HERE = Path(__file__).parent
 

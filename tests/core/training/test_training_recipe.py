@@ -15,9 +15,9 @@ from training_toys import Duel, Net, Numbers, make_step, settings, weights_of
 from nlprep.core.configuration import option
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import atomic_directory
-from nlprep.core.training.dropout import raise_dropout, set_dropout
 from nlprep.core.training.loop import History
 from nlprep.core.training.recipe import FinishedRun, model_digest, prepare_run
+from nlprep.core.training.steps.dropout import raise_dropout, set_dropout
 
 KIND = {"kind": "curve", "result": "weights"}
 ENTRIES = {"nlprep.json", "run.json", "checkpoints", "metrics.jsonl", "model"}

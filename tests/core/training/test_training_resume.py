@@ -24,9 +24,9 @@ from training_toys import (
 )
 
 from nlprep.core.errors import FileError, OptionError
-from nlprep.core.training.checkpoints import CheckpointWarning
-from nlprep.core.training.journal import read_metrics
 from nlprep.core.training.loop import fit
+from nlprep.core.training.records.checkpoints import CheckpointWarning
+from nlprep.core.training.records.journal import read_metrics
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).parent
@@ -198,9 +198,9 @@ def test_what_does_not_fit_a_checkpoint_is_one_clear_line(tmp_path: Path) -> Non
 
 
 def test_another_precision_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nlprep.core.training.precision.has_bf16", lambda _: True)
+    monkeypatch.setattr("nlprep.core.training.steps.precision.has_bf16", lambda _: True)
     fit(make_step(Net()), Numbers(), config=settings(precision="auto"), directory=tmp_path)
-    monkeypatch.setattr("nlprep.core.training.precision.has_bf16", lambda _: False)
+    monkeypatch.setattr("nlprep.core.training.steps.precision.has_bf16", lambda _: False)
     with pytest.warns(CheckpointWarning, match="made with precision = bf16, now fp32: the run goes on"):
         fit(make_step(Net()), Numbers(), config=settings(precision="auto", steps=13), directory=tmp_path)
 

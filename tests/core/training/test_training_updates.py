@@ -27,15 +27,15 @@ from training_toys import (
 )
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.core.training.checkpoints import Checkpoints
-from nlprep.core.training.journal import read_metrics
+from nlprep.core.training.data.orders import ExampleOrder
 from nlprep.core.training.loop import fit
-from nlprep.core.training.orders import ExampleOrder
-from nlprep.core.training.precision import choose_precision
-from nlprep.core.training.schedule import learning_rate_factor
-from nlprep.core.training.step import PlainStep
-from nlprep.core.training.throughput import Meter, abbreviate, peak_flops
-from nlprep.core.training.updates import NonFiniteError
+from nlprep.core.training.records.checkpoints import Checkpoints
+from nlprep.core.training.records.journal import read_metrics
+from nlprep.core.training.records.throughput import Meter, abbreviate, peak_flops
+from nlprep.core.training.steps.precision import choose_precision
+from nlprep.core.training.steps.schedule import learning_rate_factor
+from nlprep.core.training.steps.step import PlainStep
+from nlprep.core.training.steps.updates import NonFiniteError
 
 
 def close(one: dict[str, np.ndarray], other: dict[str, np.ndarray], tolerance: float = 2e-5) -> bool:
@@ -435,7 +435,7 @@ def fake_accelerator(mixed_precision: str, device: str = "cpu") -> Any:
 
 def test_the_precision_follows_the_hardware_and_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
     for able in (True, False):
-        monkeypatch.setattr("nlprep.core.training.precision.has_bf16", lambda _, able=able: able)
+        monkeypatch.setattr("nlprep.core.training.steps.precision.has_bf16", lambda _, able=able: able)
         assert choose_precision("auto", fake_accelerator("no")) == ("bf16" if able else "fp32")
         assert choose_precision("auto", fake_accelerator("bf16")) == "bf16"
         assert choose_precision("fp32", fake_accelerator("no", "cuda")) == "fp32"
@@ -483,7 +483,7 @@ def test_peaks_are_found_by_whole_words(monkeypatch: pytest.MonkeyPatch, name: s
 
 
 def test_utilisation_is_recorded_where_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nlprep.core.training.recording.peak_flops", lambda *_: 1e6)
+    monkeypatch.setattr("nlprep.core.training.records.recording.peak_flops", lambda *_: 1e6)
     step = PlainStep(
         Net(), weight=counted, num_units=lambda batch: 3 * len(batch["x"]), unit="terms", flops_per_unit=10.0
     )
@@ -495,7 +495,7 @@ def test_utilisation_is_recorded_where_it_is_known(monkeypatch: pytest.MonkeyPat
 
 def test_rates_leave_out_what_was_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 10.0, 20.0])
-    monkeypatch.setattr("nlprep.core.training.throughput.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("nlprep.core.training.records.throughput.time.perf_counter", lambda: next(clock))
     meter = Meter()
     meter.count(30)
     meter.count(10)

@@ -21,11 +21,11 @@ from torch import nn
 
 from nlprep.core.randomness import uniforms
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.coupled import PlainCoupledStep
+from nlprep.core.training.data.orders import ShardOrder
 from nlprep.core.training.evaluation import Assessment, Evaluation
 from nlprep.core.training.loop import History, fit
-from nlprep.core.training.orders import ShardOrder
-from nlprep.core.training.step import Batch, Moment, PlainStep, TwoPlayerStep
+from nlprep.core.training.steps.coupled import PlainCoupledStep
+from nlprep.core.training.steps.step import Batch, Moment, PlainStep, TwoPlayerStep
 from nlprep.objectives.info_nce import info_nce
 
 
@@ -229,7 +229,7 @@ def _dying(function: Any, *, when: Any) -> Any:
 
 def _arm(point: str, step: Any, evaluate: Any) -> Any:
     """Arrange for this process to be killed; returns the ``evaluate`` to use."""
-    from nlprep.core.training import checkpoints, journal
+    from nlprep.core.training.records import checkpoints, journal
 
     kind, _, number = point.partition(":")
     at = int(number)

@@ -29,7 +29,7 @@ from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.evaluation import Assessment
 from nlprep.core.training.loop import fit
-from nlprep.core.training.step import TwoPlayerStep
+from nlprep.core.training.steps.step import TwoPlayerStep
 from nlprep.translation.aligners.maps import map_words
 from nlprep.vectors.csls import find_candidates, mutual_pairs
 from nlprep.vectors.normalization import fit_normalization
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from nlprep.core.progress import Progress
     from nlprep.core.randomness import Seeds
     from nlprep.core.training.evaluation import Evaluation
-    from nlprep.core.training.step import Batch, Moment
+    from nlprep.core.training.steps.step import Batch, Moment
     from nlprep.translation.aligners.adversarial import AdversarialConfig
 
 AXES_OF = (0.1, 0.25, 0.15, 0.05)

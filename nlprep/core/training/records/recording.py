@@ -6,17 +6,17 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from nlprep.core.configuration import to_mapping
-from nlprep.core.training.checkpoints import CheckpointWarning
-from nlprep.core.training.journal import Journal
-from nlprep.core.training.pictures import decode_picture
-from nlprep.core.training.throughput import Meter, abbreviate, peak_flops
+from nlprep.core.training.records.checkpoints import CheckpointWarning
+from nlprep.core.training.records.journal import Journal
+from nlprep.core.training.records.pictures import decode_picture
+from nlprep.core.training.records.throughput import Meter, abbreviate, peak_flops
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from nlprep.core.training.journal import Record
-    from nlprep.core.training.updates import Totals, Updates
+    from nlprep.core.training.records.journal import Record
+    from nlprep.core.training.steps.updates import Totals, Updates
 
 
 class Recorder:

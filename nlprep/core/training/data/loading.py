@@ -11,20 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     import torch
-
-    from nlprep.core.training.step import Batch
+    from torch import Tensor
 
 
 class NumberedBatches(Protocol):
     """Batches that can be fetched by number, in any process."""
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
         """The batch of this number."""
 
 
 def load_batches(
     batches: NumberedBatches, numbers: Sequence[int], *, workers: int, device: torch.device
-) -> Generator[Batch]:
+) -> Generator[dict[str, Tensor]]:
     """Fetch batches in the order given; the same ones, however many processes prepare them.
 
     Close it to end its processes early (`contextlib.closing`).
@@ -35,7 +34,7 @@ def load_batches(
         workers: Processes that prepare them; 0: this one.
         device: Where they will go: for a GPU they are put where it can fetch them while it computes.
     """
-    loader: DataLoader[Batch] = DataLoader(
+    loader: DataLoader[dict[str, Tensor]] = DataLoader(
         batches,  # type: ignore[arg-type]
         sampler=numbers,
         batch_size=None,

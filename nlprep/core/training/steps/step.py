@@ -2,7 +2,8 @@
 
 A step owns its modules and turns a batch into named losses; `nlprep.core.training.loop.fit` does the rest. Most
 models are one module trained on one loss (`PlainStep`). Adversarial ones are several players that take turns
-(`TwoPlayerStep`). A loss that couples the examples of a batch belongs to a `nlprep.core.training.coupled.CoupledStep`.
+(`TwoPlayerStep`). A loss that couples the examples of a batch belongs to a
+`nlprep.core.training.steps.coupled.CoupledStep`.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Step(ABC):
         flops_per_unit: Floating-point operations, forward and backward, that a unit takes, where known.
         coupled: Whether the losses couple the examples of a batch (contrast within it, correlation, statistics), so
             that the mean of parts is not the loss of the whole. Parts and several processes are refused then; a
-            `nlprep.core.training.coupled.CoupledStep` computes them right instead.
+            `nlprep.core.training.steps.coupled.CoupledStep` computes them right instead.
         criterion: The validation loss whose lowest value decides which weights are best, such as ``generator_loss``;
             None: ``loss`` if there is one player, and nothing if there are several, of whose losses a low one may be
             no good sign.

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
-from nlprep.core.training.examples import same_examples
+from nlprep.core.training.data.examples import same_examples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from nlprep.core.training.checkpoints import Checkpoint
     from nlprep.core.training.configuration import TrainingConfig
+    from nlprep.core.training.records.checkpoints import Checkpoint
 
 RESUME_CHOICES = ("auto", "never", "must")
 

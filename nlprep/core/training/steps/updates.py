@@ -10,14 +10,14 @@ import torch
 
 from nlprep.core.errors import NlprepError
 from nlprep.core.randomness import combine
-from nlprep.core.training.averages import WeightAverages
-from nlprep.core.training.coupled import CoupledStep, ValidationWindows, gradients_of, join, send_back
-from nlprep.core.training.examples import ValidationBatches
-from nlprep.core.training.parts import check_parts, count_parts
-from nlprep.core.training.precision import choose_precision
+from nlprep.core.training.data.examples import ValidationBatches
 from nlprep.core.training.processes import broadcast_from_main, check_processes, gather_rows
-from nlprep.core.training.schedule import learning_rate_factor
-from nlprep.core.training.step import Moment
+from nlprep.core.training.steps.averages import WeightAverages
+from nlprep.core.training.steps.coupled import CoupledStep, ValidationWindows, gradients_of, join, send_back
+from nlprep.core.training.steps.parts import check_parts, count_parts
+from nlprep.core.training.steps.precision import choose_precision
+from nlprep.core.training.steps.schedule import learning_rate_factor
+from nlprep.core.training.steps.step import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nlprep.core.training.configuration import TrainingConfig
-    from nlprep.core.training.coupled import Embeddings
-    from nlprep.core.training.examples import Examples
-    from nlprep.core.training.step import Batch, Step
+    from nlprep.core.training.data.examples import Examples
+    from nlprep.core.training.steps.coupled import Embeddings
+    from nlprep.core.training.steps.step import Batch, Step
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class Updates:
         steps: Optimiser steps of the whole run, for the schedule.
 
     Warns:
-        BatchStatisticsWarning: As `nlprep.core.training.parts.check_parts`.
+        BatchStatisticsWarning: As `nlprep.core.training.steps.parts.check_parts`.
 
     Raises:
         OptionError: The batch cannot be shared between the processes or must not be divided, they do not see each

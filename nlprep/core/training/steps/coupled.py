@@ -26,16 +26,16 @@ import numpy as np
 import torch
 from torch.autograd.graph import get_gradient_edge
 
-from nlprep.core.training.examples import validation_seeds
-from nlprep.core.training.step import Step
+from nlprep.core.training.data.examples import validation_seeds
+from nlprep.core.training.steps.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import Tensor, nn
 
-    from nlprep.core.training.examples import Examples
-    from nlprep.core.training.step import Batch, Moment
+    from nlprep.core.training.data.examples import Examples
+    from nlprep.core.training.steps.step import Batch, Moment
 
 Embeddings = dict[str, torch.Tensor]
 
@@ -53,7 +53,7 @@ class CoupledStep(Step):
 
         Args:
             player: Whose turn it is.
-            modules: As for `nlprep.core.training.step.Step.losses`.
+            modules: As for `nlprep.core.training.steps.step.Step.losses`.
             batch: Tensors on the device: a part of the batch.
             moment: The optimiser step.
 
@@ -76,7 +76,7 @@ class CoupledStep(Step):
             moment: The optimiser step.
 
         Returns:
-            As `nlprep.core.training.step.Step.losses`.
+            As `nlprep.core.training.steps.step.Step.losses`.
         """
 
     def losses(

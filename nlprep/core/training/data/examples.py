@@ -1,8 +1,8 @@
 """What a model is trained on, and the batches that are made of it.
 
 Optimiser step s takes the ``batch_size`` positions from ``s * batch_size`` of an endless order (see
-`nlprep.core.training.orders`), whichever process, loader worker or restart asks for them. No remainder is dropped at
-the end of an epoch: a batch may begin in one and end in the next.
+`nlprep.core.training.data.orders`), whichever process, loader worker or restart asks for them. No remainder is dropped
+at the end of an epoch: a batch may begin in one and end in the next.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from nlprep.core.errors import OptionError
 from nlprep.core.randomness import combine
-from nlprep.core.training.orders import ExampleOrder
+from nlprep.core.training.data.orders import ExampleOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nlprep.core.randomness import Seeds
-    from nlprep.core.training.orders import Order
+    from nlprep.core.training.data.orders import Order
 
 _VALIDATION = 3
 """A purpose, so that no two uses of one seed meet the same numbers; orders have others."""

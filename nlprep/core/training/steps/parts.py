@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
 from nlprep.core.errors import OptionError
-from nlprep.core.training.coupled import CoupledStep
+from nlprep.core.training.steps.coupled import CoupledStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nlprep.core.training.configuration import TrainingConfig
-    from nlprep.core.training.step import Step
+    from nlprep.core.training.steps.step import Step
 
 
 class BatchStatisticsWarning(UserWarning):
