@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from nlprep.language_models.models.files import load_language_model
     from nlprep.language_models.pretraining.training import pretrain_causal, pretrain_masked
     from nlprep.language_models.text.tokenizers import TokenizerConfig, train_tokenizer
-    from nlprep.translation.align import AlignmentConfig, align
+    from nlprep.translation.align import align
+    from nlprep.translation.aligners.configuration import AlignmentConfig
     from nlprep.translation.alignment import Alignment
     from nlprep.translation.evaluation import evaluate_translation
     from nlprep.translation.index.bilingual import TranslationIndex
@@ -37,7 +38,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Alignment": "nlprep.translation.alignment",
-    "AlignmentConfig": "nlprep.translation.align",
+    "AlignmentConfig": "nlprep.translation.aligners.configuration",
     "AveragedWordVectors": "nlprep.embeddings.averaged_vectors",
     "EncodedCorpus": "nlprep.corpus",
     "Encoder": "nlprep.evaluation.encoder",
