@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PACKAGES := nlprep vision multimodal cli
+# Two processes of tests, each on a processor of its own.
+BESIDE := --numprocesses 2 --dist worksteal
 SOURCES := $(PACKAGES) tests benchmarks examples docs
 
 .PHONY: help install demo test test-fast check format lint types contracts reference clean
@@ -23,10 +25,10 @@ demo: install  ## two languages from text to translations, in a minute, with a f
 	$(BIN)/rep-translate demo --output demo
 
 test: install  ## run the tests, on two processors
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest $(BESIDE)
 
 test-fast: install  ## run the tests that take no time, in less than a minute
-	$(BIN)/python -m pytest --numprocesses 2 -m "not slow"
+	$(BIN)/python -m pytest $(BESIDE) -m "not slow"
 
 check: install format lint types contracts test  ## everything that must hold before a change lands
 

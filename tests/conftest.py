@@ -12,6 +12,13 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# Of several processes of tests each keeps to a processor of its own: threads that wait for each other's processor take
+# many times as long. What tests run in other processes inherits it.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if _WORKER and hasattr(os, "sched_setaffinity"):
+    _PROCESSORS = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {_PROCESSORS[int(_WORKER.removeprefix("gw")) % len(_PROCESSORS)]})
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

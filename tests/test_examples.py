@@ -35,7 +35,7 @@ def test_example(name, tmp_path):
         encoding="utf-8",
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
-        timeout=120,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nlprep.core.errors import FileError, OptionError
+from nlprep.core.ownership import claim_run
 from nlprep.embeddings.skipgram import SkipGramConfig
 from nlprep.embeddings.text_training import TextConfig, train_vectors
 from nlprep.embeddings.vector_files import read_vectors
@@ -55,7 +56,7 @@ def test_the_name_gives_the_format(text, tmp_path):
 
 def test_a_state_of_an_earlier_run(text, tmp_path):
     state = tmp_path / "out.state"
-    state.mkdir()
+    claim_run(state, "skipgram-run", ("run.json", "corpus", "training"))
     stamp = text.stat()
     settings = {"text": [str(text)], "tokenizer": "words", "lowercase": True, "encoding_errors": "strict"}
     settings |= {"min_count": 5, "max_vocabulary": None}
