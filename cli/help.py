@@ -93,7 +93,9 @@ def _explained(argument: Argument) -> str:
 
 def _phrase(text: str) -> str:
     """The sentence of a docstring as the help of a setting is written: small, without a full stop."""
-    return f"{text[:1].lower() if text[1:2].islower() or text[1:2] == ' ' else text[:1]}{text[1:]}".removesuffix(".")
+    first = text.partition(" ")[0]
+    small = not any(letter.isupper() for letter in first[1:])
+    return f"{text[:1].lower() if small else text[:1]}{text[1:]}".removesuffix(".")
 
 
 def _filled(text: str) -> str:

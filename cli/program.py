@@ -83,6 +83,11 @@ class Program:
 
         from nlprep.core.errors import OptionError
 
+        if name is not None and name == argv[0] and name not in self.commands:
+            raise OptionError(
+                f"unknown command {name!r}: choose from {', '.join(self.commands)} (see {self.name} --help)"
+            )
+
         # One command is enough, unless completion or a file with tables for all asks for every one.
         every = any(word.startswith(("--print-completion", "--config")) for word in argv)
         app = self.app(self.commands if every else [name])

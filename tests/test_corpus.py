@@ -151,6 +151,7 @@ def test_truncated_archive_is_named(tmp_path: Path) -> None:
         list(read_sentences([path]))
 
 
+@pytest.mark.slow
 def test_progress_counts_bytes(tmp_path: Path) -> None:
     plain, packed = tmp_path / "plain", tmp_path / "packed"
     plain.write_text("où été\n" * 300_000, encoding="utf-8")
@@ -202,6 +203,7 @@ words = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=4)
     sentences=st.lists(st.lists(words, min_size=1, max_size=6), max_size=8),
     compression=st.sampled_from(sorted(COMPRESSORS)),
 )
+@pytest.mark.slow
 def test_written_sentences_come_back(tmp_path: Path, sentences: list[list[str]], compression: str) -> None:
     path = tmp_path / "text"
     text = "".join(" ".join(sentence) + "\n" for sentence in sentences)
@@ -249,6 +251,7 @@ def encode_slowly(
     max_vocabulary=st.none() | st.integers(1, 5),
     block=st.integers(1, 7),
 )
+@pytest.mark.slow
 def test_encoding_agrees_with_counting(
     tmp_path: Path, sentences: list[list[str]], min_count: int, max_vocabulary: int | None, block: int
 ) -> None:

@@ -131,6 +131,7 @@ def test_the_two_texts_are_not_parallel():
     assert same < 30
 
 
+@pytest.mark.slow
 def test_nearly_every_word_occurs_often_enough_to_be_learned():
     for side, language in enumerate(("en", "fr")):
         counts = Counter(word for s in generate_sentences(language, 35_000) for word in tokenize(s))

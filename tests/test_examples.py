@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 EXPECTED = {
     "train_vectors.py": ["held-out loss", "cow: ", "italy is to italian as japan is to "],

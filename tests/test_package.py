@@ -90,6 +90,7 @@ def test_constraints_pin_every_direct_dependency() -> None:
     assert (runtime | dev) - pinned == set()
 
 
+@pytest.mark.slow
 def test_the_wheel_requires_what_its_modules_import_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     sources = {name: wheel.read(name).decode() for name in wheel.namelist() if name.endswith(".py")}
     (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
@@ -102,6 +103,7 @@ def test_the_wheel_requires_what_its_modules_import_and_nothing_else(wheel: zipf
 
 
 @pytest.mark.parametrize("folder", ["tests", "benchmarks", "examples"])
+@pytest.mark.slow
 def test_what_developers_import_is_declared(folder: str) -> None:
     paths = list((ROOT / folder).rglob("*.py"))
     ours = {*PACKAGES, "benchmarks", "no_such_module_as_this", *(path.stem for path in paths)}

@@ -39,6 +39,7 @@ def public_names() -> dict[str, Path]:
     return found
 
 
+@pytest.mark.slow
 def test_the_pages_say_what_the_docstrings_say(reference, capsys):
     assert reference.main(["--check"]) == 0, capsys.readouterr().out
 
@@ -56,6 +57,7 @@ def test_every_room_has_a_page(reference):
     assert {"nlprep.core", "nlprep.vectors", "nlprep.objectives", "nlprep.evaluation", "nlprep.figures"} <= rooms
 
 
+@pytest.mark.slow
 def test_a_page_that_is_out_of_date_is_named(reference, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(reference, "PAGES", tmp_path)
     assert reference.main([]) == 0

@@ -97,6 +97,8 @@ def check_replaceable(
     Raises:
         FileError: Says why not, and what to do.
     """
+    if str(path) == "-":
+        raise FileError(path, "is standard output, on which only results are written: name a file or a directory")
     target = written_place(path)
     check_apart(path, inputs)
     with os_errors_named(path):

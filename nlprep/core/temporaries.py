@@ -17,8 +17,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nlprep.core.errors import FileError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _NAME = re.compile(r"\.(?P<target>.+)\.nlprep-[a-z0-9_]{8}\.(?P<stage>tmp|old)", re.DOTALL)
 # Names may have 255 bytes, of which a character can take four.
@@ -75,6 +77,44 @@ def hold(descriptor: int) -> bool | None:
         # Some file systems of networks lock no directories.
         return False if error.errno in _HELD_BY_ANOTHER else None
     return True
+
+
+@contextlib.contextmanager
+def held_directory(path: Path) -> Iterator[None]:
+    """Hold a directory for the time of the block, in which this process may hold it again.
+
+    Raises:
+        FileError: Another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    status = os.fstat(descriptor)
+    place = status.st_dev, status.st_ino
+    if place in _held_directories:
+        os.close(descriptor)
+        yield
+        return
+    if hold(descriptor) is False:
+        os.close(descriptor)
+        raise FileError(path, "another process is at work in it: wait until that is done, or name another directory")
+    _held_directories[place] = descriptor
+    try:
+        yield
+    finally:
+        # In a child, that may be gone already.
+        if _held_directories.pop(place, None) is not None:
+            os.close(descriptor)
+
+
+def _let_go() -> None:
+    """Close what the parent holds: a child that outlives it must not hold it on."""
+    for descriptor in _held_directories.values():
+        os.close(descriptor)
+    _held_directories.clear()
+
+
+_held_directories: dict[tuple[int, int], int] = {}
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def is_at(path: Path, descriptor: int) -> bool:

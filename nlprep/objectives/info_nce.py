@@ -19,6 +19,7 @@ import torch
 from torch.nn.functional import cross_entropy, normalize
 
 from nlprep.core.errors import OptionError
+from nlprep.core.training.steps.wholeness import check_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +52,8 @@ def info_nce(
         A scalar, in nats.
 
     Raises:
-        OptionError: Shapes that do not fit, or a temperature that is not above 0.
+        OptionError: Shapes that do not fit, a temperature that is not above 0, or a part of a batch, in a step that
+            does not say that its loss is coupled.
 
     Example:
         >>> import torch
@@ -99,6 +101,7 @@ def pair_logits(
     queries: Tensor, keys: Tensor, *, temperature: float | Tensor = 0.07, negatives: Tensor | None = None
 ) -> Tensor:
     """Cosines over the temperature, (n, n + m), of which the diagonal is the right choice; arguments of `info_nce`."""
+    check_whole("a contrast")
     _check_pairs(queries, keys)
     if negatives is not None and (negatives.dim() != 2 or negatives.shape[1] != keys.shape[1]):
         raise OptionError(f"negatives of shape {list(negatives.shape)}: expected (m, {keys.shape[1]})")

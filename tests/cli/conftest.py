@@ -86,3 +86,10 @@ def run_command(environment, tmp_path):
         )
 
     return run
+
+
+def pytest_collection_modifyitems(items):
+    """What needs models that commands made waits for these, and so is slow."""
+    for item in items:
+        if {"made", "pretrained"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)

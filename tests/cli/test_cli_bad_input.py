@@ -49,6 +49,7 @@ def test_missing_files(fail, made, tmp_path):
         assert fail(*command).startswith(f"{gone}: no such file or directory"), command
 
 
+@pytest.mark.slow
 def test_vectors_that_have_nothing_in_common(fail, tmp_path):
     generator = np.random.default_rng(8)
     for name in "st":
@@ -232,6 +233,7 @@ def small_files(limit: int = 20_000):
 
 
 @pytest.mark.parametrize("limit", [20_000, 600_000])
+@pytest.mark.slow
 def test_a_full_disk_while_training(made, run_command, tmp_path, limit):
     # The smaller limit is reached by the numbered text, the larger by the vectors.
     words = ["train", made.text.english, "-o", "out", "--dimension", "400", "--epochs", "1", "--quiet"]
@@ -241,6 +243,7 @@ def test_a_full_disk_while_training(made, run_command, tmp_path, limit):
     assert snapshot(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_a_full_disk(made, run_command, tmp_path):
     for command in (
         ["convert", made.english, "out.vec"],
@@ -254,6 +257,7 @@ def test_a_full_disk(made, run_command, tmp_path):
         assert snapshot(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_result(made, run_command, tmp_path):
     assert run_command("convert", made.english, "old.vec").returncode == 0
     assert run_command("convert", made.english, "old").returncode == 0
@@ -347,6 +351,7 @@ def test_an_output_without_a_name(fail, made, tmp_path, monkeypatch):
         fail(*train(made.text.english, "-o", output))
 
 
+@pytest.mark.slow
 def test_words_that_are_no_text(made, run_command, environment):
     # What the shell passes on for a byte that is not UTF-8.
     for options in ([], ["--json"]):

@@ -36,6 +36,7 @@ def test_train_writes_what_it_says(made, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["vectors"]
 
 
+@pytest.mark.slow
 def test_train_formats_agree_bit_for_bit(made, tmp_path):
     outputs = [tmp_path / name for name in ("a", "a.vec", "a.txt", "a.bin")]
     options = ["--dimension", "6", "--epochs", "1", "--threads", "1", "--quiet"]
@@ -47,6 +48,7 @@ def test_train_formats_agree_bit_for_bit(made, tmp_path):
         np.testing.assert_array_equal(vectors.matrix, read[0].matrix)
 
 
+@pytest.mark.slow
 def test_train_options_for_text(tmp_path):
     text = tmp_path / "text.txt"
     text.write_bytes(b"A-b c\n" * 60 + b"bad \xff line\n")
@@ -64,6 +66,7 @@ def test_train_options_for_text(tmp_path):
         assert set(read_vectors(output).words) == words
 
 
+@pytest.mark.slow
 def test_train_reads_standard_input(made, run_command, tmp_path):
     text = made.text.english.read_text(encoding="utf-8")
     done = run_command("train", "-", "-o", "out", "--dimension", 4, "--epochs", 1, "--json", text=text)
@@ -71,6 +74,7 @@ def test_train_reads_standard_input(made, run_command, tmp_path):
     assert json.loads(done.stdout)["words"] == len(read_vectors(tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_align_reports_coverage_and_rounds(made, tmp_path, answer):
     said = answer(
         "align",
@@ -89,6 +93,7 @@ def test_align_reports_coverage_and_rounds(made, tmp_path, answer):
     assert sum(entry["chosen"] for entry in said["rounds"]) == 1
 
 
+@pytest.mark.slow
 def test_align_warns_in_one_line_when_pairs_are_few(made, tmp_path, capsys):
     few = tmp_path / "few.txt"
     few.write_text("".join(made.text.seed_dictionary.read_text().splitlines(keepends=True)[:30]))
@@ -99,6 +104,7 @@ def test_align_warns_in_one_line_when_pairs_are_few(made, tmp_path, capsys):
     assert lines[0].startswith("rep-translate: warning: the dictionary gives ")
 
 
+@pytest.mark.slow
 def test_align_without_a_dictionary(made, tmp_path, answer, capsys):
     model = tmp_path / "m"
     said = answer("align", made.english, made.french, "-o", model, "--no-spelling")
@@ -143,6 +149,7 @@ def test_translate_reads_standard_input_and_is_plain_when_piped(made, run_comman
     assert all(np.isfinite(float(line[2])) for line in lines)
 
 
+@pytest.mark.slow
 def test_unknown_words_do_not_stop_the_others(made, run_command):
     done = run_command("translate", made.model, "horse", "hors", "bread", "--top", 1)
     assert done.returncode == 2
@@ -259,6 +266,7 @@ def test_convert_keeps_every_bit(made, tmp_path, answer):
 
 
 @pytest.mark.parametrize(("name", "magic"), [("f.png", b"\x89PNG"), ("f.svg", b"<?xml"), ("f.pdf", b"%PDF")])
+@pytest.mark.slow
 def test_plot(made, tmp_path, answer, name, magic):
     said = answer("plot", made.model, "-o", tmp_path / name, "--num", 10)
     assert (tmp_path / name).read_bytes().startswith(magic)
@@ -266,6 +274,7 @@ def test_plot(made, tmp_path, answer, name, magic):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.slow
 def test_plot_of_chosen_words_and_of_a_dictionary(made, tmp_path, answer):
     figure = tmp_path / "f.svg"
     said = answer("plot", made.model, "-o", figure, "--words", "horse", "bread", "cow")
@@ -276,6 +285,7 @@ def test_plot_of_chosen_words_and_of_a_dictionary(made, tmp_path, answer):
     assert {tuple(pair) for pair in said["pairs"]} <= pairs
 
 
+@pytest.mark.slow
 def test_demo(tmp_path, capsys):
     assert main(["demo", "--output", str(tmp_path / "demo"), "--json", "--quiet"]) == 0
     said = json.loads(capsys.readouterr().out)
@@ -289,6 +299,7 @@ def test_demo(tmp_path, capsys):
     assert "éléphant" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_demo_says_that_its_text_is_generated(tmp_path, capsys):
     assert main(["demo", "--output", str(tmp_path), "--sentences", "12000"]) == 0
     printed = capsys.readouterr()
@@ -314,6 +325,7 @@ def test_no_command_prints_help(capsys):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.slow
 def test_completion(capsys, shell):
     assert main(["--print-completion", shell]) == 0
     script = capsys.readouterr().out
@@ -325,6 +337,7 @@ def test_completion(capsys, shell):
     assert main(["--print-completion", "tcsh"]) == 2
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error(made, environment):
     import subprocess
 

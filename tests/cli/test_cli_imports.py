@@ -10,6 +10,7 @@ import pytest
 
 from cli import pretrain, translate
 
+pytestmark = pytest.mark.slow
 HEAVY = [
     *("torch", "transformers", "gensim", "faiss", "numba", "llvmlite", "rich", "matplotlib", "scipy", "datasets"),
     *("sklearn", "accelerate", "tokenizers", "sentence_transformers", "huggingface_hub", "zstandard"),

@@ -18,6 +18,8 @@ from nlprep.embeddings.skipgram import train_skipgram
 from nlprep.embeddings.vector_files import read_vectors
 from nlprep.embeddings.word_vectors import WordVectors
 
+pytestmark = pytest.mark.slow
+
 # Long enough to be interrupted at any of the moments below; stopped long before its end.
 TRAIN = ["--dimension", "60", "--epochs", "100000", "--threads", "1", "--quiet"]
 

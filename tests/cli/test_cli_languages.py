@@ -47,6 +47,7 @@ def test_translation_without_a_dictionary_of_the_two(three, answer):
     assert "horse" in [candidate["word"] for candidate in back[0]["candidates"]]
 
 
+@pytest.mark.slow
 def test_evaluate_and_plot_take_two_of_them(three, made, answer):
     figures = answer("evaluate", three.model, three.folder / "fr-x.txt", "--from", "fr", "--to", "x")
     assert (figures["source_language"], figures["target_language"]) == ("fr", "x")
@@ -56,6 +57,7 @@ def test_evaluate_and_plot_take_two_of_them(three, made, answer):
     assert (three.folder / "figure.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_align_says_how_languages_came_in(three, answer, tmp_path, capsys):
     told = answer("align", *three.arguments, *three.given, "-o", tmp_path / "all", "--refine", 0)
     assert told["languages"] == ["en", "fr", "x"]
@@ -90,6 +92,7 @@ def test_bad_input_of_several(three, made, fail, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_dictionaries_from_a_settings_file(three, made, answer, fail, tmp_path):
     file = tmp_path / "project.toml"
     seed, other = str(made.text.seed_dictionary), str(three.folder / "fr-x.txt")

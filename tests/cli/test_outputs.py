@@ -22,6 +22,8 @@ from nlprep.embeddings.vector_files import write_vectors
 from nlprep.embeddings.vector_files.recognition import WORD2VEC_FILE
 from nlprep.embeddings.word_vectors import WordVectors
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Command:

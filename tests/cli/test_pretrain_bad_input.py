@@ -16,6 +16,8 @@ from nlprep.language_models.encoders.text_encoder import EncoderConfig
 from nlprep.language_models.encoders.training import ContrastiveConfig
 from nlprep.language_models.text.tokenizers import TokenizerConfig, save_tokenizer, train_tokenizer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def fail(capsys, tmp_path):

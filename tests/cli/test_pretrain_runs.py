@@ -17,6 +17,8 @@ from cli.pretrain import main
 from nlprep.core.artifacts import read_tensors
 from nlprep.language_models.text.tokenizers import load_tokenizer
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = ("mlm", "gpt")
 # Far more steps than are made before the signal, each saved; one thread, as every bit is compared.
 LONG = ["--layers", "1", "--width", "16", "--heads", "2", "--block-length", "16", "--vocabulary-size", "300"]

@@ -45,6 +45,7 @@ def test_what_is_printed(text, tmp_path, capsys):
     assert printed.err.splitlines()[-1] == f"tokenizer: {tmp_path / 'made'}"
 
 
+@pytest.mark.slow
 def test_standard_input_is_read_once(run_command, tmp_path):
     done = run_command(
         *("tokenizer", "-", "--output", "made", "--vocabulary-size", "300", "--json"),

@@ -59,6 +59,7 @@ def test_fill(pretrained, answer):
     assert [found["token"] for found in said[1]["blanks"][0]] == [one.token for one in expected]
 
 
+@pytest.mark.slow
 def test_fill_reads_standard_input(pretrained, run_command):
     done = run_command("fill", pretrained.masked, "--top", 1, text="A [MASK].\n\nThe [MASK] is.\n", program=PRETRAIN)
     assert (done.returncode, done.stderr) == (0, "")
@@ -78,6 +79,7 @@ def test_generate(pretrained, answer, capsys):
     assert capsys.readouterr().out == f"{shown[0]}\n----\n{shown[1]}\n"
 
 
+@pytest.mark.slow
 def test_generate_from_nothing_and_from_standard_input(pretrained, run_command, answer):
     assert answer("generate", pretrained.causal, "--max-tokens", 4)["prompt"] == ""
     words = ("generate", pretrained.causal, "-", "--max-tokens", 4, "--json")
@@ -131,6 +133,7 @@ def test_evaluate_a_task(pretrained, tmp_path, answer, capsys):
     assert capsys.readouterr().out.splitlines()[0].split("\t")[:2] == ["examples", "accuracy"]
 
 
+@pytest.mark.slow
 def test_probe(pretrained, labelled, tmp_path, answer, capsys):
     words = ["probe", pretrained.masked, "--train", labelled["train"], "--test", labelled["test"], "--labels", "8,100%"]
     said = answer(*words, "--repeats", 2, "--plot", tmp_path / "probe.png")
@@ -146,6 +149,7 @@ def test_probe(pretrained, labelled, tmp_path, answer, capsys):
     assert len(rows) == 3
 
 
+@pytest.mark.slow
 def test_finetune_a_classifier(pretrained, labelled, tmp_path, answer):
     words = ["finetune", pretrained.masked, "--train", labelled["train"], "--test", labelled["test"], *QUICK]
     said = answer(*words, "--output", tmp_path / "run", "--epochs", 6, "--learning-rate", 0.01, "--batch-size", 8)
@@ -159,6 +163,7 @@ def test_finetune_a_classifier(pretrained, labelled, tmp_path, answer):
     assert answer(*words, "--output", tmp_path / "head", "--parts", "head", "--epochs", 1)["resumed_from"]
 
 
+@pytest.mark.slow
 def test_finetune_a_sentence_encoder(pretrained, pairs, tmp_path, answer):
     words = ["finetune", pretrained.masked, "--task", "similarity", *QUICK, "--batch-size", 8, "--epochs", 1]
     said = answer(*words, "--train", pairs, "--test", pairs, "--output", tmp_path / "run", "--temperature", 0.1)
@@ -171,6 +176,7 @@ def test_finetune_a_sentence_encoder(pretrained, pairs, tmp_path, answer):
     assert said["steps"] >= 1
 
 
+@pytest.mark.slow
 def test_finetune_a_translator(pretrained, tmp_path, answer, run_command):
     sides = [tmp_path / "train.en", tmp_path / "train.fr"]
     for path, language in zip(sides, ("en", "fr"), strict=True):

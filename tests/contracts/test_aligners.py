@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlprep.core.configuration import settings_of
+from nlprep.core.configuration import bounds_of, settings_of
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation import aligners
@@ -94,6 +94,7 @@ def test_without_a_dictionary_it_says_so_or_learns(aligner, planted):
 
 
 @pytest.mark.parametrize("method", METHODS_WITH_A_DICTIONARY)
+@pytest.mark.slow
 def test_a_dictionary_of_too_few_words_is_refused_warned_of_or_enough(method, planted):
     few = Lexicon(planted.train.pairs[:15])
     config = AlignmentConfig(method=method, refine=0, spelling=False)
@@ -128,6 +129,7 @@ def aligned(planted):
 
 
 @pytest.mark.parametrize("config", EVERY)
+@pytest.mark.slow
 def test_both_sides_meet_in_one_space(config, planted, aligned):
     alignment = aligned(config)
     source = alignment.map_source(planted.source.matrix)
@@ -166,6 +168,7 @@ def test_saved_and_loaded_it_is_the_same(config, planted, aligned, tmp_path):
 
 
 @pytest.mark.parametrize("config", EVERY)
+@pytest.mark.slow
 def test_it_is_the_same_every_time(config, planted, aligned):
     first = aligned(config)
     again = align(planted.source, planted.target, planted.train, config)
@@ -190,6 +193,7 @@ def test_a_dictionary_the_wrong_way_round_is_told(config, planted):
 
 
 @pytest.mark.parametrize("config", EVERY)
+@pytest.mark.slow
 def test_its_inputs_stay_as_they_were(config, planted):
     before = planted.source.matrix.copy(), planted.target.matrix.copy()
     align(planted.source, planted.target, planted.train, config)
@@ -204,6 +208,7 @@ def test_vectors_of_another_dimension_are_refused_by_its_maps(config, aligned):
 
 
 @pytest.mark.parametrize("method", METHODS_WITH_A_DICTIONARY)
+@pytest.mark.slow
 def test_sides_of_different_dimensions_meet_or_are_refused(method, planted):
     narrow = WordVectors(planted.target.words, planted.target.matrix[:, :15])
     config = AlignmentConfig(method=method, refine=0)
@@ -214,3 +219,12 @@ def test_sides_of_different_dimensions_meet_or_are_refused(method, planted):
         alignment = align(planted.source, narrow, planted.train, config)
         assert alignment.map_source(planted.source.matrix).shape == (600, 15)
         assert alignment.map_target(narrow.matrix).shape == (600, 15)
+
+
+def test_settings_of_a_method_say_which_methods_they_count_for():
+    for field in dataclasses.fields(AlignmentConfig):
+        if dataclasses.is_dataclass(field.default):
+            deciding, methods = bounds_of(field).counts_for
+            assert deciding == "method"
+            assert set(methods) <= {"auto", *METHODS}
+            assert {"procrustes", "least-squares"}.isdisjoint(methods), field.name

@@ -230,6 +230,7 @@ def test_progress_gets_the_items(case, encoder):
 
 
 @each
+@pytest.mark.slow
 def test_saved_and_loaded_it_is_the_same(case, encoder, tmp_path):
     before = fingerprint(encoder)
     vectors = encoder.encode(case.items)
@@ -266,6 +267,7 @@ def test_saving_replaces_nothing_of_anybody_elses(case, encoder, tmp_path):
     assert case.kind.from_directory(tmp_path / "other").dimension == encoder.dimension
 
 
+@pytest.mark.slow
 def test_a_new_process_gets_the_same(tmp_path, encoders):
     # Those that load without torch, which takes seconds; the files of the others are its own and transformers'.
     light = [case for case in CASES.values() if encoders[id(case)].module is None]
@@ -289,6 +291,7 @@ def test_a_new_process_gets_the_same(tmp_path, encoders):
 
 
 @each
+@pytest.mark.slow
 def test_randomized_is_a_function_of_the_seed(case, encoder):
     before, vectors = fingerprint(encoder), encoder.encode(case.items)
     with random_state_untouched():

@@ -32,6 +32,7 @@ ARRAYS = hnp.arrays(
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=8).filter(lambda name: name != "__metadata__"), ARRAYS, max_size=4))
+@pytest.mark.slow
 def test_tensors_agree_with_the_safetensors_library(
     tmp_path_factory: pytest.TempPathFactory, tensors: dict[str, np.ndarray]
 ) -> None:

@@ -14,6 +14,7 @@ def twice(values):
     return values + values
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_compiling_is_not_lost(monkeypatch) -> None:
     plain = Dispatcher.compile
     pressed = []

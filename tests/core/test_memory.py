@@ -40,6 +40,7 @@ print(outside, inside, held - start, resident() - start)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told to keep memory")
+@pytest.mark.slow
 def test_memory_is_kept_inside_and_given_back_at_the_end() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     outside, inside, held, after = map(float, done.stdout.split())

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from nlprep.core import files
 from nlprep.core.files import atomic_directory, atomic_file
-from nlprep.core.temporaries import is_temporary, make_temporary, remove_leftovers
+from nlprep.core.temporaries import held_directory, hold, is_temporary, make_temporary, remove_leftovers
 
 WRITER = """
 import sys, time
@@ -122,6 +123,7 @@ def test_what_was_set_aside_goes_when_its_place_is_taken_unless_it_is_somebodys(
 
 @pytest.mark.parametrize("swap", [True, False])
 @pytest.mark.parametrize("moment", ["rename", "_swap"])
+@pytest.mark.slow
 def test_killed_while_they_change_places(tmp_path: Path, swap: bool, moment: str) -> None:
     """Whenever it is killed, the old one or the new one is there after the next writer has come by."""
     program = f"""
@@ -197,3 +199,44 @@ def test_without_locks_nothing_is_taken_for_dead(tmp_path: Path, monkeypatch: py
     write_both(tmp_path)
     assert hidden(tmp_path) == {".model.nlprep-12345678.tmp"}
     assert files.is_at(tmp_path / "nowhere", 0) is False
+
+
+def test_a_directory_is_held_by_one_process_at_a_time(tmp_path):
+    def asked_elsewhere() -> str:
+        program = (
+            "import sys; from pathlib import Path; from nlprep.core.errors import FileError\n"
+            "from nlprep.core.temporaries import held_directory\n"
+            "try:\n    held_directory(Path(sys.argv[1])).__enter__()\n    print('held')\n"
+            "except FileError as error:\n    print(error)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    with held_directory(tmp_path):
+        with held_directory(tmp_path):
+            pass
+        assert asked_elsewhere() == (
+            f"{tmp_path}: another process is at work in it: wait until that is done, or name another directory"
+        )
+    assert asked_elsewhere() == "held"
+
+
+def test_a_child_does_not_hold_on_what_its_parent_held(tmp_path):
+    with held_directory(tmp_path):
+        child = os.fork()
+        if child == 0:
+            time.sleep(30)
+            os._exit(0)
+    try:
+        descriptor = os.open(tmp_path, os.O_RDONLY)
+        deadline = time.monotonic() + 20
+        # The child lets go as soon as it runs.
+        while not (ours := hold(descriptor)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.close(descriptor)
+        assert ours is True
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)

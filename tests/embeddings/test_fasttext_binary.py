@@ -58,6 +58,7 @@ def test_fasttext_irregular(fasttext_model, tmp_path):
 
 @settings(max_examples=150, deadline=None)
 @given(cut=st.floats(0, 1), at=st.floats(0, 1), byte=st.integers(0, 255))
+@pytest.mark.slow
 def test_damaged_fasttext_gives_vectors_or_a_file_error(fasttext_model, tmp_path_factory, cut, at, byte):
     data = bytearray(fasttext_model.read_bytes())
     data[int(at * (min(len(data), 400) - 1))] = byte

@@ -130,6 +130,7 @@ scores = st.floats(-1e6, 1e6)
     pairs=st.lists(st.builds(SimilarityPair, term, term, scores), min_size=1, max_size=5),
     gap=st.sampled_from(" \t"),
 )
+@pytest.mark.slow
 def test_written_pairs_come_back(tmp_path: Path, pairs: list[SimilarityPair], gap: str) -> None:
     lines = [gap.join([pair.first, pair.second, repr(pair.score)]) for pair in pairs]
     (tmp_path / "set").write_text("\n".join(lines), encoding="utf-8")

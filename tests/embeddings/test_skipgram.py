@@ -53,6 +53,7 @@ def _autograd_step(
 
 
 @pytest.mark.parametrize("negatives", [2, 5, 7])
+@pytest.mark.slow
 def test_training_is_gradient_descent_on_the_stated_loss(tmp_path: Path, negatives: int) -> None:
     # Many words, so that no centre draws a negative twice: then the second would see the first one's update.
     words = [[f"w{generated}" for generated in row] for row in np.arange(4000).reshape(200, 20)]
@@ -107,6 +108,7 @@ def _survivors(ids: np.ndarray, start: int, end: int, first: int, last: int, win
     return positions[: found[0]].tolist(), found[1], found[2]
 
 
+@pytest.mark.slow
 def test_a_range_sees_across_its_edges_and_nothing_is_cut() -> None:
     ids = np.random.default_rng(0).integers(0, 50, 25_000).astype(np.int32)
     keep = as_thresholds(np.full(50, 0.4))
@@ -123,6 +125,7 @@ def test_a_range_sees_across_its_edges_and_nothing_is_cut() -> None:
     assert joined == whole
 
 
+@pytest.mark.slow
 def test_windows_survivors_and_negatives_follow_their_distributions() -> None:
     generator = np.random.default_rng(1)
     counts = np.array([8000, 4000, 2000, 1000, 500], np.int64)

@@ -257,6 +257,7 @@ def topical_corpus(directory: Path) -> EncodedCorpus:
 
 
 @pytest.mark.parametrize("num_centres", [None, 4096])
+@pytest.mark.slow
 def test_any_batch_learns_what_the_compiled_engine_learns(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, num_centres: int | None
 ) -> None:
@@ -275,6 +276,7 @@ def test_any_batch_learns_what_the_compiled_engine_learns(
 
 
 @pytest.mark.skipif(not TEXT.is_file(), reason="needs the shared data beside the repository")
+@pytest.mark.slow
 def test_real_text_reaches_the_loss_of_the_compiled_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     corpus = encode_corpus(islice(read_sentences([TEXT]), 12_000), tmp_path / "corpus", min_count=3)
     config = SkipGramConfig(dimension=32, epochs=2, subsample=1e-3, held_out=0.02)

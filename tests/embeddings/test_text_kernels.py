@@ -52,6 +52,7 @@ tokens = st.one_of(
 @example(token="3.4028235e38")
 @example(token="3.4028236e38")
 @example(token="123456789012345678901234567890")
+@pytest.mark.slow
 def test_numbers_are_rounded_as_by_python(token):
     value = parse(b"word " + token.encode(), 1)
     expected = reference(token)
@@ -141,6 +142,7 @@ def significant(token: str) -> str:
     return token.lower().split("e")[0].lstrip("-").replace(".", "").strip("0")
 
 
+@pytest.mark.slow
 def test_kernels_work_where_nothing_can_be_kept(tmp_path):
     path = tmp_path / "v.vec"
     path.write_bytes(b"1 2\na 1 2\n")

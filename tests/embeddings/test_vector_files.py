@@ -188,6 +188,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "line", "message"), BAD)
+@pytest.mark.slow
 def test_bad_rows_are_errors_with_their_line(place, text, line, message):
     with pytest.raises(FileError, match=re.escape(message)) as caught:
         read_text(place, text)
@@ -355,6 +356,7 @@ def nearly_binary(draw):
     policy=st.sampled_from(["strict", "replace", "ignore", "skip-line"]),
     limit=st.sampled_from([None, 1, 3]),
 )
+@pytest.mark.slow
 def test_any_bytes_give_vectors_or_a_file_error(tmp_path_factory, data, kind, skip, policy, limit):
     path = tmp_path_factory.getbasetemp() / "any.vec"
     path.write_bytes(data)
@@ -387,6 +389,7 @@ def some_vectors(draw, words=text_word):
 
 @settings(max_examples=150, deadline=None)
 @given(vectors=some_vectors(), kind=st.sampled_from(FORMATS), auto=st.booleans())
+@pytest.mark.slow
 def test_write_and_read_are_inverse(tmp_path_factory, vectors, kind, auto):
     path = tmp_path_factory.mktemp("round") / "v"
     write_vectors(vectors, path, format=kind)
@@ -395,6 +398,7 @@ def test_write_and_read_are_inverse(tmp_path_factory, vectors, kind, auto):
 
 @settings(max_examples=100, deadline=None)
 @given(vectors=some_vectors(spaced_word))
+@pytest.mark.slow
 def test_words_with_spaces_come_back_or_are_refused(tmp_path_factory, vectors):
     path = tmp_path_factory.mktemp("round") / "v"
     try:

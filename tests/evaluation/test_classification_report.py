@@ -18,6 +18,7 @@ LABELS = ("a", "b", "c", "d")
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=20))
 @settings(max_examples=40, deadline=None)
+@pytest.mark.slow
 def test_every_figure_is_counted(pairs):
     truth, answers = (np.array(side) for side in zip(*pairs, strict=True))
     report = report_classification(truth, answers, LABELS)

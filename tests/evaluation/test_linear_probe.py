@@ -161,6 +161,7 @@ def test_orders_differ_by_seed_and_only_by_it():
     assert (stratified_order(labels, 1) != stratified_order(labels, 2)).any()
 
 
+@pytest.mark.slow
 def test_more_labels_help_and_everything_is_reproducible():
     train, test = blobs(400, apart=0.7), blobs(300, apart=0.7, seed=5)
     config = ProbeConfig(labels="2%,20%,100%", repeats=4)

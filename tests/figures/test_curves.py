@@ -24,6 +24,7 @@ RECORDS = [{"step": step, "loss": 5 / step, "learning_rate": 0.1} for step in ra
 ]
 
 
+@pytest.mark.slow
 def test_probe_curves_name_every_line_and_number_once(tmp_path):
     for name in ("one.svg", "two.svg"):
         draw_probe_curves(CURVES, tmp_path / name, majority=0.25, title="A title")
@@ -35,6 +36,7 @@ def test_probe_curves_name_every_line_and_number_once(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "magic"), [("a.png", b"\x89PNG"), ("a.pdf", b"%PDF"), ("a.SVG", b"<?xml")])
+@pytest.mark.slow
 def test_the_ending_gives_the_format(tmp_path, name, magic):
     draw_probe_curves(CURVES[:1], tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(magic)
@@ -48,6 +50,7 @@ def test_a_single_number_of_labels(tmp_path):
     assert ">mine</" in (tmp_path / "a.svg").read_text()
 
 
+@pytest.mark.slow
 def test_training_and_validation_of_every_run_are_named(tmp_path):
     draw_training({"bf16": RECORDS, "fp32": RECORDS[:19]}, tmp_path / "a.svg")
     text = (tmp_path / "a.svg").read_text()
@@ -58,6 +61,7 @@ def test_training_and_validation_of_every_run_are_named(tmp_path):
     assert ">training</" in (tmp_path / "b.svg").read_text()
 
 
+@pytest.mark.slow
 def test_any_lines_with_bands_gaps_and_levels(tmp_path):
     lines = [
         Line("banded", [1, 2, 4], [1.0, 2.0, 3.0], [0.5, 1.5, 2.5], [1.5, 2.5, 3.5]),
@@ -74,6 +78,7 @@ def test_any_lines_with_bands_gaps_and_levels(tmp_path):
     assert "nothing yet" not in text
 
 
+@pytest.mark.slow
 def test_large_numbers_are_written_out(tmp_path):
     draw_lines([Line("a", [0, 60_000], [0.0, 1.0])], tmp_path / "a.svg", x_label="x", y_label="y")
     assert ">60,000</" in (tmp_path / "a.svg").read_text()

@@ -46,6 +46,7 @@ def test_large_images_are_shrunk_by_area(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+@pytest.mark.slow
 def test_the_same_images_have_the_same_bytes(tmp_path, ending):
     for name in ("one", "two"):
         draw_image_rows({"originals": GREY, "reconstructions": GREY}, tmp_path / f"{name}.{ending}", columns=3)

@@ -14,6 +14,7 @@ from nlprep.figures.planes import Group, draw_plane
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=8))
+@pytest.mark.slow
 def test_ends_are_moved_apart_and_keep_their_order(heights):
     placed = labels._spread(heights, 10)
     order = sorted(range(len(heights)), key=lambda i: heights[i])
@@ -32,6 +33,7 @@ def boxes(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 def test_names_stay_apart_and_inside(tmp_path, boxes):
     generator = np.random.default_rng(0)
     points = generator.normal(size=(20, 2))
@@ -48,6 +50,7 @@ def test_names_stay_apart_and_inside(tmp_path, boxes):
     assert all(min(box) >= 0 and box[2] <= width and box[3] <= height for box in boxes)
 
 
+@pytest.mark.slow
 def test_a_name_does_not_cover_a_point_without_one(tmp_path, boxes):
     # The best place of a lone name is to the right of its point, where another point is now.
     named = Group("", np.array([[0.0, 0.0]]), ("name",))

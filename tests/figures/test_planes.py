@@ -35,6 +35,7 @@ def test_no_plane():
 
 
 @pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+@pytest.mark.slow
 def test_the_same_picture_has_the_same_bytes(tmp_path, ending):
     generator = np.random.default_rng(2)
     classes = generator.integers(0, 9, 60)
@@ -70,6 +71,7 @@ def test_every_class_that_occurs_is_named(tmp_path):
     assert ">A map</text>" in text
 
 
+@pytest.mark.slow
 def test_many_points_do_not_swell_the_file(tmp_path):
     points = np.random.default_rng(0).normal(size=(2_500, 2))
     for name in ("a.svg", "b.svg"):

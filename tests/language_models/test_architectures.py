@@ -81,6 +81,7 @@ def test_weights_are_a_function_of_the_seed() -> None:
         ({"width": 12, "heads": 4}, "even number"),
     ],
 )
+@pytest.mark.slow
 def test_bad_settings_are_one_line(settings, message) -> None:
     with pytest.raises(OptionError, match=message) as caught:
         build_causal_model(toy_tokenizer(), **settings)

@@ -59,6 +59,7 @@ def models(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
+@pytest.mark.slow
 def test_a_classifier_learns_and_transformers_alone_opens_it(models, family, tmp_path):
     from transformers import pipeline
 
@@ -105,6 +106,7 @@ def test_classifying_wakes_no_part_that_is_kept_frozen(models):
     assert [part.training for part in module.modules()] == modes
 
 
+@pytest.mark.slow
 def test_pairs_are_learnt(models, tmp_path):
     training = TrainingConfig(steps=250, batch_size=16, learning_rate=1e-2, precision="fp32")
     run = train_classifier(
@@ -114,6 +116,7 @@ def test_pairs_are_learnt(models, tmp_path):
 
 
 @pytest.mark.parametrize("family", ["bert", "modernbert", "distilbert", "gpt2"])
+@pytest.mark.slow
 def test_the_head_alone(models, family, tmp_path):
     before = TextClassifier.from_pretrained(models[family], ["animal", "thing"]).model.state_dict()
     config = ClassificationConfig(train="head")
@@ -177,6 +180,7 @@ def test_an_evaluation_counts_every_answer(models):
     assert report.calibration_error == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_was(models, tmp_path):
     settings = {"training": TrainingConfig(steps=6, batch_size=8, precision="fp32", checkpoint_every=3)}
     whole = train_classifier(models["bert"], topics(30), tmp_path / "whole", **settings)
@@ -189,6 +193,7 @@ def test_a_run_goes_on_where_it_was(models, tmp_path):
         assert torch.equal(tensor, parts.classifier.model.state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_another_run_is_not_gone_on_with(models, tmp_path):
     short = TrainingConfig(steps=1, batch_size=8, precision="fp32")
 

@@ -108,6 +108,7 @@ def test_a_sentence_meets_itself_through_other_dropout():
 
 
 @pytest.mark.parametrize("kind", ["masked", "causal"])
+@pytest.mark.slow
 def test_training_makes_pairs_findable_and_sentence_transformers_opens_the_result(kind, tmp_path):
     from sentence_transformers import SentenceTransformer
 
@@ -133,6 +134,7 @@ def test_training_makes_pairs_findable_and_sentence_transformers_opens_the_resul
     assert more.encoder.dimension == again.dimension
 
 
+@pytest.mark.slow
 def test_negatives_are_those_of_the_whole_batch_whatever_its_parts(masked, tmp_path):
     def trained(**parts):
         training = TrainingConfig(steps=3, batch_size=8, precision="fp32", log_every=1, learning_rate=1e-3, **parts)
@@ -169,6 +171,7 @@ def test_unsupervised_training(masked, tmp_path):
     assert (tmp_path / "run" / "model" / "modules.json").is_file()
 
 
+@pytest.mark.slow
 def test_other_settings_or_another_model_are_not_resumed(masked, tmp_path):
     def train(model=masked, pairs=None, encoder_config=None, **loss):
         return train_sentence_encoder(

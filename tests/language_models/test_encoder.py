@@ -20,6 +20,8 @@ from nlprep.language_models.encoders.pooling import pool
 from nlprep.language_models.encoders.text_encoder import POOLINGS, EncoderConfig, TextEncoder, TruncationWarning
 from nlprep.language_models.models.files import save_language_model
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     "the dog sleeps in the garden",
     "a cat",

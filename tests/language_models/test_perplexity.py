@@ -28,6 +28,7 @@ def slow_nats(model, ids: list[int], context: int, stride: int) -> float:
 
 @pytest.mark.parametrize("family", CAUSAL_FAMILIES)
 @pytest.mark.parametrize("stride", [None, 1, 5, 32])
+@pytest.mark.slow
 def test_windows_predict_each_token_once(family, stride) -> None:
     model, tokenizer = toy_causal(family).eval(), causal_form(toy_tokenizer())
     documents = ["the river", " ".join(sentences()[:4]), "a [SEP] spelled out"]

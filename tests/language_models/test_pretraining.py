@@ -42,6 +42,7 @@ def weights(directory: Path) -> bytes:
     ("kind", "workers", "precision", "kill_at"),
     [("masked", 0, "bf16", 7), ("masked", 2, "fp32", 11), ("causal", 0, "fp32", 2), ("causal", 2, "bf16", 9)],
 )
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
     kind, workers, precision, kill_at, text, tmp_path
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
     assert plain[0] == plain[1]
 
 
+@pytest.mark.slow
 def test_a_masked_run_is_a_model_that_transformers_opens(text, tmp_path) -> None:
     run = pretrain("masked", text, tmp_path / "run")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "run" / "model")
@@ -90,6 +92,7 @@ def test_a_masked_run_is_a_model_that_transformers_opens(text, tmp_path) -> None
     assert weights(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_a_causal_runs_bits_per_byte_are_those_of_its_documents(text, tmp_path) -> None:
     run = pretrain("causal", text, tmp_path / "run")
     AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "model")
@@ -106,6 +109,7 @@ def test_a_causal_runs_bits_per_byte_are_those_of_its_documents(text, tmp_path) 
     assert found.bits_per_byte == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.slow
 def test_training_learns(text, tmp_path) -> None:
     config = CausalPretrainingConfig(layers=1, width=32, heads=2, block_length=32)
     training = TrainingConfig(steps=60, batch_size=16, learning_rate=1e-2, precision="fp32", log_every=5)
@@ -117,6 +121,7 @@ def test_training_learns(text, tmp_path) -> None:
     assert run.summary["validation"]["loss"] < first - 2
 
 
+@pytest.mark.slow
 def test_another_text_or_model_is_not_resumed(text, tmp_path) -> None:
     pretrain("masked", text, tmp_path / "run")
     before = weights(tmp_path / "run")
@@ -147,6 +152,7 @@ def _pretrain_with_another_rate(text, directory) -> None:
     pretrain_masked([text], directory, config=config, training=training, tokenizer=tokenizer)
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line(tmp_path) -> None:
     (tmp_path / "empty.txt").write_text("\n\n")
     (tmp_path / "short.txt").write_text("a few words\nand a few more\n")

@@ -34,6 +34,7 @@ def model(tmp_path_factory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_curves_of_the_encoder_and_of_what_it_must_beat(model):
     train, test = topics(200), topics(80, seed=1)
     config = ProbeConfig(labels="3%,100%", repeats=2)

@@ -99,6 +99,7 @@ def test_axes_of_different_and_skewed_clouds_are_matched():
     assert np.trace(found.T @ turn) > 0.95 * 8
 
 
+@pytest.mark.slow
 def test_a_game_turns_the_map_towards_the_truth():
     source, target, turn, _ = plant(dimension=6)
     source, target = source - source.mean(axis=0), target - target.mean(axis=0)
@@ -111,6 +112,7 @@ def test_a_game_turns_the_map_towards_the_truth():
     assert np.linalg.norm(game.mapping() - turn) < 0.5 * np.linalg.norm(start - turn)
 
 
+@pytest.mark.slow
 def test_a_game_is_the_same_every_time_and_another_by_number():
     source, target, _, _ = plant()
     one, again, other = (
@@ -120,6 +122,7 @@ def test_a_game_is_the_same_every_time_and_another_by_number():
     assert np.abs(one - other).max() > 0.1
 
 
+@pytest.mark.slow
 def test_pairs_come_of_a_game_and_one_that_falls_behind_is_given_up():
     source, target, _, order = plant()
     starts = AdversarialStarts(source, target, SMALL, threads=1)
@@ -136,6 +139,7 @@ def test_pairs_come_of_a_game_and_one_that_falls_behind_is_given_up():
     assert not starts.play(4).given_up
 
 
+@pytest.mark.slow
 def test_from_nothing_to_an_alignment():
     source, target, _, order = plant(noise=0.1)
     words = (
@@ -151,6 +155,7 @@ def test_from_nothing_to_an_alignment():
     assert len(alignment.provenance["games"]) == 2
 
 
+@pytest.mark.slow
 def test_noise_is_not_handed_over():
     generator = np.random.default_rng(8)
     sides = [

@@ -43,6 +43,7 @@ def test_the_loss_equals_a_slow_reference():
     assert found["accuracy"].item() == pytest.approx(np.mean(first))
 
 
+@pytest.mark.slow
 def test_it_tells_pairs_from_negatives_better_than_a_fit_and_the_same_every_time():
     generator = np.random.default_rng(1)
     meanings = generator.standard_normal((400, 12))

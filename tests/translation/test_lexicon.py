@@ -115,6 +115,7 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min
     pairs=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=8),
     case=st.sampled_from([(" ", "muse"), ("\t", "xling")]),
 )
+@pytest.mark.slow
 def test_what_is_written_is_read(pairs, case, tmp_path):
     separator, layout = case
     path = write(tmp_path / "pairs", "".join(f"{one}{separator}{other}\n" for one, other in pairs))

@@ -76,6 +76,7 @@ def test_languages_come_in_by_the_dictionaries_there_are(alignment):
     json.dumps(dict(alignment.provenance), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_another_pivot_changes_who_is_first_and_hardly_the_result(vectors, lexicons, index):
     turned = align_languages(vectors, lexicons, CONFIG, pivot="el")
     assert turned.provenance["links"][0]["languages"] == ["de", "el"]
@@ -84,6 +85,7 @@ def test_another_pivot_changes_who_is_first_and_hardly_the_result(vectors, lexic
     )
 
 
+@pytest.mark.slow
 def test_refinement_together_helps_those_without_a_dictionary():
     noisy = plant(noise=0.9)
     dictionaries = {("en", name): pairs_of("en", name, range(150)) for name in ("fr", "de", "el")}
@@ -111,6 +113,7 @@ def test_two_languages_of_several_are_an_alignment_like_any_other(vectors, align
     np.testing.assert_allclose(rebuilt.target.means, kept.target.means, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_spelling_counts_between_those_who_share_it(tmp_path):
     """French is spelled as English is, Greek in letters of its own."""
     generator = np.random.default_rng(8)

@@ -133,6 +133,7 @@ def test_reversed_twice_it_is_as_it_was_and_copies_nothing(index):
     np.testing.assert_array_equal(again.alignment.map_source(np.eye(20)), index.alignment.map_source(np.eye(20)))
 
 
+@pytest.mark.slow
 def test_a_question_loads_nothing_heavy(index, tmp_path):
     index.save(tmp_path / "model")
     program = (

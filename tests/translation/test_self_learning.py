@@ -79,6 +79,7 @@ def test_equal_languages_have_equal_distributions():
 
 
 @pytest.mark.parametrize("supplied", ["nothing", "ten pairs"])
+@pytest.mark.slow
 def test_a_planted_rotation_is_found(supplied):
     planted = plant(num_words=1500, num_train=10, noise=0.15)
     lexicon = planted.train if supplied == "ten pairs" else None
@@ -90,6 +91,7 @@ def test_a_planted_rotation_is_found(supplied):
     np.testing.assert_array_equal(again.source_map, alignment.source_map)
 
 
+@pytest.mark.slow
 def test_sides_of_unequal_number_and_dimension():
     planted = plant(num_words=1500, num_train=10, noise=0.1)
     generator = np.random.default_rng(0)
@@ -99,6 +101,7 @@ def test_sides_of_unequal_number_and_dimension():
     assert precision(alignment, planted.source, target, planted.test) > 90
 
 
+@pytest.mark.slow
 def test_names_are_a_start_where_there_is_no_dictionary():
     planted = plant(num_words=1500, num_train=10, noise=0.3)
     named = {f"t{number}": f"s{number}" for number in range(1000, 1200)}
@@ -110,6 +113,7 @@ def test_names_are_a_start_where_there_is_no_dictionary():
     assert precision(alignment, planted.source, target, Lexicon(pairs)) > 90
 
 
+@pytest.mark.slow
 def test_languages_that_have_nothing_in_common_are_refused():
     generator = np.random.default_rng(8)
     sides = [
@@ -127,6 +131,7 @@ def test_too_few_words_are_refused():
     assert align(planted.source, planted.target, planted.train).provenance["method"] == "whitened"
 
 
+@pytest.mark.slow
 def test_a_handful_of_pairs_is_learned_from_with_a_warning():
     planted = plant(num_words=600, num_train=10, noise=0.1)
     with pytest.warns(AlignmentWarning, match="the dictionary gives 10 words .* look at some translations"):
@@ -134,6 +139,7 @@ def test_a_handful_of_pairs_is_learned_from_with_a_warning():
     assert len(alignment.provenance["warnings"]) == 1
 
 
+@pytest.mark.slow
 def test_attempts_that_succeed_agree():
     planted = plant(num_words=1500, num_train=10, noise=0.15)
     alignment = align(planted.source, planted.target, config=AlignmentConfig(spelling=False))
@@ -162,6 +168,7 @@ def test_what_two_maps_translate_alike():
     np.testing.assert_array_equal(pairs[:, 0], pairs[:, 1])
 
 
+@pytest.mark.slow
 def test_attempts_that_hardly_agree_are_built_upon(monkeypatch):
     planted = plant(num_words=1500, num_train=10, noise=0.15)
     sides = [fit_normalization(side.matrix).apply(side.matrix) for side in (planted.source, planted.target)]
@@ -180,6 +187,7 @@ def test_attempts_that_hardly_agree_are_built_upon(monkeypatch):
     assert np.mean((one[rows[:, 0]] @ other.T).argmax(axis=1) == rows[:, 1]) > 0.9
 
 
+@pytest.mark.slow
 def test_attempts_start_from_what_is_offered():
     planted = plant(num_words=700, num_train=60, noise=0.1)
     sides = [fit_normalization(side.matrix).apply(side.matrix) for side in (planted.source, planted.target)]

@@ -54,6 +54,7 @@ def test_only_frequent_words_of_four_letters_or_more_that_nothing_is_known_of() 
     assert pair_spelled_alike(["a"], ["b"]).shape == (0, 2)
 
 
+@pytest.mark.slow
 def test_spellings_are_near_where_words_share_letters(generator):
     words = make_words(generator, 400)
     source, target = embed_spellings([*words, "Naïve"], [*(misspell(generator, word) for word in words), "naive"])
@@ -79,6 +80,7 @@ def test_vowel_signs_are_letters_and_not_accents():
     assert source[0] @ source[1] < 0.99
 
 
+@pytest.mark.slow
 def test_languages_without_a_common_letter_have_nothing_in_common(generator):
     words = make_words(generator, 300)
     foreign = ["".join(chr(ord(letter) + 0x390) for letter in word) for word in make_words(generator, 300)]
@@ -96,6 +98,7 @@ def test_words_of_no_letters_in_common_at_all_and_no_words():
     assert weigh_spellings(np.ones((1, 2), np.float32), np.ones((1, 2), np.float32), source, source) == 0
 
 
+@pytest.mark.slow
 def test_they_are_the_same_in_every_process():
     program = (
         "from nlprep.translation.spelling import embed_spellings; import hashlib;"
@@ -117,6 +120,7 @@ def test_joined_rows_have_the_weighted_mean_of_both_cosines(generator):
 
 
 @pytest.mark.parametrize(("related", "noise"), [(True, 0.9), (False, 0.9)])
+@pytest.mark.slow
 def test_spelling_weighs_what_it_is_worth(related, noise, generator):
     count = 1500
     words = make_words(generator, count)
@@ -148,6 +152,7 @@ def test_the_logistic_slope_equals_a_library_and_its_error_the_spread_of_repeats
     assert errors.mean() == pytest.approx(slopes.std(), rel=0.2)
 
 
+@pytest.mark.slow
 def test_spelling_finds_what_poor_vectors_do_not(generator, tmp_path):
     count = 1500
     words = make_words(generator, count)

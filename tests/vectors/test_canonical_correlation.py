@@ -193,6 +193,7 @@ def halves(path):
     return [part.reshape(len(images), -1) for part in (images[:, :, :14], images[:, :, 14:])]
 
 
+@pytest.mark.slow
 def test_halves_of_handwritten_digits_correlate_as_published(shared_data):
     """Andrew et al. (ICML 2013) report 28.1 for linear CCA, tuned, of 50 dimensions."""
     train = halves(shared_data / "images" / "mnist_train.npz")

@@ -48,6 +48,7 @@ def on_device(compiled, monkeypatch):
 @pytest.mark.parametrize("k", [1, 3, 10, 207, 1000])
 @pytest.mark.parametrize("offset", [False, True])
 @pytest.mark.parametrize("path", ["plain", "compiled", "on_device"])
+@pytest.mark.slow
 def test_equals_brute_force_with_ties_by_lower_index(k, offset, path, request, monkeypatch):
     if path != "plain":
         request.getfixturevalue(path)
@@ -68,6 +69,7 @@ def test_equals_brute_force_with_ties_by_lower_index(k, offset, path, request, m
 @pytest.mark.parametrize("path", ["compiled", "on_device"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("offset", [False, True])
+@pytest.mark.slow
 def test_mutual_equals_a_search_each_way(threads, offset, path, request):
     request.getfixturevalue(path)
     generator = np.random.default_rng(threads)
@@ -120,6 +122,7 @@ def test_agrees_with_faiss(rows, compiled):
     np.testing.assert_allclose(scores, want_scores, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_plain_and_the_compiled_search_agree():
     generator = np.random.default_rng(1)
     queries = generator.standard_normal((2100, 16)).astype(np.float32)

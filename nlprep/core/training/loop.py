@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from nlprep.core.interrupts import deferred_interrupt
 from nlprep.core.memory import kept_memory
 from nlprep.core.ownership import claim_run
 from nlprep.core.progress import SILENT
+from nlprep.core.temporaries import held_directory
 from nlprep.core.training.data.examples import MicroBatches, choose_order, describe_first_examples
 from nlprep.core.training.data.loading import load_batches
 from nlprep.core.training.evaluation import Evaluator
@@ -208,12 +209,14 @@ class _TrainingRun:
         # Of the last checkpoint: its step, and whether an evaluation was still to be made.
         self.saved = (0, False)
         self.saved_at = time.perf_counter()
+        self.held = ExitStack()
         self.saving_seconds = _WRITING
 
     # Starting and ending
 
     def start(self, resume: str) -> None:
         """Restore the latest checkpoint if there is one to restore."""
+        self._hold()
         found = self.checkpoints.steps() if self.checkpoints else []
         check_resume(resume, found, self.directory)
         checkpoint = self.checkpoints.load_latest() if self.checkpoints and found else None
@@ -228,12 +231,18 @@ class _TrainingRun:
             self._restore(checkpoint)
         if self.directory is not None and self.accelerator.is_main_process:
             claim_run(self.directory, RUN_KIND, RUN_ENTRIES, inside=True)
+            self._hold()
         if checkpoint is None and getattr(self.step.initialize, "__func__", None) is not Step.initialize:
             whole = MicroBatches(
                 self.examples, self.order, batch_size=self.config.batch_size, rank=0, world_size=1, parts=1
             )
             self.updates.initialize(whole[0])
         self.recorder.start(self.done, 0 if checkpoint is None else checkpoint.values["records"])
+
+    def _hold(self) -> None:
+        """Keep other processes from training in the same directory, from when it is there."""
+        if self.directory is not None and self.directory.is_dir() and self.accelerator.is_main_process:
+            self.held.enter_context(held_directory(self.directory))
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         values = checkpoint.values
@@ -277,7 +286,8 @@ class _TrainingRun:
         return {"processes": self.accelerator.num_processes, "precision": self.updates.precision}
 
     def close(self) -> None:
-        """Leave the modules and the trackers as they should be, however the run ended."""
+        """Leave the modules, the trackers and the directory as they should be, however the run ended."""
+        self.held.close()
         self.recorder.close()
         self.updates.release()
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_na
 from nlprep.core.files import atomic_file
 from nlprep.core.ownership import FILE_OF_A_RUN, MARK_NAME, remove_run
 from nlprep.core.progress import SILENT
+from nlprep.core.temporaries import held_directory
 from nlprep.core.training.records.runs import RESULT, check_training_run, claim_training_run
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class TrainingRun:
         return {
             name.removeprefix("validation_"): value
             for name, value in record.items()
-            if name not in ("step", "criterion")
+            if name not in ("step", "criterion", "pictures")
         }
 
 
@@ -249,9 +250,13 @@ def prepare_run(
     main = accelerator.is_main_process
     created = not directory.exists()
     begun = False
+    held = ExitStack()
     try:
         if main:
+            if not created:
+                held.enter_context(held_directory(directory))
             claim_training_run(directory, kind, more=(RECORD, *keeps), **claimed)
+            held.enter_context(held_directory(directory))
         accelerator.wait_for_everyone()
         steps = Checkpoints(directory / "checkpoints", keep=1).steps()
         check_resume(resume, steps, directory)
@@ -284,6 +289,8 @@ def prepare_run(
         if created and main and not begun:
             remove_run(directory)
         raise
+    finally:
+        held.close()
 
 
 def model_digest(directory: Path) -> str:

@@ -160,7 +160,7 @@ def train_skipgram(
         check_replaceable(state, STATE_KIND)
     plan = _plan(corpus, config)
     total = plan.tokens_per_epoch * config.epochs
-    with deferred_interrupt() as interrupt, progress.task("training", total) as task:
+    with deferred_interrupt(terminations=True) as interrupt, progress.task("training", total) as task:
         # In here too: raised inside a callback of the compiler, an interrupt would be swallowed and lost.
         run = _SkipGramRun(corpus, config, plan, resolve_threads(threads), None if state is None else Path(state))
         interrupt.raise_if_requested()

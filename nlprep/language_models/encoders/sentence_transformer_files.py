@@ -101,7 +101,7 @@ def _compose(module: PooledTransformer, saved: Path) -> SentenceTransformer:
     from sentence_transformers.sentence_transformer import modules as parts
 
     with quiet_libraries(), fixed_random_state():
-        transformer = parts.Transformer(str(saved), model_args={"local_files_only": True})
+        transformer = parts.Transformer(str(saved), model_kwargs={"local_files_only": True})
     modules: list[Any] = [transformer]
     if module.layer != -1:
         layers = int(transformer.auto_model.config.num_hidden_layers)

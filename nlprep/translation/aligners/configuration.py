@@ -31,7 +31,12 @@ class AlignmentConfig:
     temperature: float = option(
         0.1, "trust the nearest of a word's several translations most; 0 trusts all alike", minimum=0
     )
-    whitened: WhitenedConfig = option(WhitenedConfig(), "how whitened maps are fitted, wherever they are")
+    whitened: WhitenedConfig = option(
+        WhitenedConfig(),
+        "how whitened maps are fitted",
+        # All that learns more than the dictionary tells fits whitened maps on the way.
+        counts_for=("method", ("auto", "whitened", "hard-negatives", "self-learning", "adversarial")),
+    )
     rcsls: RcslsConfig = option(RcslsConfig(), "how the loss of RCSLS is descended", counts_for=("method", ("rcsls",)))
     hard_negatives: HardNegativesConfig = option(
         HardNegativesConfig(),

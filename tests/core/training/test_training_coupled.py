@@ -67,6 +67,7 @@ def by_hand(model: nn.Module, config: Any, *, parts: int, loss: Any = pairing_lo
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("micro_batch_size", [None, 4, 1])
+@pytest.mark.slow
 def test_parts_give_the_loss_and_the_gradient_of_the_whole_batch(dropout: float, micro_batch_size: int | None) -> None:
     config = settings(**PLAIN, micro_batch_size=micro_batch_size)
     expected = Pairing(dropout=dropout)
@@ -85,8 +86,8 @@ def test_parts_give_the_loss_and_the_gradient_of_the_whole_batch(dropout: float,
             torch.testing.assert_close(model.state_dict()[name], value, **EXACT)
 
 
-def test_the_mean_of_parts_would_be_another_loss() -> None:
-    """What the loop did to such a loss before it knew of coupling."""
+def test_parts_have_the_loss_of_the_whole_or_are_refused() -> None:
+    """The mean of the parts' losses, which a loop that knows nothing of coupling makes of them, would be another."""
 
     class Uncoupled(Pairing):
         def forward(self, **batch: torch.Tensor) -> Batch:  # type: ignore[override]
@@ -97,7 +98,9 @@ def test_the_mean_of_parts_would_be_another_loss() -> None:
 
     whole = first_loss(pairing_step(Pairing()), None)
     assert whole > 0.5
-    assert first_loss(make_step(Uncoupled()), 1) == pytest.approx(0.0, abs=1e-9)
+    assert first_loss(make_step(Uncoupled()), None) == pytest.approx(whole, rel=1e-6)
+    with pytest.raises(OptionError, match="a contrast couples"):
+        first_loss(make_step(Uncoupled()), 1)
     assert first_loss(pairing_step(Pairing()), 1) == pytest.approx(whole, rel=1e-6)
 
 
@@ -203,6 +206,7 @@ def test_a_loss_with_parameters_of_its_own_is_a_mistake_that_shows() -> None:
 # What is refused
 
 
+@pytest.mark.slow
 def test_a_coupled_loss_that_cannot_be_divided_is_refused_and_the_setting_named(tmp_path: Path) -> None:
     def declared() -> Any:
         step = make_step(Net())

@@ -33,6 +33,7 @@ def test_the_validation_loss_is_the_mean_over_all_terms() -> None:
     assert evaluated == [2, 4, 6, 8, 10, 12]
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_disturb_training(tmp_path: Path) -> None:
     modes = []
 
@@ -89,6 +90,7 @@ CONSTANT = {"schedule": "constant", "warmup": 0, "evaluate_every": 3}
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.slow
 def test_a_run_ends_with_its_best_weights(tmp_path: Path, on_disk: bool) -> None:
     directory = tmp_path if on_disk else None
     step = make_step(Worsening(3.0, 1.0, 2.0, 1.0))
@@ -139,6 +141,7 @@ def test_a_validation_loss_that_is_no_number_is_never_the_best() -> None:
     assert [record["validation_loss"] for record in history.records if "validation_loss" in record] == [None] * 3
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_and_is_remembered(tmp_path: Path) -> None:
     config = settings(**CONSTANT, steps=30, patience=2, checkpoint_every=3)
     whole = make_step(Worsening(3.0, 1.0, 1.0, 2.0, 0.5))
@@ -274,6 +277,7 @@ def test_trackers_that_are_not_there_are_named(tmp_path: Path) -> None:
         fit(make_step(Net()), Numbers(), config=settings(tracker=missing), directory=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_example_in_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
     program = page.split("```python\n")[1].split("```")[0]

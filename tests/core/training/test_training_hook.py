@@ -194,6 +194,7 @@ def test_a_run_that_makes_all_its_steps_was_not_stopped() -> None:
 # Which weights are best
 
 
+@pytest.mark.slow
 def test_the_validation_loss_of_one_player_may_decide() -> None:
     def train(criterion: str | None, **changes: Any) -> tuple[Any, Duel]:
         step = Duel()
@@ -226,6 +227,7 @@ def test_the_validation_loss_of_one_player_may_decide() -> None:
 # Failing
 
 
+@pytest.mark.slow
 def test_an_error_in_it_costs_nothing(tmp_path: Path) -> None:
     whole = make_step(Net(dropout=0.2))
     evaluate = lambda evaluation: {"seen": evaluation.step}  # noqa: E731
@@ -425,6 +427,7 @@ class Pressing(Net):
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_a_signal_stops_between_validation_batches(tmp_path: Path, number: int, workers: int) -> None:
     held = Numbers(31, shift=1.0)
     config = settings(**EVERY_THIRD, workers=workers)
@@ -526,6 +529,7 @@ class Noting(Net):
         return super().forward(**batch)
 
 
+@pytest.mark.slow
 def test_validation_batches_come_from_the_loaders_processes() -> None:
     results = []
     for workers in (0, 2):

@@ -122,6 +122,7 @@ def test_a_step_may_keep_a_momentum_encoder_whose_rate_it_schedules(tmp_path: Pa
 # From the first batch
 
 
+@pytest.mark.slow
 def test_the_whole_first_batch_sets_what_depends_on_data_once(tmp_path: Path) -> None:
     indices, seeds = ExampleOrder(50, 1).at(0, 8)
     x = Numbers().batch(indices, seeds)["x"]

@@ -41,6 +41,7 @@ class Recorder:
 
 @bounds(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 100), st.integers(0, 200), st.integers(1, 60))
+@pytest.mark.slow
 def test_positions_are_epochs_each_a_permutation(count: int, seed: int, start: int, length: int) -> None:
     order = ExampleOrder(count, seed)
     everything = [order.at(position, position + 1) for position in range(start + length)]
@@ -80,6 +81,7 @@ def test_parts_and_processes_share_the_same_examples(world_size: int, parts: int
 
 
 @given(st.integers(1, 30), st.integers(1, 9), st.integers(1, 3))
+@pytest.mark.slow
 def test_validation_meets_every_example_once_with_the_same_seeds(count: int, size: int, world_size: int) -> None:
     pairs = []
     for rank in range(world_size):
@@ -185,6 +187,7 @@ def test_settings_out_of_range_are_named(changes: dict, problem: str) -> None:
     st.integers(0, 50),
     st.integers(1, 9),
 )
+@pytest.mark.slow
 def test_shards_come_one_after_another_and_every_example_once(
     sizes: list[int], window: int | None, seed: int, length: int
 ) -> None:

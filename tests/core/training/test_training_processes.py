@@ -32,6 +32,8 @@ from nlprep.core.training.loop import fit
 from nlprep.core.training.records.checkpoints import CheckpointWarning
 from nlprep.core.training.records.journal import read_metrics
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 

@@ -28,6 +28,8 @@ from nlprep.core.training.loop import fit
 from nlprep.core.training.records.checkpoints import CheckpointWarning
 from nlprep.core.training.records.journal import read_metrics
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).parent
 SIGKILLED = -signal.SIGKILL

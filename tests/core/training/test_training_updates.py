@@ -186,6 +186,7 @@ class Poisoned(Net):
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 @pytest.mark.parametrize("micro_batch_size", [None, 2])
+@pytest.mark.slow
 def test_what_is_not_finite_stops_before_the_update(tmp_path: Path, what: str, micro_batch_size: int | None) -> None:
     config = settings(checkpoint_every=2, micro_batch_size=micro_batch_size)
     expected = make_step(Net())
@@ -276,6 +277,7 @@ def test_memory_that_runs_out_names_what_to_lower(tmp_path: Path) -> None:
         fit(make_step(Small(0)), Numbers(), config=halving)
 
 
+@pytest.mark.slow
 def test_halving_is_as_if_it_had_been_so_from_the_start(tmp_path: Path) -> None:
     small = make_step(Net(dropout=0.2))
     fit(small, Numbers(), config=settings(micro_batch_size=2), validation=Numbers(9))
@@ -509,6 +511,7 @@ def test_rates_leave_out_what_was_no_training(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.skipif(
     shutil.which("g++") is None and shutil.which("c++") is None, reason="compiling needs a C++ compiler"
 )
+@pytest.mark.slow
 def test_a_compiled_model_learns_the_same_and_keeps_its_names(tmp_path: Path) -> None:
     plain, compiled = make_step(Net()), make_step(Net())
     names = list(compiled.module.state_dict())

@@ -49,6 +49,7 @@ def batch_of(number: int = 4):
     return examples.batch(np.arange(number), np.zeros(number, np.uint64))
 
 
+@pytest.mark.slow
 def test_a_joined_decoder_begins_as_the_language_model_it_was() -> None:
     decoder = toy_causal().eval()
     joined = join(toy_masked(), decoder).eval()
@@ -87,6 +88,7 @@ def halves(tokenizers):
     return (toy_masked(), tokenizers[0]), (toy_causal(), tokenizers[1])
 
 
+@pytest.mark.slow
 def test_only_the_cross_attention_learns_when_told(tokenizers, tmp_path) -> None:
     pairs = ParallelText(tuple(sentences()[:20]), tuple(sentences()[:20]))
     for train, learns in (("cross-attention", {"cross"}), ("all", {"cross", "rest"})):
@@ -122,6 +124,7 @@ def test_the_pretrained_parts_can_learn_more_slowly() -> None:
     assert seen == len(names)
 
 
+@pytest.mark.slow
 def test_a_toy_language_is_learned_saved_and_translated(tmp_path) -> None:
     """Each letter has its translation: the source must be read, whatever the decoder knows."""
     generator = np.random.default_rng(0)
@@ -154,6 +157,7 @@ def test_a_toy_language_is_learned_saved_and_translated(tmp_path) -> None:
     assert all(torch.equal(tensor, same[name]) for name, tensor in run.model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_auto_encoders_resume(tmp_path) -> None:
     tokenizer = toy_tokenizer()
     states = []
@@ -182,6 +186,7 @@ def test_auto_encoders_resume(tmp_path) -> None:
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_of_other_settings_or_another_half_is_refused(tmp_path) -> None:
     pairs = ParallelText(tuple(sentences()[:20]), tuple(sentences()[:20]))
     config = TranslationConfig(longest=20)

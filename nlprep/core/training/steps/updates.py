@@ -18,6 +18,7 @@ from nlprep.core.training.steps.parts import check_parts, count_parts
 from nlprep.core.training.steps.precision import choose_precision
 from nlprep.core.training.steps.schedule import learning_rate_factor
 from nlprep.core.training.steps.step import Moment
+from nlprep.core.training.steps.wholeness import divided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -219,7 +220,7 @@ class Updates:
         for index, (part, part_weight) in enumerate(zip(parts, weights, strict=True)):
             self._seed(_DROPOUT, moment.step, turn, index, self.accelerator.process_index)
             with self._alone(player, really=index + 1 < len(parts)):
-                with self._autocast():
+                with self._autocast(), divided(len(parts) * self.accelerator.num_processes):
                     losses = self.step.losses(player, modules, self._move(part), moment=moment)
                 # Processes average their gradients: each counts by its share of the terms, times their number.
                 share = part_weight / weight * self.accelerator.num_processes if weight else 0.0
