@@ -1,10 +1,7 @@
 """Where names stand in a figure: beside points in a plane, and at the ends of lines.
 
-The placement beside points is ours although libraries offer one. Drawn on the demonstration's forty pairs of words and
-on two crowded made-up planes of 80 and 160 names, textalloc 1.2.4 at its best settings put names twice as far from
-their points (11 to 14 points against 6 in the crowded planes, with leaders up to 47 points long against 29) and let
-lines cross half as many names again (56 to 64 of 160 against 38), in the same time; adjustText 1.4.0 took 20 seconds
-for a picture that takes one, and left names on lines.
+The placement beside points is ours although libraries offer one: in trials textalloc put names farther from their
+points and let lines cross more of them, and adjustText took many times as long and left names on lines.
 """
 
 from __future__ import annotations
