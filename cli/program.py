@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from sys import UnraisableHookArgs
 
     from cyclopts import App
 
@@ -55,6 +56,7 @@ class Program:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        sys.unraisablehook = _send_lost_interrupt_again
         status = self._answer(sys.argv[1:])
         _leave(status)
         return status
@@ -162,6 +164,27 @@ class Program:
             return f"{self.name} {version('nlprep-toolkit')}"
         except PackageNotFoundError:
             return f"{self.name} (not installed)"
+
+
+def _send_lost_interrupt_again(lost: UnraisableHookArgs) -> None:
+    """Answer an exception that had nowhere to go: from Ctrl-C that came inside a destructor or a callback.
+
+    Python would print it and go on, as though nobody had pressed a key. Imports run such callbacks by the thousand.
+    """
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    import _thread
+    import os
+    import signal
+    import time
+
+    def send() -> None:
+        # Later, because what is raised in this hook is lost as well. A signal, because it ends a wait.
+        time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    _thread.start_new_thread(send, ())
 
 
 def _leave(status: int) -> None:

@@ -6,6 +6,7 @@ import errno
 import functools
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -145,4 +146,29 @@ def test_align_at_some_moment(made, tmp_path, environment, seconds):
 def test_waiting_for_standard_input(made, tmp_path, environment):
     done = interrupt(["translate", made.model], cwd=tmp_path, environment=environment, when=1.0)
     assert (done.returncode, done.stdout) == (130, "")
+    assert one_line(done.stderr) == "rep-translate: interrupted"
+
+
+LOST = """
+import signal, sys, time, weakref
+from cli import translate
+
+class Anything:
+    pass
+
+def wait_after_losing_an_interrupt(argv):
+    one = Anything()
+    reference = weakref.ref(one, lambda _: signal.raise_signal(signal.SIGINT))
+    del one
+    time.sleep(50)
+    return 0
+
+translate.PROGRAM.dispatch = wait_after_losing_an_interrupt
+sys.exit(translate.main())
+"""
+
+
+def test_an_interrupt_that_python_swallows_is_answered(environment):
+    done = subprocess.run([sys.executable, "-c", LOST], env=environment, capture_output=True, text=True, timeout=40)
+    assert done.returncode == 130, done
     assert one_line(done.stderr) == "rep-translate: interrupted"
