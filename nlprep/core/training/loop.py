@@ -44,8 +44,9 @@ from nlprep.core.training.records.checkpoints import (
 from nlprep.core.training.records.recording import Recorder
 from nlprep.core.training.records.resuming import check_resume, check_same_run
 from nlprep.core.training.records.runs import RUN_ENTRIES, RUN_KIND
-from nlprep.core.training.steps.step import Step
+from nlprep.core.training.steps.step import Moment, Step
 from nlprep.core.training.steps.updates import OutOfMemoryError, Updates
+from nlprep.core.training.steps.wholeness import check_separable
 
 if TYPE_CHECKING:
     import os
@@ -237,7 +238,17 @@ class _TrainingRun:
                 self.examples, self.order, batch_size=self.config.batch_size, rank=0, world_size=1, parts=1
             )
             self.updates.initialize(whole[0])
+        self._check_separable()
         self.recorder.start(self.done, 0 if checkpoint is None else checkpoint.values["records"])
+
+    def _check_separable(self) -> None:
+        """Refuse to divide batches whose loss couples their examples, if the step does not say which it is."""
+        if self.step.coupled is not None or self.updates.parts * self.accelerator.num_processes == 1:
+            return
+        pairs = MicroBatches(self.examples, self.order, batch_size=2, rank=0, world_size=1, parts=1)
+        pair = {name: tensor.to(self.device) for name, tensor in pairs[0].items()}
+        with self.updates.evaluating():
+            check_separable(self.step, self.updates.plain, pair, moment=Moment(self.done, self.steps))
 
     def _hold(self) -> None:
         """Keep other processes from training in the same directory, from when it is there."""
@@ -405,6 +416,7 @@ class _TrainingRun:
             ) from error
         larger = self.updates.parts * 2
         self.updates.parts = next(parts for parts in range(larger, share + 1) if share % parts == 0)
+        self._check_separable()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

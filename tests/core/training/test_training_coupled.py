@@ -99,7 +99,7 @@ def test_parts_have_the_loss_of_the_whole_or_are_refused() -> None:
     whole = first_loss(pairing_step(Pairing()), None)
     assert whole > 0.5
     assert first_loss(make_step(Uncoupled()), None) == pytest.approx(whole, rel=1e-6)
-    with pytest.raises(OptionError, match="a contrast couples"):
+    with pytest.raises(OptionError, match="couples the examples"):
         first_loss(make_step(Uncoupled()), 1)
     assert first_loss(pairing_step(Pairing()), 1) == pytest.approx(whole, rel=1e-6)
 

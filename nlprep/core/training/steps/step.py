@@ -54,7 +54,8 @@ class Step(ABC):
         flops_per_unit: Floating-point operations, forward and backward, that a unit takes, where known.
         coupled: Whether the losses couple the examples of a batch (contrast within it, correlation, statistics), so
             that the mean of parts is not the loss of the whole. Parts and several processes are refused then; a
-            `nlprep.core.training.steps.coupled.CoupledStep` computes them right instead.
+            `nlprep.core.training.steps.coupled.CoupledStep` computes them right instead. None: nobody said; before a
+            batch is divided, two examples are tried together and alone, and a loss that differs is refused.
         criterion: The validation loss whose lowest value decides which weights are best, such as ``generator_loss``;
             None: ``loss`` if there is one player, and nothing if there are several, of whose losses a low one may be
             no good sign.
@@ -62,7 +63,7 @@ class Step(ABC):
 
     unit: str = "examples"
     flops_per_unit: float | None = None
-    coupled: bool = False
+    coupled: bool | None = None
     criterion: str | None = None
 
     @property
@@ -143,6 +144,7 @@ class PlainStep(Step):
         flops_per_unit: Operations each takes, forward and backward, where known.
         schedules: Further arguments of the module's call that change as the run goes on (the weight of a divergence),
             each a function of the moment; the module gets scalar tensors, by which a compiled one is not made anew.
+        coupled: As `Step.coupled`.
     """
 
     def __init__(
@@ -154,8 +156,10 @@ class PlainStep(Step):
         unit: str = "examples",
         flops_per_unit: float | None = None,
         schedules: Mapping[str, Callable[[Moment], float]] | None = None,
+        coupled: bool | None = None,
     ) -> None:
         self.module = module
+        self.coupled = coupled
         self.unit = unit
         self.flops_per_unit = flops_per_unit
         self._weight = weight

@@ -1,18 +1,29 @@
 """Whether what is being computed is the whole batch, for losses that couple its examples.
 
 A step says that its loss is coupled (`nlprep.core.training.steps.coupled`). A coupled loss in a step that says nothing
-would be that of a part, and wrong without a word; so the losses that know it of themselves ask here.
+would be that of a part, and wrong without a word; so the losses that know it of themselves ask here, and of other
+losses the loop finds out by trying.
 """
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import torch
 
 from nlprep.core.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from torch import nn
+
+    from nlprep.core.training.steps.step import Batch, Moment, Step
+
+# Sums of other sizes are rounded differently; a coupling that is worth a word changes a loss by more.
+_TOLERANCE = 1e-3
 
 _dividing = False
 
@@ -42,3 +53,54 @@ def check_whole(loss: str) -> None:
             f"{loss} couples the examples of a batch, and this batch is computed in parts: train it as a CoupledStep, "
             "which divides it right, or leave out micro_batch_size and further processes"
         )
+
+
+def check_separable(step: Step, modules: Mapping[str, nn.Module], pair: Batch, *, moment: Moment) -> None:
+    """Fail if the loss of two examples is not the mean of their losses: then no batch may be computed in parts.
+
+    A loss that is random even in evaluation mode (a draw from a posterior) differs from itself: of that nothing can be
+    said, and nothing is.
+
+    Args:
+        step: What is trained; one that says whether it is coupled is believed.
+        modules: The players' modules, in evaluation mode, without gradients; their buffers are put back.
+        pair: Two examples, on the device.
+        moment: Where in the run this is.
+
+    Raises:
+        OptionError: Says how to have the loss computed right.
+    """
+    if step.coupled is not None:
+        return
+    singles = [{name: tensor[place : place + 1] for name, tensor in pair.items()} for place in range(2)]
+    weights = [step.weight(single) for single in singles]
+    buffers = {buffer: buffer.clone() for module in modules.values() for buffer in module.buffers()}
+
+    def loss(player: str, batch: Batch, seed: int) -> float:
+        torch.manual_seed(seed)
+        return step.losses(player, modules, batch, moment=moment)["loss"].item()
+
+    devices = [pair_device] if (pair_device := next(iter(pair.values())).device).type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        for player in modules:
+            together = loss(player, pair, 0)
+            if not _close(together, loss(player, pair, 1)):
+                continue
+            alone = [loss(player, single, 0) for single in singles]
+            mean = sum(map(math.prod, zip(weights, alone, strict=True))) / (sum(weights) or 1.0)
+            if not _close(together, mean):
+                of = f" of the {player}" if len(modules) > 1 else ""
+                raise OptionError(
+                    f"the loss{of} couples the examples of a batch (two examples: {together:.6g} together, {mean:.6g} "
+                    "on average alone), so that computing the batch in parts would change it: train it as a "
+                    "CoupledStep, which divides it right, or leave out micro_batch_size and further processes; if "
+                    "parts are what is wanted, declare coupled = False on the step; if the mean is of other things "
+                    "than examples, give their number as weight"
+                )
+    with torch.no_grad():
+        for buffer, value in buffers.items():
+            buffer.copy_(value)
+
+
+def _close(one: float, other: float) -> bool:
+    return abs(one - other) <= _TOLERANCE * max(abs(one), abs(other)) + 1e-6
