@@ -46,7 +46,7 @@ from nlprep.core.training.records.resuming import check_resume, check_same_run
 from nlprep.core.training.records.runs import RUN_ENTRIES, RUN_KIND
 from nlprep.core.training.steps.step import Moment, Step
 from nlprep.core.training.steps.updates import OutOfMemoryError, Updates
-from nlprep.core.training.steps.wholeness import check_separable
+from nlprep.core.training.steps.wholeness import find_coupling
 
 if TYPE_CHECKING:
     import os
@@ -245,10 +245,15 @@ class _TrainingRun:
         """Refuse to divide batches whose loss couples their examples, if the step does not say which it is."""
         if self.step.coupled is not None or self.updates.parts * self.accelerator.num_processes == 1:
             return
-        pairs = MicroBatches(self.examples, self.order, batch_size=2, rank=0, world_size=1, parts=1)
-        pair = {name: tensor.to(self.device) for name, tensor in pairs[0].items()}
-        with self.updates.evaluating():
-            check_separable(self.step, self.updates.plain, pair, moment=Moment(self.done, self.steps))
+        found = None
+        if self.accelerator.is_main_process:
+            pairs = MicroBatches(self.examples, self.order, batch_size=2, rank=0, world_size=1, parts=1)
+            pair = {name: tensor.to(self.device) for name, tensor in pairs[0].items()}
+            with self.updates.evaluating():
+                found = find_coupling(self.step, self.updates.plain, pair, moment=Moment(self.done, self.steps))
+        found = self.updates.agree(found)
+        if found is not None:
+            raise OptionError(found)
 
     def _hold(self) -> None:
         """Keep other processes from training in the same directory, from when it is there."""

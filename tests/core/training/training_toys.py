@@ -80,8 +80,8 @@ def counted(batch: Batch) -> float:
     return float(batch["counts"].sum())
 
 
-def make_step(model: nn.Module) -> PlainStep:
-    return PlainStep(model, weight=counted)
+def make_step(model: nn.Module, *, coupled: bool | None = None) -> PlainStep:
+    return PlainStep(model, weight=counted, coupled=coupled)
 
 
 def settings(**changes: Any) -> TrainingConfig:
@@ -397,7 +397,7 @@ def together(folder: Path) -> None:
     run("weighted", make_step(Net(seed=7)), steps=12)
     run("duel", Duel(discriminator_updates=2, generator_every=2))
     run("dropout", make_step(Net(dropout=0.3)), workers=1)
-    run("stopped", make_step(Terminated(dropout=0.3)))
+    run("stopped", make_step(Terminated(dropout=0.3), coupled=False))
     run("stopped", make_step(Net(dropout=0.3)))
     answers = iter([[3.0, 1.0, 2.0, 2.5, 2.6, 2.7], [1.0, 3.0, 0.5, 0.4, 0.3, 0.2]][rank])
     run("split", make_step(Net()), measured=lambda _: {"validation_loss": next(answers)}, patience=3)
@@ -407,7 +407,7 @@ def together(folder: Path) -> None:
     run("paired", pairing_step(Pairing(dropout=0.3)))
     run("paired, stopped", pairing_step(TerminatedPairing(dropout=0.3)))
     run("paired, stopped", pairing_step(Pairing(dropout=0.3)))
-    run("bad", make_step(Bad()))
+    run("bad", make_step(Bad(), coupled=False))
     run("uneven", make_step(Net()), batch_size=9)
     for held in (13, 5, 1):
         run(f"pairing {held}", pairing_step(Pairing(seed=rank)), held=held, steps=6)

@@ -55,8 +55,8 @@ def check_whole(loss: str) -> None:
         )
 
 
-def check_separable(step: Step, modules: Mapping[str, nn.Module], pair: Batch, *, moment: Moment) -> None:
-    """Fail if the loss of two examples is not the mean of their losses: then no batch may be computed in parts.
+def find_coupling(step: Step, modules: Mapping[str, nn.Module], pair: Batch, *, moment: Moment) -> str | None:
+    """What is wrong with computing a batch in parts, if the loss of two examples is not the mean of their losses.
 
     A loss that is random even in evaluation mode (a draw from a posterior) differs from itself: of that nothing can be
     said, and nothing is.
@@ -67,39 +67,42 @@ def check_separable(step: Step, modules: Mapping[str, nn.Module], pair: Batch, *
         pair: Two examples, on the device.
         moment: Where in the run this is.
 
-    Raises:
-        OptionError: Says how to have the loss computed right.
+    Returns:
+        A line that says how to have the loss computed right; None if nothing was found.
     """
     if step.coupled is not None:
-        return
+        return None
     singles = [{name: tensor[place : place + 1] for name, tensor in pair.items()} for place in range(2)]
     weights = [step.weight(single) for single in singles]
     buffers = {buffer: buffer.clone() for module in modules.values() for buffer in module.buffers()}
+    device = next(iter(pair.values())).device
 
     def loss(player: str, batch: Batch, seed: int) -> float:
         torch.manual_seed(seed)
         return step.losses(player, modules, batch, moment=moment)["loss"].item()
 
-    devices = [pair_device] if (pair_device := next(iter(pair.values())).device).type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        for player in modules:
-            together = loss(player, pair, 0)
-            if not _close(together, loss(player, pair, 1)):
-                continue
-            alone = [loss(player, single, 0) for single in singles]
-            mean = sum(map(math.prod, zip(weights, alone, strict=True))) / (sum(weights) or 1.0)
-            if not _close(together, mean):
-                of = f" of the {player}" if len(modules) > 1 else ""
-                raise OptionError(
-                    f"the loss{of} couples the examples of a batch (two examples: {together:.6g} together, {mean:.6g} "
-                    "on average alone), so that computing the batch in parts would change it: train it as a "
-                    "CoupledStep, which divides it right, or leave out micro_batch_size and further processes; if "
-                    "parts are what is wanted, declare coupled = False on the step; if the mean is of other things "
-                    "than examples, give their number as weight"
-                )
-    with torch.no_grad():
-        for buffer, value in buffers.items():
-            buffer.copy_(value)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            for player in modules:
+                together = loss(player, pair, 0)
+                if not _close(together, loss(player, pair, 1)):
+                    continue
+                alone = sum(weight * loss(player, single, 0) for weight, single in zip(weights, singles, strict=True))
+                mean = alone / (sum(weights) or 1.0)
+                if not _close(together, mean):
+                    of = f" of the {player}" if len(modules) > 1 else ""
+                    return (
+                        f"the loss{of} couples the examples of a batch (two examples: {together:.6g} together, "
+                        f"{mean:.6g} on average alone), so that computing the batch in parts would change it: train it "
+                        "as a CoupledStep, which divides it right, or leave out micro_batch_size and further "
+                        "processes; if parts are what is wanted, declare coupled = False on the step; if the mean is "
+                        "of other things than examples, give their number as weight"
+                    )
+        finally:
+            with torch.no_grad():
+                for buffer, value in buffers.items():
+                    buffer.copy_(value)
+    return None
 
 
 def _close(one: float, other: float) -> bool:
