@@ -17,9 +17,10 @@ from nlprep.core.configuration import bounds_of, settings_of
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation import aligners
-from nlprep.translation.align import AlignmentConfig, align
+from nlprep.translation.align import align
 from nlprep.translation.aligners.aligner import Aligner
-from nlprep.translation.aligners.methods import ALIGNERS, METHODS
+from nlprep.translation.aligners.configuration import METHODS, AlignmentConfig
+from nlprep.translation.aligners.methods import ALIGNERS
 from nlprep.translation.alignment import Alignment
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nlprep.core.errors import OptionError
 from nlprep.translation.aligners.adversarial import Adversarial
+from nlprep.translation.aligners.configuration import METHODS
 from nlprep.translation.aligners.hard_negatives import HardNegatives
 from nlprep.translation.aligners.least_squares import LeastSquares
 from nlprep.translation.aligners.procrustes import Procrustes
@@ -25,7 +26,6 @@ ALIGNERS: tuple[Aligner, ...] = (
     SelfLearning(),
     Adversarial(),
 )
-METHODS = tuple(aligner.name for aligner in ALIGNERS)
 
 
 def find_aligner(name: str) -> Aligner:
