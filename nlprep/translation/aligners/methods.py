@@ -1,4 +1,4 @@
-"""All methods of alignment, in one tuple: choices, supervision and the contract tests are derived from it."""
+"""All methods of alignment, in one tuple: supervision and the contract tests are derived from it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ ALIGNERS: tuple[Aligner, ...] = (
     SelfLearning(),
     Adversarial(),
 )
+"""In the order of `nlprep.translation.aligners.configuration.METHODS`, which choices are made from."""
 
 
 def find_aligner(name: str) -> Aligner:
