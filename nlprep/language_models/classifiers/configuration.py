@@ -12,7 +12,6 @@ FINE_TUNING = TrainingConfig(
 )
 """How a whole model is fine-tuned, unless told otherwise."""
 
-
 HEAD_TRAINING = replace(FINE_TUNING, epochs=10, learning_rate=3e-3)
 """How a head alone is trained."""
 

@@ -8,14 +8,8 @@ from typing import Literal, get_args
 from nlprep.core.configuration import check, option
 
 DocumentUnit = Literal["line", "paragraph", "file"]
-
-
 DOCUMENT_UNITS: tuple[str, ...] = get_args(DocumentUnit)
-
-
 LAYOUTS = ("packed", "stream")
-
-
 ALGORITHMS = ("byte-bpe", "bpe", "wordpiece", "unigram", "character")
 
 

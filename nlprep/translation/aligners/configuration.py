@@ -8,7 +8,7 @@ from nlprep.core.configuration import check, option
 from nlprep.vectors.configuration import WhiteningConfig, parse_steps
 
 METHODS = ("whitened", "procrustes", "least-squares", "rcsls", "hard-negatives", "self-learning", "adversarial")
-"""The names of `nlprep.translation.aligners.methods.ALIGNERS`, which cannot be asked for them without arrays."""
+"""The names of `nlprep.translation.aligners.methods.ALIGNERS`, in their order; importing those would load arrays."""
 
 
 @dataclass(frozen=True, kw_only=True)
