@@ -26,15 +26,17 @@ from benchmarks.languages import make_languages
 from benchmarks.report import describe_machine, print_claim, print_table
 from nlprep.core.threads import blas_threads
 from nlprep.embeddings.vector_files import read_vectors
+from nlprep.translation.aligners.configuration import SelfLearningConfig
 from nlprep.translation.aligners.maps import make_fit, map_words, solve_roughly
-from nlprep.translation.aligners.self_learning import SHARES, Iteration, Learner, SelfLearningConfig
+from nlprep.translation.aligners.self_learning import SHARES, Iteration, Learner
 from nlprep.translation.aligners.starts.distributions import FREQUENT, match_distributions
 from nlprep.translation.aligners.starts.games import AXES_OF, CENTERED, match_axes
 from nlprep.translation.lexicon import Lexicon, read_lexicon
+from nlprep.vectors.configuration import WhiteningConfig
 from nlprep.vectors.csls import find_candidates, mutual_pairs
 from nlprep.vectors.nearest import mutual_neighborhood_means, ranks
 from nlprep.vectors.normalization import fit_normalization, scaled_to_unit
-from nlprep.vectors.whitening import WhiteningConfig, fit_whitened
+from nlprep.vectors.whitening import fit_whitened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

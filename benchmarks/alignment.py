@@ -32,7 +32,8 @@ from nlprep.core.configuration import from_mapping
 from nlprep.core.threads import blas_threads, resolve_threads
 from nlprep.embeddings.vector_files import read_vectors
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.align import AlignmentConfig, align
+from nlprep.translation.align import align
+from nlprep.translation.aligners.configuration import AlignmentConfig
 from nlprep.translation.alignment import Alignment
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex

@@ -32,12 +32,14 @@ from nlprep.demonstration import generate_sentences
 from nlprep.language_models.models.architectures import build_causal_model, build_masked_model
 from nlprep.language_models.models.attention import fast_attention
 from nlprep.language_models.pretraining.causal import CausalBlocks, causal_step
+from nlprep.language_models.pretraining.configuration import MaskingConfig
 from nlprep.language_models.pretraining.masked import masked_step
-from nlprep.language_models.pretraining.masking import MaskedBlocks, Masking, MaskingConfig
+from nlprep.language_models.pretraining.masking import MaskedBlocks, Masking
+from nlprep.language_models.text.configuration import TokenizerConfig
 from nlprep.language_models.text.documents import read_documents
 from nlprep.language_models.text.packing import TokenBlocks
 from nlprep.language_models.text.token_files import TokenFile, tokenize_documents
-from nlprep.language_models.text.tokenizers import TokenizerConfig, train_tokenizer
+from nlprep.language_models.text.tokenizers import train_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,7 +25,8 @@ from benchmarks.report import describe_machine, print_claim, print_table
 from nlprep.core.errors import NlprepError
 from nlprep.embeddings.vector_files import read_vectors
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.align import AlignmentConfig, align
+from nlprep.translation.align import align
+from nlprep.translation.aligners.configuration import AlignmentConfig
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.index.multilingual import MultilingualIndex

@@ -29,23 +29,15 @@ from benchmarks.report import describe_machine, print_claim, print_table
 from nlprep.core.files import atomic_file
 from nlprep.core.progress import terminal_progress
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.pretraining.training import (
-    CausalPretrainingConfig,
-    MaskedPretrainingConfig,
-    pretrain_causal,
-    pretrain_masked,
-)
+from nlprep.language_models.pretraining.configuration import CausalPretrainingConfig, MaskedPretrainingConfig
+from nlprep.language_models.pretraining.training import pretrain_causal, pretrain_masked
+from nlprep.language_models.sequence_to_sequence.configuration import DenoisingConfig, TranslationConfig
 from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
 from nlprep.language_models.sequence_to_sequence.parallel_text import ParallelText, read_parallel_text
 from nlprep.language_models.sequence_to_sequence.scores import score_translations
-from nlprep.language_models.sequence_to_sequence.training import (
-    DenoisingConfig,
-    TranslationConfig,
-    train_auto_encoder,
-    train_translation_model,
-)
+from nlprep.language_models.sequence_to_sequence.training import train_auto_encoder, train_translation_model
+from nlprep.language_models.text.configuration import TokenizerConfig
 from nlprep.language_models.text.documents import read_documents
-from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 if TYPE_CHECKING:
     from transformers import EncoderDecoderModel, PreTrainedModel, PreTrainedTokenizerFast

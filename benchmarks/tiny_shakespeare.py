@@ -29,14 +29,16 @@ from benchmarks.report import describe_machine, print_claim, print_table
 from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import fit
-from nlprep.language_models.generators.generation import GenerationConfig, generate
+from nlprep.language_models.generators.configuration import GenerationConfig
+from nlprep.language_models.generators.generation import generate
 from nlprep.language_models.models.architectures import build_causal_model
 from nlprep.language_models.models.attention import fast_attention
 from nlprep.language_models.pretraining.causal import CausalBlocks, causal_step
+from nlprep.language_models.text.configuration import TokenizerConfig
 from nlprep.language_models.text.documents import read_documents
 from nlprep.language_models.text.packing import TokenBlocks
 from nlprep.language_models.text.token_files import TokenFile, tokenize_documents
-from nlprep.language_models.text.tokenizers import TokenizerConfig, causal_form, train_tokenizer
+from nlprep.language_models.text.tokenizers import causal_form, train_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.report import describe_machine, print_claim, print_table
 from nlprep.core.configuration import from_mapping
 from nlprep.embeddings.vector_files import read_vectors
-from nlprep.translation.align import AlignmentConfig, align
+from nlprep.translation.align import align
+from nlprep.translation.aligners.configuration import AlignmentConfig
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon, read_lexicon

@@ -47,8 +47,9 @@ def command_help(name: str, description: str, arguments: ArgumentCollection, epi
 
 def _section(title: str, entries: Iterable[tuple[str, str]]) -> str:
     lines = [f"{title}:"]
+    width = _width() - _COLUMN
     for name, text in entries:
-        described = textwrap.wrap(text, _width() - _COLUMN, break_on_hyphens=False) or [""]
+        described = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
         if len(name) > _COLUMN - 4:
             lines.append(f"  {name}")
         else:

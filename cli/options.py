@@ -134,13 +134,15 @@ def as_command(function: Callable[..., int], file: SettingsFile) -> Callable[...
     hints = typing.get_type_hints(function, include_extras=True)
     own = inspect.signature(function)
     configured = {name: found for name, hint in hints.items() if (found := _configured(hint))}
+    told = _told(function)
     parameters: list[inspect.Parameter] = []
     for name, parameter in own.parameters.items():
         if name in configured:
             kind, options, _ = configured[name]
             parameters += [_option(name, *headed, options) for headed in options.headed(kind, first=True)]
         elif hints[name] is not Console:
-            parameters.append(parameter.replace(annotation=_strict(hints[name])))
+            described: Any = Annotated[_strict(hints[name]), Parameter(help=told.get(name, ""))]
+            parameters.append(parameter.replace(annotation=described))
     for name, (kind, options, _) in configured.items():
         parameters += [_option(name, *headed, options) for headed in options.headed(kind, first=False)]
     parameters += _general()
@@ -171,6 +173,22 @@ def as_command(function: Callable[..., int], file: SettingsFile) -> Callable[...
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
     return command
+
+
+def _told(function: Callable[..., int]) -> dict[str, str]:
+    """What the docstring of a command says of each parameter.
+
+    cyclopts would ask docstring_parser, whose import takes longer than the text of ``--help``.
+    """
+    told: dict[str, str] = {}
+    name = ""
+    section = inspect.cleandoc(function.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0]
+    for line in section.splitlines():
+        if line.startswith(" " * 8):
+            told[name] += f" {line.strip()}"
+        else:
+            name, _, told[name] = (part.strip() for part in line.partition(":"))
+    return told
 
 
 def _spelled(parameter: inspect.Parameter) -> str:

@@ -113,7 +113,7 @@ class Program:
             return program_help(self.name, self.description, self.commands, self.epilog)
         app = self.app([name])
         with app.app_stack([name]):
-            arguments = app[name].assemble_argument_collection(parse_docstring=True)
+            arguments = app[name].assemble_argument_collection()
         module = import_module(f"{self.package}.{name}")
         summary = (getattr(module, name).__doc__ or "").partition("\n")[0]
         return command_help(f"{self.name} {name}", summary, arguments, module.EPILOG)

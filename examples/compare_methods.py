@@ -7,7 +7,8 @@ from nlprep.corpus import encode_corpus, read_sentences
 from nlprep.demonstration import write_demonstration
 from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.align import AlignmentConfig, align
+from nlprep.translation.align import align
+from nlprep.translation.aligners.configuration import AlignmentConfig
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.figures import draw_translations, pick_pairs
 from nlprep.translation.index.bilingual import TranslationIndex

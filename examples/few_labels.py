@@ -10,13 +10,14 @@ from tempfile import TemporaryDirectory
 from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.demonstration import generate_sentences, read_concepts, write_demonstration
-from nlprep.evaluation.linear_probe import ProbeConfig
+from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.figures.curves import draw_probe_curves
 from nlprep.language_models.encoders.probing import probe
 from nlprep.language_models.encoders.text_encoder import TextEncoder
-from nlprep.language_models.pretraining.training import CausalPretrainingConfig, pretrain_causal
+from nlprep.language_models.pretraining.configuration import CausalPretrainingConfig
+from nlprep.language_models.pretraining.training import pretrain_causal
+from nlprep.language_models.text.configuration import TokenizerConfig
 from nlprep.language_models.text.labelled_texts import LabelledTexts
-from nlprep.language_models.text.tokenizers import TokenizerConfig
 
 ANIMALS = {word for concept in read_concepts() if concept.category == "animal" for word, _ in concept.pairs}
 

@@ -10,11 +10,13 @@ from nlprep.core.progress import terminal_progress
 from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.demonstration import generate_sentences, write_demonstration
-from nlprep.language_models.generators.generation import GenerationConfig, generate
+from nlprep.language_models.generators.configuration import GenerationConfig
+from nlprep.language_models.generators.generation import generate
 from nlprep.language_models.generators.perplexity import measure_perplexity
 from nlprep.language_models.models.files import load_language_model
-from nlprep.language_models.pretraining.training import CausalPretrainingConfig, pretrain_causal
-from nlprep.language_models.text.tokenizers import TokenizerConfig
+from nlprep.language_models.pretraining.configuration import CausalPretrainingConfig
+from nlprep.language_models.pretraining.training import pretrain_causal
+from nlprep.language_models.text.configuration import TokenizerConfig
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.demonstration import write_demonstration
 from nlprep.language_models.generators.filling import fill
-from nlprep.language_models.pretraining.masking import MaskingConfig
-from nlprep.language_models.pretraining.training import MaskedPretrainingConfig, pretrain_masked
-from nlprep.language_models.text.tokenizers import TokenizerConfig
+from nlprep.language_models.pretraining.configuration import MaskedPretrainingConfig, MaskingConfig
+from nlprep.language_models.pretraining.training import pretrain_masked
+from nlprep.language_models.text.configuration import TokenizerConfig
 
 
 def main() -> None:

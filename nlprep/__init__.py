@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from nlprep.evaluation.encoder import Encoder
     from nlprep.language_models.encoders.text_encoder import TextEncoder
     from nlprep.language_models.encoders.tf_idf import TfIdfEncoder
+    from nlprep.language_models.generators.configuration import GenerationConfig
     from nlprep.language_models.generators.filling import fill
-    from nlprep.language_models.generators.generation import GenerationConfig, generate
+    from nlprep.language_models.generators.generation import generate
     from nlprep.language_models.models.files import load_language_model
     from nlprep.language_models.pretraining.training import pretrain_causal, pretrain_masked
-    from nlprep.language_models.text.tokenizers import TokenizerConfig, train_tokenizer
+    from nlprep.language_models.text.configuration import TokenizerConfig
+    from nlprep.language_models.text.tokenizers import train_tokenizer
     from nlprep.translation.align import align
     from nlprep.translation.aligners.configuration import AlignmentConfig
     from nlprep.translation.alignment import Alignment
@@ -42,15 +44,15 @@ _HOMES = {
     "AveragedWordVectors": "nlprep.embeddings.averaged_vectors",
     "EncodedCorpus": "nlprep.corpus",
     "Encoder": "nlprep.evaluation.encoder",
-    "GenerationConfig": "nlprep.language_models.generators.generation",
+    "GenerationConfig": "nlprep.language_models.generators.configuration",
     "Lexicon": "nlprep.translation.lexicon",
     "MultilingualAlignment": "nlprep.translation.multilingual",
     "MultilingualIndex": "nlprep.translation.index.multilingual",
     "NlprepError": "nlprep.core.errors",
-    "SkipGramConfig": "nlprep.embeddings.skipgram.model",
+    "SkipGramConfig": "nlprep.embeddings.configuration",
     "TextEncoder": "nlprep.language_models.encoders.text_encoder",
     "TfIdfEncoder": "nlprep.language_models.encoders.tf_idf",
-    "TokenizerConfig": "nlprep.language_models.text.tokenizers",
+    "TokenizerConfig": "nlprep.language_models.text.configuration",
     "TrainingConfig": "nlprep.core.training.configuration",
     "TranslationIndex": "nlprep.translation.index.bilingual",
     "WordVectors": "nlprep.embeddings.word_vectors",

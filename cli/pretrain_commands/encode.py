@@ -8,9 +8,7 @@ from cyclopts import Parameter
 from cli.console import Console
 from cli.options import AtLeastOne, EncodingErrors, Options, Switch, Threads
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.core.ownership import check_replaceable
-from nlprep.language_models.encoders.text_encoder import EncoderConfig
-from nlprep.language_models.encoders.vector_arrays import VECTOR_ARRAYS, vector_array_ending, write_vector_arrays
+from nlprep.language_models.encoders.configuration import EncoderConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,8 +56,10 @@ def encode(
         threads: Processor threads; all by default.
         console: Where results and remarks go.
     """
+    from nlprep.core.ownership import check_replaceable
     from nlprep.core.threads import torch_threads
     from nlprep.language_models.encoders.text_encoder import TextEncoder
+    from nlprep.language_models.encoders.vector_arrays import VECTOR_ARRAYS, vector_array_ending, write_vector_arrays
 
     if similarity is not None and texts is None:
         read, place = list(similarity), None

@@ -10,7 +10,7 @@ from cli.console import Console
 from cli.options import AtLeastOne, AtLeastOneIfAny, EncodingErrors, Threads
 from cli.pretrain_commands.inputs import load_model
 from nlprep.core.errors import OptionError
-from nlprep.language_models.text.documents import DocumentUnit
+from nlprep.language_models.text.configuration import DocumentUnit
 
 if TYPE_CHECKING:
     from nlprep.language_models.generators.few_shot import FewShotResult

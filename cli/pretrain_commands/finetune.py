@@ -15,15 +15,9 @@ from cli.pretrain_commands.pretraining import TRAINING_FIRST, Resume, said_as_co
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.records.runs import check_training_run
-from nlprep.language_models.classifiers import training as classifiers
-from nlprep.language_models.classifiers.training import ClassificationConfig
-from nlprep.language_models.encoders import training as encoders
-from nlprep.language_models.encoders.text_encoder import EncoderConfig
-from nlprep.language_models.encoders.training import ContrastiveConfig
-from nlprep.language_models.models.files import CLASSIFIER, SENTENCE_TRANSFORMER, TRANSLATION_MODEL
-from nlprep.language_models.sequence_to_sequence import training as translators
-from nlprep.language_models.sequence_to_sequence.training import TranslationConfig
+from nlprep.language_models.classifiers.configuration import ClassificationConfig
+from nlprep.language_models.encoders.configuration import ContrastiveConfig, EncoderConfig
+from nlprep.language_models.sequence_to_sequence.configuration import TranslationConfig
 
 if TYPE_CHECKING:
     from nlprep.language_models.text.labelled_texts import LabelledTexts
@@ -48,11 +42,6 @@ _BY_TASK = (
 _TRAINING = Options(
     title="training", first=TRAINING_FIRST, rest="training in detail", shown=dict.fromkeys(_BY_TASK, "by task")
 )
-_KINDS = {
-    "classification": (classifiers.RUN, CLASSIFIER),
-    "similarity": (encoders.RUN, SENTENCE_TRANSFORMER),
-    "translation": (translators.RUN, TRANSLATION_MODEL),
-}
 _PARTS = {"classification": ("all", "head"), "similarity": ("all",), "translation": ("all", "cross-attention")}
 _SHARE_SET_ASIDE = 0.1
 Files = Annotated[list[Path], Parameter(consume_multiple=True)]
@@ -113,6 +102,7 @@ def finetune(
         console: Where results and remarks go.
     """
     from nlprep.core.threads import torch_threads
+    from nlprep.core.training.records.runs import check_training_run
     from nlprep.language_models.text.labelled_texts import read_labelled_texts
 
     files = {"train": train, "validation": validation or [], "test": test or []}
@@ -125,7 +115,7 @@ def finetune(
     for other, flags in own.items():
         if other != task and flags:
             raise OptionError(f"{flags[0]} is for {other}, not for {task}")
-    kind, result = _KINDS[task]
+    kind, result = _kinds(task)
     inputs = console.inputs(model, train, validation, test, decoder)
     check_training_run(output, kind, result=result, inputs=inputs, overwrite=overwrite)
     job = _Finetuning(model, files, output, overwrite, resume, training, console)
@@ -155,6 +145,20 @@ def finetune(
         ]
     console.table((task, summary["model"]), rows)
     return 0
+
+
+def _kinds(task: str) -> tuple[str, str]:
+    """What the run of a task is marked as, and what its model is."""
+    from nlprep.language_models.classifiers import training as classifiers
+    from nlprep.language_models.encoders import training as encoders
+    from nlprep.language_models.models.files import CLASSIFIER, SENTENCE_TRANSFORMER, TRANSLATION_MODEL
+    from nlprep.language_models.sequence_to_sequence import training as translators
+
+    return {
+        "classification": (classifiers.RUN, CLASSIFIER),
+        "similarity": (encoders.RUN, SENTENCE_TRANSFORMER),
+        "translation": (translators.RUN, TRANSLATION_MODEL),
+    }[task]
 
 
 def _check(task: str, parts: str, decoder: Path | None, files: dict[str, list[Path]], *, lines: bool) -> None:
@@ -222,8 +226,8 @@ class _Finetuning:
     def contrast(self, config: ContrastiveConfig, encoder: EncoderConfig, *, lines: bool) -> dict[str, Any]:
         """Train a sentence encoder."""
         from nlprep.core.files import read_lines
+        from nlprep.language_models.encoders.configuration import CONTRASTIVE_TRAINING
         from nlprep.language_models.encoders.training import (
-            CONTRASTIVE_TRAINING,
             SentencePairs,
             read_sentence_pairs,
             retrieval_accuracy,
@@ -263,10 +267,11 @@ class _Finetuning:
 
     def translate(self, config: TranslationConfig, decoder: Path | None) -> dict[str, Any]:
         """Train a translator."""
+        from nlprep.language_models.sequence_to_sequence.configuration import TRANSLATION_TRAINING
         from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
         from nlprep.language_models.sequence_to_sequence.parallel_text import read_parallel_text
         from nlprep.language_models.sequence_to_sequence.scores import score_translations
-        from nlprep.language_models.sequence_to_sequence.training import TRANSLATION_TRAINING, train_translation_model
+        from nlprep.language_models.sequence_to_sequence.training import train_translation_model
 
         training = self.training.resolve(to_mapping(TRANSLATION_TRAINING))
         train, validation, test = (

@@ -9,7 +9,7 @@ from cli.options import AtLeastOneIfAny, Given, Options, Threads
 from cli.pretrain_commands.inputs import load_model, standard_input
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
-from nlprep.language_models.generators.generation import GenerationConfig
+from nlprep.language_models.generators.configuration import GenerationConfig
 
 _BEAMS = 4
 

@@ -18,10 +18,8 @@ from cli.pretrain_commands.pretraining import (
     said_as_command,
 )
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.records.runs import check_training_run
-from nlprep.language_models.models.files import LANGUAGE_MODEL
-from nlprep.language_models.pretraining.training import CAUSAL_RUN, CausalPretrainingConfig
-from nlprep.language_models.text.tokenizers import TokenizerConfig
+from nlprep.language_models.pretraining.configuration import CausalPretrainingConfig
+from nlprep.language_models.text.configuration import TokenizerConfig
 
 EPILOG = """\
 examples:
@@ -66,7 +64,9 @@ def gpt(
         console: Where results and remarks go.
     """
     from nlprep.core.threads import torch_threads
-    from nlprep.language_models.pretraining.training import pretrain_causal
+    from nlprep.core.training.records.runs import check_training_run
+    from nlprep.language_models.models.files import LANGUAGE_MODEL
+    from nlprep.language_models.pretraining.training import CAUSAL_RUN, pretrain_causal
 
     inputs = console.inputs(text, tokenizer)
     check_training_run(output, CAUSAL_RUN, result=LANGUAGE_MODEL, inputs=inputs, overwrite=overwrite)

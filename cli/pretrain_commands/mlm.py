@@ -18,11 +18,8 @@ from cli.pretrain_commands.pretraining import (
     said_as_command,
 )
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.records.runs import check_training_run
-from nlprep.language_models.models.files import LANGUAGE_MODEL
-from nlprep.language_models.pretraining.masking import MaskingConfig
-from nlprep.language_models.pretraining.training import MASKED_RUN, MaskedPretrainingConfig
-from nlprep.language_models.text.tokenizers import TokenizerConfig
+from nlprep.language_models.pretraining.configuration import MaskedPretrainingConfig, MaskingConfig
+from nlprep.language_models.text.configuration import TokenizerConfig
 
 EPILOG = """\
 examples:
@@ -68,7 +65,9 @@ def mlm(
         console: Where results and remarks go.
     """
     from nlprep.core.threads import torch_threads
-    from nlprep.language_models.pretraining.training import pretrain_masked
+    from nlprep.core.training.records.runs import check_training_run
+    from nlprep.language_models.models.files import LANGUAGE_MODEL
+    from nlprep.language_models.pretraining.training import MASKED_RUN, pretrain_masked
 
     inputs = console.inputs(text, tokenizer)
     check_training_run(output, MASKED_RUN, result=LANGUAGE_MODEL, inputs=inputs, overwrite=overwrite)

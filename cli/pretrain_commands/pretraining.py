@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from cli.console import Console
 from cli.options import Given, Options
 from nlprep.core.errors import OptionError
-from nlprep.language_models.text.tokenizers import TokenizerConfig
+from nlprep.language_models.text.configuration import TokenizerConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

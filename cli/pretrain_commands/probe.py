@@ -9,10 +9,8 @@ from cli.console import Console
 from cli.options import AtLeastOne, Options, Switch, Threads
 from cli.pretrain_commands.inputs import LabelColumn, PairColumn, TextColumn
 from nlprep.core.configuration import to_mapping
-from nlprep.core.ownership import check_replaceable
-from nlprep.evaluation.linear_probe import ProbeConfig
-from nlprep.figures.files import FIGURE, figure_format
-from nlprep.language_models.encoders.text_encoder import EncoderConfig
+from nlprep.evaluation.configuration import ProbeConfig
+from nlprep.language_models.encoders.configuration import EncoderConfig
 
 EPILOG = """\
 examples:
@@ -66,6 +64,9 @@ def probe(
     from nlprep.language_models.text.labelled_texts import read_labelled_texts
 
     if plot is not None:
+        from nlprep.core.ownership import check_replaceable
+        from nlprep.figures.files import FIGURE, figure_format
+
         # Before the work rather than after it.
         figure_format(plot)
         check_replaceable(plot, FIGURE, inputs=console.inputs(models, train, test), overwrite=overwrite)

@@ -9,9 +9,7 @@ from cli.console import Console
 from cli.options import EncodingErrors, Options, Output, Switch
 from cli.pretrain_commands.inputs import Text
 from nlprep.core.configuration import to_mapping
-from nlprep.core.ownership import check_replaceable
-from nlprep.language_models.text.documents import DocumentUnit
-from nlprep.language_models.text.tokenizers import KIND, TokenizerConfig
+from nlprep.language_models.text.configuration import DocumentUnit, TokenizerConfig
 
 EPILOG = """\
 examples:
@@ -47,9 +45,10 @@ def tokenizer(
         encoding_errors: What to do with bytes that are not UTF-8; strict is an error.
         console: Where results and remarks go.
     """
+    from nlprep.core.ownership import check_replaceable
     from nlprep.language_models.text.documents import read_documents
     from nlprep.language_models.text.tokenizer_description import describe_tokenizer
-    from nlprep.language_models.text.tokenizers import save_tokenizer, train_tokenizer
+    from nlprep.language_models.text.tokenizers import KIND, save_tokenizer, train_tokenizer
 
     check_replaceable(output, KIND, inputs=console.inputs(text), overwrite=overwrite)
     documents = read_documents(text, unit=document, encoding_errors=encoding_errors, progress=console.progress)

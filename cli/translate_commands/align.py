@@ -11,8 +11,7 @@ from cli.console import Console
 from cli.options import AtLeastOneIfAny, Options, Output, Switch, Threads
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
-from nlprep.core.ownership import check_replaceable
-from nlprep.translation.align import AlignmentConfig
+from nlprep.translation.aligners.configuration import AlignmentConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,6 +66,7 @@ def align(
         threads: Processor threads; all by default.
         console: Where results and remarks go.
     """
+    from nlprep.core.ownership import check_replaceable
     from nlprep.embeddings.vector_files import read_vectors
     from nlprep.translation.index import bilingual, multilingual
     from nlprep.translation.lexicon import read_lexicon

@@ -64,7 +64,8 @@ def demo(
     from nlprep.demonstration.files import KIND
     from nlprep.embeddings.word_vectors import ARTIFACT_KIND as WORD_VECTORS
     from nlprep.figures.files import FIGURE
-    from nlprep.translation.align import AlignmentConfig, align
+    from nlprep.translation.align import align
+    from nlprep.translation.aligners.configuration import AlignmentConfig
     from nlprep.translation.evaluation import evaluate_translation
     from nlprep.translation.figures import draw_translations
     from nlprep.translation.index.bilingual import ARTIFACT_KIND as TRANSLATOR

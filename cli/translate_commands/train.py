@@ -8,8 +8,7 @@ from cyclopts import Parameter
 from cli.console import Console
 from cli.options import Options, Output, Switch, Threads
 from nlprep.core.errors import OptionError
-from nlprep.embeddings.skipgram import SkipGramConfig
-from nlprep.embeddings.text_training import TextConfig
+from nlprep.embeddings.configuration import SkipGramConfig, TextConfig
 
 EPILOG = """\
 examples:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import tomllib
 import types
 import typing
 from collections.abc import Mapping
@@ -197,6 +196,8 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         FileError: Unreadable or not TOML.
     """
+    import tomllib
+
     with os_errors_named(path):
         raw = Path(path).read_bytes()
     try:

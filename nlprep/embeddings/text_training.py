@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from nlprep.core.configuration import check, option, to_mapping
+from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.files import STANDARD_INPUT, atomic_file
 from nlprep.core.ownership import FILE_OF_A_RUN, check_run, claim_run, remove_directory, remove_run
 from nlprep.core.progress import SILENT
-from nlprep.embeddings.skipgram.model import SkipGramConfig
+from nlprep.embeddings.configuration import SkipGramConfig, TextConfig
 
 if TYPE_CHECKING:
     import os
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from nlprep.core.files import EncodingErrors
     from nlprep.core.progress import Progress
-    from nlprep.corpus import EncodedCorpus, Tokenizer
+    from nlprep.corpus import EncodedCorpus
     from nlprep.embeddings.skipgram import SkipGramResult
 
 _RUN_KIND = "skipgram-run"
@@ -35,36 +34,6 @@ _TRAINING_NAME = "training"
 
 UnfinishedRun = Literal["refuse", "resume", "discard"]
 """What to do with a state that an earlier run left beside the output."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextConfig:
-    """How text becomes the words that get vectors."""
-
-    tokenizer: str = option(
-        "words",
-        "words: runs of letters and digits; whitespace: what stands between blanks",
-        choices=("words", "whitespace"),
-    )
-    lowercase: bool = option(True, "make capital letters small")
-    encoding_errors: str = option(
-        "strict",
-        "what to do with bytes that are not UTF-8; strict is an error",
-        choices=("strict", "replace", "ignore", "skip-line"),
-    )
-    min_count: int = option(5, "leave out rarer words", minimum=1)
-    max_vocabulary: int | None = option(None, "keep so many of the most frequent words", minimum=1)
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    def make_tokenizer(self) -> Tokenizer:
-        """The function from a line to its words."""
-        from nlprep.corpus import tokenize
-
-        if self.tokenizer == "whitespace":
-            return (lambda text: text.lower().split()) if self.lowercase else str.split
-        return partial(tokenize, lowercase=self.lowercase)
 
 
 @dataclass(frozen=True)

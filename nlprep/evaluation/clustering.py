@@ -19,29 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlprep.core.configuration import check, option
 from nlprep.core.errors import NlprepError
 from nlprep.core.randomness import combine
 from nlprep.evaluation.arrays import checked_features, checked_labels
+from nlprep.evaluation.configuration import ClusteringConfig
 from nlprep.vectors.normalization import scaled_to_unit
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _STARTS = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusteringConfig:
-    """How features are grouped."""
-
-    num_clusters: int | None = option(None, "groups to find; none: as many as there are classes", minimum=1)
-    restarts: int = option(10, "starts, of which the tightest result is kept", minimum=1)
-    unit_length: bool = option(True, "bring features to length one first, so that directions alone count")
-    seed: int = option(1, "seed of the starts", minimum=0)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
+from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.evaluation.encoder import SparseEncoder
-from nlprep.evaluation.linear_probe import ProbeConfig, ProbeCurve, probe_features
+from nlprep.evaluation.linear_probe import ProbeCurve, probe_features
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from nlprep.core.configuration import check, option
-from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine, integers
+from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.evaluation.labelled import stratified_order
 
 if TYPE_CHECKING:
@@ -44,45 +44,6 @@ _ORDER, _HELD_OUT = 1, 2
 
 class ProbeWarning(UserWarning):
     """A probe is not where its loss is least, so that its accuracy may not be what the features are worth."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProbeConfig:
-    """How many labels a probe is given, and how often it is tried."""
-
-    labels: str = option(
-        "1%,10%,100%", "labels to learn from, shares of the training set or numbers: 1%,10%,100% or 50,500"
-    )
-    repeats: int = option(5, "random choices of labels, whose spread is reported", minimum=1)
-    l2: float | None = option(None, "weight of the L2 penalty; none: chosen on a fifth of the labels", above=0)
-    seed: int = option(1, "seed of the choices", minimum=0)
-
-    def __post_init__(self) -> None:
-        check(self)
-        self.num_labels(10**9)
-
-    def num_labels(self, available: int) -> list[int]:
-        """How many labels are asked for, ascending, of so many.
-
-        Raises:
-            OptionError: Not a list of shares and numbers, or more than there are.
-        """
-        numbers = []
-        for part in self.labels.split(","):
-            word = part.strip()
-            try:
-                share = float(word[:-1]) if word.endswith("%") else None
-                number = int(word) if share is None else round(share / 100 * available)
-            except (ValueError, OverflowError):
-                raise OptionError(
-                    f"labels = {self.labels!r}: {word!r} is neither a share like 10% nor a number"
-                ) from None
-            if number > available:
-                raise OptionError(f"labels = {self.labels!r}: there are only {available:,} labelled examples")
-            if (share if share is not None else number) <= 0:
-                raise OptionError(f"labels = {self.labels!r}: {word!r} leaves no label to learn from")
-            numbers.append(number)
-        return sorted(set(numbers))
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlprep.core.configuration import check, option
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.progress import SILENT
 from nlprep.evaluation.arrays import checked_features, checked_labels
+from nlprep.evaluation.configuration import NeighborsConfig
 from nlprep.evaluation.intervals import Interval, wilson_interval
 from nlprep.vectors.nearest import top_k
 from nlprep.vectors.normalization import scaled_to_unit
@@ -32,17 +32,6 @@ if TYPE_CHECKING:
     from nlprep.core.progress import Progress
 
 K_GRID = (1, 3, 5, 10, 20, 50, 100, 200)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NeighborsConfig:
-    """How neighbours vote."""
-
-    k: int | None = option(None, "neighbours that vote; none: chosen on validation or training examples", minimum=1)
-    temperature: float = option(0.07, "a vote weighs exp(cosine / temperature)", above=0)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)

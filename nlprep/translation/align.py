@@ -11,7 +11,7 @@ from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
 from nlprep.translation.aligners.aligner import Work
 from nlprep.translation.aligners.configuration import AlignmentConfig
-from nlprep.translation.aligners.methods import METHODS, find_aligner
+from nlprep.translation.aligners.methods import find_aligner
 from nlprep.translation.alignment import Alignment
 from nlprep.translation.spelling import Spellings, embed_spellings
 from nlprep.translation.supervision import AlignmentWarning, choose_supervision
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nlprep.embeddings.word_vectors import WordVectors
     from nlprep.translation.lexicon import Lexicon
 
-__all__ = ["METHODS", "AlignmentConfig", "AlignmentWarning", "align"]
+__all__ = ["AlignmentWarning", "align"]
 
 
 def align(

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress
     from nlprep.embeddings.word_vectors import WordVectors
+    from nlprep.translation.aligners.configuration import WhitenedConfig
     from nlprep.translation.aligners.refinement import FitTogether, Pair, Round, WeightedPairs
-    from nlprep.translation.aligners.whitened import WhitenedConfig
     from nlprep.translation.lexicon import Lexicon
     from nlprep.vectors.normalization import Normalization
 

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlprep.core.errors import OptionError
+from nlprep.vectors.configuration import parse_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-ITERATIONS = 5
-"""Rounds of iterative normalisation, as in Zhang et al. 2019, who find them enough to converge."""
 
 _BLOCK_ROWS = 8192
 
@@ -44,29 +42,6 @@ class Normalization:
                 else:
                     block -= next(means)
         return result
-
-
-def parse_steps(text: str) -> tuple[str, ...]:
-    """Turn ``unit,center,unit`` into its steps.
-
-    ``iterative`` stands for five rounds of ``unit,center``, closed by ``unit`` (Zhang et al. 2019, "Are Girls
-    Neko or Shōjo?", section 3, which stops on either); ``none`` for no step.
-
-    Raises:
-        OptionError: A step of another name.
-
-    >>> parse_steps("unit, center, unit")
-    ('unit', 'center', 'unit')
-    """
-    steps: list[str] = []
-    for name in (part.strip() for part in text.split(",")):
-        if name == "iterative":
-            steps += ["unit", "center"] * ITERATIONS + ["unit"]
-        elif name in ("unit", "center"):
-            steps.append(name)
-        elif name != "none":
-            raise OptionError(f"normalization step {name!r}: choose from unit, center, iterative, none")
-    return tuple(steps)
 
 
 def fit_normalization(matrix: NDArray[np.floating], steps: str = "unit,center,unit") -> Normalization:

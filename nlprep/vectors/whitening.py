@@ -19,33 +19,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
+from nlprep.vectors.configuration import WhiteningConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SIDES = ("none", "source", "target")
 _LEAST_VARIANCE = 1e-10
 """Directions with a smaller share than this of the greatest variance are rounding, and have none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WhiteningConfig:
-    """The steps of the family; the defaults are the member of VecMap's supervised mode."""
-
-    whiten: bool = option(True, "give the directions of each side equal variance first")
-    source_power: float = option(0.5, "power of the correlations that re-weights the source", minimum=0)
-    target_power: float = option(0.5, "power of the correlations that re-weights the target", minimum=0)
-    source_dewhiten: str = option("source", "whose variances the source gets back", choices=SIDES)
-    target_dewhiten: str = option("target", "whose variances the target gets back", choices=SIDES)
-    dewhitening: float = option(1.0, "share of the variances given back, as a power", minimum=0)
-    ridge: float = option(0.0, "added to the variances, in units of their mean", minimum=0)
-
-    def __post_init__(self) -> None:
-        check(self)
-        if not self.whiten and (self.source_dewhiten, self.target_dewhiten) != ("none", "none"):
-            raise OptionError("de-whitening without whitening: set source_dewhiten and target_dewhiten to none")
 
 
 PRESETS = {

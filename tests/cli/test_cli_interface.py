@@ -56,7 +56,7 @@ def test_the_interface_is_the_list():
     ("program", "command"), [(name, command) for name, program in PROGRAMS.items() for command in program.commands]
 )
 def test_numbers_are_strict_and_every_option_is_explained(program, command):
-    for argument in PROGRAMS[program].app([command])[command].assemble_argument_collection(parse_docstring=True):
+    for argument in PROGRAMS[program].app([command])[command].assemble_argument_collection():
         assert argument.parameter.help, argument.names
         plain = str(argument.hint).replace("<class '", "").replace("'>", "")
         if plain.partition(" ")[0] in ("int", "float"):

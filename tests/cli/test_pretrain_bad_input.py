@@ -12,9 +12,9 @@ from tests_pretrain_support import SHAPE, SHORT, SMALL, english
 
 from cli.pretrain import main
 from nlprep.core.errors import NlprepError
-from nlprep.language_models.encoders.text_encoder import EncoderConfig
-from nlprep.language_models.encoders.training import ContrastiveConfig
-from nlprep.language_models.text.tokenizers import TokenizerConfig, save_tokenizer, train_tokenizer
+from nlprep.language_models.encoders.configuration import ContrastiveConfig, EncoderConfig
+from nlprep.language_models.text.configuration import TokenizerConfig
+from nlprep.language_models.text.tokenizers import save_tokenizer, train_tokenizer
 
 pytestmark = pytest.mark.slow
 

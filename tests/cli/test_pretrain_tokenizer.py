@@ -9,7 +9,8 @@ from tests_cli_support import one_line, snapshot
 from tests_pretrain_support import PRETRAIN, english
 
 from cli.pretrain import main
-from nlprep.language_models.text.tokenizers import ALGORITHMS, load_tokenizer
+from nlprep.language_models.text.configuration import ALGORITHMS
+from nlprep.language_models.text.tokenizers import load_tokenizer
 
 
 @pytest.fixture

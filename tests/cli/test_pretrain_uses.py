@@ -97,7 +97,7 @@ def test_encode(pretrained, tmp_path, answer, ending):
     assert (said["texts"], said["dimension"], said["pooling"]) == (3, 16, "max")
     opened = load_file(output) if ending == "safetensors" else np.load(output)
     vectors = opened if ending == "npy" else opened["vectors"]
-    from nlprep.language_models.encoders.text_encoder import EncoderConfig
+    from nlprep.language_models.encoders.configuration import EncoderConfig
 
     expected = TextEncoder.from_directory(pretrained.masked, EncoderConfig(pooling="max")).encode(texts)
     np.testing.assert_allclose(vectors, expected, rtol=1e-5, atol=1e-6)

@@ -17,7 +17,8 @@ from language_model_toys import sentences, toy_causal, toy_masked, toy_tokenizer
 from nlprep.embeddings.averaged_vectors import AveragedWordVectors, sif_weights
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.evaluation.encoder import Encoder
-from nlprep.language_models.encoders.text_encoder import EncoderConfig, TextEncoder
+from nlprep.language_models.encoders.configuration import EncoderConfig
+from nlprep.language_models.encoders.text_encoder import TextEncoder
 from nlprep.language_models.encoders.tf_idf import TfIdfEncoder
 
 TEXTS = (

@@ -17,9 +17,11 @@ from nlprep.core.configuration import bounds_of, settings_of
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.translation import aligners
-from nlprep.translation.align import AlignmentConfig, align
+from nlprep.translation.align import align
+from nlprep.translation.aligners import configuration
 from nlprep.translation.aligners.aligner import Aligner
-from nlprep.translation.aligners.methods import ALIGNERS, METHODS
+from nlprep.translation.aligners.configuration import METHODS, AlignmentConfig
+from nlprep.translation.aligners.methods import ALIGNERS
 from nlprep.translation.alignment import Alignment
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex
@@ -56,25 +58,22 @@ def test_every_module_that_is_a_method_is_listed_once():
         if kind is not Aligner and isinstance(kind, type) and hasattr(kind, "align") and hasattr(kind, "name")
     }
     assert found == {type(aligner) for aligner in ALIGNERS}
-    assert len(METHODS) == len(set(METHODS)) == len(ALIGNERS)
+    assert tuple(aligner.name for aligner in ALIGNERS) == METHODS
+    assert len(set(METHODS)) == len(METHODS)
     assert all(isinstance(aligner, Aligner) for aligner in ALIGNERS)
     # One module a method.
     assert len({type(aligner).__module__ for aligner in ALIGNERS}) == len(ALIGNERS)
 
 
-def test_settings_of_a_method_stand_in_its_module_and_under_its_name():
+def test_settings_of_a_method_stand_under_its_name():
     nested = {
         field.name: type(field.default)
         for field in dataclasses.fields(AlignmentConfig)
         if dataclasses.is_dataclass(field.default)
     }
-    of_methods = {
-        aligner.name.replace("-", "_"): kind
-        for aligner in ALIGNERS
-        for kind in classes_in(sys.modules[type(aligner).__module__])
-        if kind.__name__.endswith("Config")
-    }
-    assert nested == of_methods
+    assert set(nested) <= {name.replace("-", "_") for name in METHODS}
+    assert {*nested.values(), AlignmentConfig} == set(classes_in(configuration))
+    assert all(kind.__name__ == f"{name.title().replace('_', '')}Config" for name, kind in nested.items())
     # Each of them is reached from the command line and from a file.
     names = {setting.name for setting in settings_of(AlignmentConfig)}
     for name, kind in nested.items():

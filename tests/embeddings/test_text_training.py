@@ -9,8 +9,9 @@ import pytest
 
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.ownership import claim_run
+from nlprep.embeddings.configuration import TextConfig
 from nlprep.embeddings.skipgram import SkipGramConfig
-from nlprep.embeddings.text_training import TextConfig, train_vectors
+from nlprep.embeddings.text_training import train_vectors
 from nlprep.embeddings.vector_files import read_vectors
 
 SMALL = SkipGramConfig(dimension=4, epochs=1)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.evaluation.clustering import ClusteringConfig, compare_clusters, evaluate_clustering, fit_clusters
+from nlprep.evaluation.clustering import compare_clusters, evaluate_clustering, fit_clusters
+from nlprep.evaluation.configuration import ClusteringConfig
 
 pairs_of_numbers = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=2, max_size=14)
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from nlprep.core.errors import FileError, NlprepError
+from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.evaluation.encoder import check_items, check_sequence
 from nlprep.evaluation.label_curves import FROM_SCRATCH, measure_label_curves, pair_features
 from nlprep.evaluation.labelled import Labelled
-from nlprep.evaluation.linear_probe import ProbeConfig, probe_features
+from nlprep.evaluation.linear_probe import probe_features
 
 
 def is_picture(thing):

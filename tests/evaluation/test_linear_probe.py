@@ -13,10 +13,10 @@ from scipy.sparse import coo_array, csr_array
 from scipy.special import softmax
 
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.evaluation.linear_probe import (
     L2_GRID,
     LinearProbe,
-    ProbeConfig,
     ProbePoint,
     ProbeWarning,
     choose_l2,

@@ -7,7 +7,8 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.evaluation.nearest_neighbors import K_GRID, NeighborsConfig, evaluate_neighbors, fit_neighbors
+from nlprep.evaluation.configuration import NeighborsConfig
+from nlprep.evaluation.nearest_neighbors import K_GRID, evaluate_neighbors, fit_neighbors
 
 
 def blobs(n: int, *, classes: int = 4, dimension: int = 6, noise: float = 1.0, seed: int = 0):

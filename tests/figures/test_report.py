@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.evaluation.intervals import wilson_interval
-from nlprep.evaluation.linear_probe import ProbeConfig
 from nlprep.figures.curves import Line, draw_lines
 from nlprep.figures.report import Heading, Paragraph, Picture, Settings, Table, format_report, write_report
 

@@ -6,7 +6,8 @@ from functools import cache
 
 from nlprep.demonstration import generate_sentences
 from nlprep.language_models.models.architectures import build_causal_model, build_masked_model
-from nlprep.language_models.text.tokenizers import TokenizerConfig, train_tokenizer
+from nlprep.language_models.text.configuration import TokenizerConfig
+from nlprep.language_models.text.tokenizers import train_tokenizer
 
 MASKED_FAMILIES = ("bert", "roberta", "modernbert", "distilbert")
 CAUSAL_FAMILIES = ("gpt2", "llama")

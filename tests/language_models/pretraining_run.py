@@ -13,13 +13,9 @@ from pathlib import Path
 
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.pretraining.training import (
-    CausalPretrainingConfig,
-    MaskedPretrainingConfig,
-    pretrain_causal,
-    pretrain_masked,
-)
-from nlprep.language_models.text.tokenizers import TokenizerConfig
+from nlprep.language_models.pretraining.configuration import CausalPretrainingConfig, MaskedPretrainingConfig
+from nlprep.language_models.pretraining.training import pretrain_causal, pretrain_masked
+from nlprep.language_models.text.configuration import TokenizerConfig
 
 STEPS = 14
 SHAPE = {"layers": 2, "width": 16, "heads": 2, "dropout": 0.1, "block_length": 24, "validation_fraction": 0.05}

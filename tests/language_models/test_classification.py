@@ -15,12 +15,8 @@ from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.evaluation.classification import calibration_error
 from nlprep.language_models.classifiers.classifier import Classification, LabelledExamples, TextClassifier
-from nlprep.language_models.classifiers.training import (
-    ClassificationConfig,
-    evaluate_classifier,
-    measure_classifier,
-    train_classifier,
-)
+from nlprep.language_models.classifiers.configuration import ClassificationConfig
+from nlprep.language_models.classifiers.training import evaluate_classifier, measure_classifier, train_classifier
 from nlprep.language_models.encoders.text_encoder import TruncationWarning
 from nlprep.language_models.models.files import save_language_model
 from nlprep.language_models.text.labelled_texts import LabelledTexts

@@ -13,10 +13,10 @@ from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.steps.dropout import raise_dropout
 from nlprep.core.training.steps.step import Moment
+from nlprep.language_models.encoders.configuration import ContrastiveConfig, EncoderConfig
 from nlprep.language_models.encoders.paired_texts import contrast, contrast_step
-from nlprep.language_models.encoders.text_encoder import EncoderConfig, TextEncoder
+from nlprep.language_models.encoders.text_encoder import TextEncoder
 from nlprep.language_models.encoders.training import (
-    ContrastiveConfig,
     DropoutWarning,
     PairExamples,
     SentencePairs,

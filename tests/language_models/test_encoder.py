@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from language_model_toys import sentences, toy_causal, toy_masked, toy_tokenizer
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.language_models.encoders.configuration import POOLINGS, EncoderConfig
 from nlprep.language_models.encoders.pooling import pool
-from nlprep.language_models.encoders.text_encoder import POOLINGS, EncoderConfig, TextEncoder, TruncationWarning
+from nlprep.language_models.encoders.text_encoder import TextEncoder, TruncationWarning
 from nlprep.language_models.models.files import save_language_model
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,8 @@ import torch
 from language_model_toys import CAUSAL_FAMILIES, sentences, toy_causal, toy_tokenizer
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.language_models.generators.generation import GenerationConfig, generate
+from nlprep.language_models.generators.configuration import GenerationConfig
+from nlprep.language_models.generators.generation import generate
 from nlprep.language_models.text.tokenizers import causal_form
 
 

@@ -6,8 +6,9 @@ import torch
 from language_model_toys import MASKED_FAMILIES, toy_masked, toy_tokenizer
 from torch.nn import functional
 
+from nlprep.language_models.pretraining.configuration import MaskingConfig
 from nlprep.language_models.pretraining.masked import MaskedLanguageModelling, find_head, flops_per_token, masked_step
-from nlprep.language_models.pretraining.masking import Masking, MaskingConfig
+from nlprep.language_models.pretraining.masking import Masking
 from nlprep.language_models.text.packing import IGNORED
 
 

@@ -7,9 +7,11 @@ import pytest
 from language_model_toys import toy_tokenizer
 
 from nlprep.core.errors import OptionError
-from nlprep.language_models.pretraining.masking import Masking, MaskingConfig
+from nlprep.language_models.pretraining.configuration import MaskingConfig
+from nlprep.language_models.pretraining.masking import Masking
+from nlprep.language_models.text.configuration import TokenizerConfig
 from nlprep.language_models.text.packing import IGNORED
-from nlprep.language_models.text.tokenizers import TokenizerConfig, train_tokenizer
+from nlprep.language_models.text.tokenizers import train_tokenizer
 
 CLS, SEP, MASK, PAD = 2, 3, 4, 0
 

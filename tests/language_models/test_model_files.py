@@ -10,7 +10,8 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, 
 
 from nlprep.core.errors import FileError, OptionError
 from nlprep.language_models.models.files import context_length, find_model, load_language_model, save_language_model
-from nlprep.language_models.text.tokenizers import TokenizerConfig, train_tokenizer
+from nlprep.language_models.text.configuration import TokenizerConfig
+from nlprep.language_models.text.tokenizers import train_tokenizer
 
 
 @pytest.fixture

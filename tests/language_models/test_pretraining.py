@@ -16,13 +16,9 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.language_models.generators.perplexity import measure_perplexity
-from nlprep.language_models.pretraining.training import (
-    CausalPretrainingConfig,
-    MaskedPretrainingConfig,
-    pretrain_causal,
-    pretrain_masked,
-)
-from nlprep.language_models.text.tokenizers import TokenizerConfig
+from nlprep.language_models.pretraining.configuration import CausalPretrainingConfig, MaskedPretrainingConfig
+from nlprep.language_models.pretraining.training import pretrain_causal, pretrain_masked
+from nlprep.language_models.text.configuration import TokenizerConfig
 
 RUN = Path(__file__).with_name("pretraining_run.py")
 

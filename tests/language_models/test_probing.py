@@ -10,8 +10,9 @@ import pytest
 from language_model_toys import toy_masked, toy_tokenizer
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.evaluation.label_curves import FROM_SCRATCH
-from nlprep.evaluation.linear_probe import ProbeConfig, probe_features
+from nlprep.evaluation.linear_probe import probe_features
 from nlprep.language_models.encoders.probing import BAG_OF_WORDS, probe
 from nlprep.language_models.encoders.text_encoder import TextEncoder
 from nlprep.language_models.models.files import save_language_model

@@ -5,8 +5,9 @@ import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.language_models.text import token_files
+from nlprep.language_models.text.configuration import TokenizerConfig
 from nlprep.language_models.text.token_files import TokenFile, tokenize_documents
-from nlprep.language_models.text.tokenizers import TokenizerConfig, train_tokenizer
+from nlprep.language_models.text.tokenizers import train_tokenizer
 
 DOCUMENTS = [f"document number {i} says [SEP] {'word ' * (i % 7)}é{i}" for i in range(200)]
 

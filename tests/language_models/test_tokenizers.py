@@ -7,10 +7,9 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.language_models.text.configuration import ALGORITHMS, TokenizerConfig
 from nlprep.language_models.text.tokenizers import (
-    ALGORITHMS,
     SPECIAL_TOKENS,
-    TokenizerConfig,
     causal_form,
     load_tokenizer,
     save_tokenizer,

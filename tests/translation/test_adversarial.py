@@ -14,8 +14,8 @@ from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import fit
 from nlprep.core.training.steps.step import Moment
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.align import AlignmentConfig, align
-from nlprep.translation.aligners.adversarial import AdversarialConfig
+from nlprep.translation.align import align
+from nlprep.translation.aligners.configuration import AdversarialConfig, AlignmentConfig
 from nlprep.translation.aligners.starts.games import (
     AdversarialStarts,
     Game,

@@ -12,7 +12,8 @@ import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.align import AlignmentConfig, AlignmentWarning, align
+from nlprep.translation.align import AlignmentWarning, align
+from nlprep.translation.aligners.configuration import AlignmentConfig
 from nlprep.translation.aligners.refinement import Refinement, induce_pairs, weigh_pairs
 from nlprep.translation.alignment import Alignment
 from nlprep.translation.lexicon import Lexicon

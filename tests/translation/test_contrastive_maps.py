@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from nlprep.translation.aligners.configuration import HardNegativesConfig
 from nlprep.translation.aligners.contrastive_maps import (
     ContrastiveMaps,
     PairsWithNegatives,
     refine_by_contrast,
 )
-from nlprep.translation.aligners.hard_negatives import HardNegativesConfig
 from nlprep.translation.aligners.maps import make_fit, map_words
 from nlprep.vectors.normalization import scaled_to_unit
 

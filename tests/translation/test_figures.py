@@ -7,7 +7,8 @@ import pytest
 
 from nlprep.core.errors import FileError, NlprepError
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.align import AlignmentConfig, align
+from nlprep.translation.align import align
+from nlprep.translation.aligners.configuration import AlignmentConfig
 from nlprep.translation.figures import draw_translations, pick_pairs
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon

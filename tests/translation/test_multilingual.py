@@ -5,7 +5,7 @@ import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.align import AlignmentConfig
+from nlprep.translation.aligners.configuration import AlignmentConfig
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.index.multilingual import MultilingualIndex, open_translator

@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nlprep.translation.aligners.rcsls import (
-    RcslsConfig,
-    find_neighborhoods,
-    fit_rcsls,
-    mean_gradient,
-    mean_loss,
-    project,
-)
+from nlprep.translation.aligners.configuration import RcslsConfig
+from nlprep.translation.aligners.rcsls import find_neighborhoods, fit_rcsls, mean_gradient, mean_loss, project
 from nlprep.vectors.normalization import scaled_to_unit
 from nlprep.vectors.procrustes import fit_procrustes
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
-from nlprep.translation.align import AlignmentConfig, align
+from nlprep.translation.align import align
+from nlprep.translation.aligners.configuration import AlignmentConfig
 from nlprep.translation.index.bilingual import TranslationIndex
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))

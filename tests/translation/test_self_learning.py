@@ -10,7 +10,8 @@ import pytest
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.align import AlignmentConfig, AlignmentWarning, align
+from nlprep.translation.align import AlignmentWarning, align
+from nlprep.translation.aligners.configuration import AlignmentConfig
 from nlprep.translation.aligners.maps import make_fit, map_words, solve_roughly
 from nlprep.translation.aligners.self_learning import Learner, choose_by_chance
 from nlprep.translation.aligners.starts.distributions import match_distributions

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.align import AlignmentConfig, align
+from nlprep.translation.align import align
+from nlprep.translation.aligners.configuration import AlignmentConfig
 from nlprep.translation.alignment import Alignment
 from nlprep.translation.evaluation import evaluate_translation
 from nlprep.translation.index.bilingual import TranslationIndex

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from nlprep.core.errors import OptionError
+from nlprep.vectors.configuration import WhiteningConfig
 from nlprep.vectors.joint_whitening import PairedVectors, fit_jointly
-from nlprep.vectors.whitening import WhiteningConfig, fit_whitened
+from nlprep.vectors.whitening import fit_whitened
 
 
 def make_pairs(*dimensions, noise=0.5, count=400, seed=1):

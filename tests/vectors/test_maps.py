@@ -7,10 +7,11 @@ import pytest
 import scipy.linalg
 
 from nlprep.core.errors import OptionError
+from nlprep.vectors.configuration import WhiteningConfig, parse_steps
 from nlprep.vectors.least_squares import fit_least_squares
-from nlprep.vectors.normalization import fit_normalization, parse_steps, row_lengths, scaled_to_unit
+from nlprep.vectors.normalization import fit_normalization, row_lengths, scaled_to_unit
 from nlprep.vectors.procrustes import fit_procrustes
-from nlprep.vectors.whitening import PRESETS, WhiteningConfig, fit_whitened
+from nlprep.vectors.whitening import PRESETS, fit_whitened
 
 DIMENSION = 12
 

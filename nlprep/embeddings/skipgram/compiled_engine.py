@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.corpus import EncodedCorpus
-    from nlprep.embeddings.skipgram.model import Chunk, SkipGramConfig
+    from nlprep.embeddings.configuration import SkipGramConfig
+    from nlprep.embeddings.skipgram.model import Chunk
 
 _CACHE_LINE_FLOATS = 16
 

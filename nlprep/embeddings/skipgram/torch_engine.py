@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nlprep.corpus import EncodedCorpus
-    from nlprep.embeddings.skipgram.model import Chunk, SkipGramConfig
+    from nlprep.embeddings.configuration import SkipGramConfig
+    from nlprep.embeddings.skipgram.model import Chunk
 
 _FEWEST_CENTRES, _MOST_CENTRES = 256, 4096
 """Centre words in a batch. Fewer would leave a device idle, more would not fill it better."""

@@ -22,7 +22,8 @@ from nlprep.core.interrupts import deferred_interrupt
 from nlprep.core.ownership import check_replaceable, remove_directory
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import resolve_threads
-from nlprep.embeddings.skipgram.model import Chunk, Parameters, SkipGramConfig, example_loss, initial_parameters
+from nlprep.embeddings.configuration import SkipGramConfig
+from nlprep.embeddings.skipgram.model import Chunk, Parameters, example_loss, initial_parameters
 from nlprep.embeddings.word_vectors import WordVectors
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from nlprep.core.progress import Progress
+    from nlprep.evaluation.configuration import ProbeConfig
     from nlprep.evaluation.encoder import Encoder
     from nlprep.evaluation.label_curves import LabelCurves
-    from nlprep.evaluation.linear_probe import ProbeConfig
-    from nlprep.language_models.encoders.text_encoder import EncoderConfig
+    from nlprep.language_models.encoders.configuration import EncoderConfig
     from nlprep.language_models.text.labelled_texts import LabelledTexts
 
 BAG_OF_WORDS = "bag of words"

@@ -5,17 +5,17 @@ from __future__ import annotations
 import warnings
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from nlprep.core.configuration import check, option
 from nlprep.core.devices import find_device
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.progress import SILENT
 from nlprep.evaluation.encoder import check_items, check_sequence, evaluation_mode
+from nlprep.language_models.encoders.configuration import EncoderConfig
 
 if TYPE_CHECKING:
     import os
@@ -30,33 +30,12 @@ if TYPE_CHECKING:
     from nlprep.core.progress import Progress
     from nlprep.language_models.encoders.pooling import PooledSentenceTransformer, PooledTransformer
 
-POOLINGS = ("mean", "weighted-mean", "first", "last", "max")
 # Texts are tokenised and sorted by length so many at a time, so that ids need no memory to speak of.
 _CHUNK = 1 << 15
 
 
 class TruncationWarning(UserWarning):
     """Texts were longer than the model takes, and were cut."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """How vectors are made of texts."""
-
-    pooling: str | None = option(
-        None,
-        "how the tokens' states become one vector; none: mean for encoders, weighted-mean for decoders",
-        choices=POOLINGS,
-    )
-    layer: int = option(-1, "whose states to take: -1 the last, -2 the one before, 0 the input embeddings")
-    normalize: bool = option(False, "bring vectors to unit length")
-    max_length: int | None = option(None, "cut texts after so many tokens; none: what the model takes", minimum=1)
-    precision: str = option(
-        "fp32", "number format; auto: bf16 where the hardware computes it", choices=("fp32", "bf16", "auto")
-    )
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 class TextEncoder:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlprep.core.configuration import check, option
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import display_name
 from nlprep.core.progress import SILENT
-from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.recipe import FinishedRun, prepare_run
+from nlprep.language_models.encoders.configuration import CONTRASTIVE_TRAINING, ContrastiveConfig
 from nlprep.language_models.models.files import SENTENCE_TRANSFORMER
 from nlprep.vectors.nearest import top_k
 from nlprep.vectors.normalization import scaled_to_unit
@@ -32,35 +31,16 @@ if TYPE_CHECKING:
 
     from nlprep.core.files import EncodingErrors
     from nlprep.core.progress import Progress
-    from nlprep.language_models.encoders.text_encoder import EncoderConfig, TextEncoder
+    from nlprep.core.training.configuration import TrainingConfig
+    from nlprep.language_models.encoders.configuration import EncoderConfig
+    from nlprep.language_models.encoders.text_encoder import TextEncoder
 
 RUN = "sentence-encoder-training"
 """What the directories of runs are marked as."""
 
-CONTRASTIVE_TRAINING = TrainingConfig(
-    epochs=1, batch_size=64, learning_rate=1e-4, final_learning_rate=0.0, schedule="linear", warmup=0.1,
-    weight_decay=0.01, beta2=0.999,
-)  # fmt: skip
-"""How an encoder is trained by contrast, unless told otherwise."""
-
 
 class DropoutWarning(UserWarning):
     """The two views of a sentence would be one, because the model has no dropout."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContrastiveConfig:
-    """The contrastive loss."""
-
-    temperature: float = option(0.05, "what cosines are divided by; lower minds the hardest negatives more", above=0)
-    symmetric: bool = option(False, "also look for the first text of a pair, given the second")
-    dropout: float = option(
-        0.1, "dropout of the model when a sentence is paired with itself, if it was built with less", minimum=0,
-        maximum=0.9,
-    )  # fmt: skip
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)

@@ -239,7 +239,8 @@ class _Scorer:
         return float(likelihoods.gather(1, ids[0, -len(after) :, None]).mean())
 
     def _write(self, prompt: str) -> str:
-        from nlprep.language_models.generators.generation import GenerationConfig, generate
+        from nlprep.language_models.generators.configuration import GenerationConfig
+        from nlprep.language_models.generators.generation import generate
 
         config = GenerationConfig(max_tokens=_LONGEST_ANSWER, temperature=0.0, stop="\n")
         return generate(self.model, self.tokenizer, prompt, config)[0]

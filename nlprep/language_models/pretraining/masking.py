@@ -8,12 +8,10 @@ chosen independently; the variance is smaller and every batch has the same shape
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
 from nlprep.core.randomness import integers, uniforms
 from nlprep.language_models.text.packing import IGNORED
@@ -24,25 +22,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from nlprep.core.randomness import Seeds
+    from nlprep.language_models.pretraining.configuration import MaskingConfig
     from nlprep.language_models.text.packing import TokenBlocks
 
 _CHOICE, _FATE, _REPLACEMENT = 1, 2, 3
 _SPACES, _LINE_ENDS = "Ġ▁", "Ċĉč"
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskingConfig:
-    """How masked-LM examples are made."""
-
-    masking_rate: float = option(0.15, "share of tokens to guess", above=0, maximum=0.9)
-    mask_share: float = option(0.8, "share of those shown as the mask", minimum=0, maximum=1)
-    random_share: float = option(0.1, "share of those shown as another token; the rest is shown as it is", minimum=0)
-    whole_words: bool = option(False, "mask all pieces of a word or none")
-
-    def __post_init__(self) -> None:
-        check(self)
-        if self.mask_share + self.random_share > 1:
-            raise OptionError(f"mask_share = {self.mask_share}, random_share = {self.random_share}: together at most 1")
 
 
 class Masking:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError, os_errors_named
 from nlprep.core.files import STANDARD_INPUT, atomic_directory
+from nlprep.language_models.text.configuration import TokenizerConfig
 from nlprep.language_models.text.documents import find_text_files, read_documents
-from nlprep.language_models.text.tokenizers import KIND, TokenizerConfig
+from nlprep.language_models.text.tokenizers import KIND
 
 if TYPE_CHECKING:
     import os

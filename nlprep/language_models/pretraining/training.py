@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
 from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.recipe import FinishedRun, prepare_run
-from nlprep.language_models.pretraining.masking import MaskingConfig
-from nlprep.language_models.text.documents import DOCUMENT_UNITS
-from nlprep.language_models.text.packing import LAYOUTS
-from nlprep.language_models.text.tokenizers import TokenizerConfig
+from nlprep.language_models.pretraining.configuration import (
+    CausalPretrainingConfig,
+    MaskedPretrainingConfig,
+    MaskingConfig,
+    PretrainingConfig,
+)
+from nlprep.language_models.text.configuration import TokenizerConfig
 
 if TYPE_CHECKING:
     import os
@@ -37,48 +39,6 @@ if TYPE_CHECKING:
 
 MASKED_RUN, CAUSAL_RUN = "masked-pretraining", "causal-pretraining"
 """What the directories of runs are marked as."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainingConfig:
-    """The model and its text; how it is trained is `TrainingConfig`'s."""
-
-    family: str = option("", "model type of transformers")
-    size: str = option(
-        "small", "tiny, mini, small (6 layers of 384), medium, base (12 of 768) or large",
-        choices=("tiny", "mini", "small", "medium", "base", "large"),
-    )  # fmt: skip
-    layers: int | None = option(None, "layers, instead of the size's", minimum=1)
-    width: int | None = option(None, "width, instead of the size's", minimum=4)
-    heads: int | None = option(None, "attention heads, instead of the size's", minimum=1)
-    dropout: float = option(0.0, "dropout; 0.1 helps where the text is seen many times", minimum=0, maximum=0.9)
-    block_length: int = option(128, "tokens the model sees at once, in training and ever after", minimum=8)
-    layout: str = option(
-        "packed", "packed keeps short documents whole, stream cuts them wherever a block ends", choices=LAYOUTS
-    )
-    document: str = option("line", "what a document is", choices=DOCUMENT_UNITS)
-    validation_fraction: float = option(
-        0.01, "share of documents to measure on, not to train on", minimum=0, maximum=0.5
-    )
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskedPretrainingConfig(PretrainingConfig):
-    """A masked language model and its text."""
-
-    family: str = option("modernbert", "modernbert, bert, roberta or another masked model type of transformers")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CausalPretrainingConfig(PretrainingConfig):
-    """A causal language model and its text."""
-
-    family: str = option("gpt2", "gpt2, llama or another causal model type of transformers")
-    block_length: int = option(256, "tokens the model sees at once, in training and ever after", minimum=8)
-    separate_documents: bool = option(False, "let no document see another that shares its block; slower")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from nlprep.core.errors import FileError, NlprepError, os_errors_named
 from nlprep.core.files import STANDARD_INPUT
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from nlprep.core.files import EncodingErrors
     from nlprep.core.progress import Progress
-
-DocumentUnit = Literal["line", "paragraph", "file"]
-DOCUMENT_UNITS: tuple[str, ...] = get_args(DocumentUnit)
 
 
 def find_text_files(paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[str]:

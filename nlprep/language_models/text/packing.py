@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.language_models.text.configuration import LAYOUTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.language_models.text.token_files import TokenFile
 
-LAYOUTS = ("packed", "stream")
 IGNORED = -100
 """The label of a position that no loss is taken of."""
 

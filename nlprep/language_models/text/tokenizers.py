@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlprep.core.configuration import check, option
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
 from nlprep.core.progress import SILENT
+from nlprep.language_models.text.configuration import TokenizerConfig
 
 if TYPE_CHECKING:
     import os
@@ -28,28 +27,10 @@ if TYPE_CHECKING:
     from nlprep.core.progress import Progress, Task
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-ALGORITHMS = ("byte-bpe", "bpe", "wordpiece", "unigram", "character")
 DEFAULT_VOCABULARY = 16_000
 KIND = "tokenizer"
 _CONFIG, _TOKENIZER = "tokenizer_config.json", "tokenizer.json"
 _BYTES = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizerConfig:
-    """What kind of tokenizer to train."""
-
-    algorithm: str = option(
-        "byte-bpe", "byte-bpe loses nothing of any text; character is for tiny alphabets", choices=ALGORITHMS
-    )
-    vocabulary_size: int | None = option(
-        None, "tokens, special ones included; none: 16,000 or as many as the text supports", minimum=6
-    )
-    lowercase: bool = option(False, "make everything lower-case")
-    min_frequency: int = option(2, "occurrences that a piece needs to become a token", minimum=1)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 def train_tokenizer(

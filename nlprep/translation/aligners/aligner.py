@@ -1,7 +1,7 @@
 """What a method of alignment is given and gives back: the contract of the modules beside this one.
 
-A method is a module with a class that satisfies `Aligner` and, where it has settings, a frozen dataclass of them, which
-`nlprep.translation.aligners.configuration.AlignmentConfig` holds under the method's name. `METHODS` in
+A method is a module with a class that satisfies `Aligner` and, where it has settings, a frozen dataclass of them in
+`nlprep.translation.aligners.configuration`, whose `AlignmentConfig` holds it under the method's name. `ALIGNERS` in
 `nlprep.translation.aligners.methods` lists them all.
 """
 

@@ -25,7 +25,7 @@ from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import fit
 from nlprep.core.training.steps.step import PlainStep
-from nlprep.translation.aligners.hard_negatives import HardNegativesConfig
+from nlprep.translation.aligners.configuration import HardNegativesConfig
 from nlprep.translation.aligners.maps import map_words
 from nlprep.vectors.csls import find_candidates
 

@@ -5,12 +5,11 @@ The training is `nlprep.translation.aligners.contrastive_maps`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlprep.core.configuration import check, option
 from nlprep.translation.aligners.maps import map_words
 from nlprep.translation.aligners.refinement import fit_and_refine, induce_pairs, without_words_of
 from nlprep.translation.aligners.whitened import fit_whitened_of
@@ -19,21 +18,6 @@ if TYPE_CHECKING:
     from nlprep.translation.aligners.aligner import Aligned, FewWords, Supervision, Work
     from nlprep.translation.aligners.configuration import AlignmentConfig
     from nlprep.translation.spelling import Spellings
-
-
-@dataclass(frozen=True, kw_only=True)
-class HardNegativesConfig:
-    """How maps learn to tell pairs from negatives."""
-
-    rounds: int = option(2, "searches for negatives, each followed by training", minimum=1)
-    epochs: float = option(3.0, "passes over the pairs in a round", above=0)
-    negatives: int = option(20, "wrong words for each side of a pair", minimum=1)
-    temperature: float = option(0.1, "what cosines are divided by", above=0)
-    learning_rate: float = option(3e-3, "learning rate (Adam), for maps whose entries are about one", above=0)
-    batch_size: int = option(256, "pairs in an update", minimum=1)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 class HardNegatives:

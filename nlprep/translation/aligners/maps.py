@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from nlprep.core.threads import blas_threads
+from nlprep.vectors.configuration import WhiteningConfig
 from nlprep.vectors.normalization import scaled_to_unit
-from nlprep.vectors.whitening import WhiteningConfig, fit_whitened
+from nlprep.vectors.whitening import fit_whitened
 
 if TYPE_CHECKING:
     from collections.abc import Callable

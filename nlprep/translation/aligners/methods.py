@@ -1,4 +1,4 @@
-"""All methods of alignment, in one tuple: choices, supervision and the contract tests are derived from it."""
+"""All methods of alignment, in one tuple: supervision and the contract tests are derived from it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nlprep.core.errors import OptionError
 from nlprep.translation.aligners.adversarial import Adversarial
+from nlprep.translation.aligners.configuration import METHODS
 from nlprep.translation.aligners.hard_negatives import HardNegatives
 from nlprep.translation.aligners.least_squares import LeastSquares
 from nlprep.translation.aligners.procrustes import Procrustes
@@ -25,7 +26,7 @@ ALIGNERS: tuple[Aligner, ...] = (
     SelfLearning(),
     Adversarial(),
 )
-METHODS = tuple(aligner.name for aligner in ALIGNERS)
+"""In the order of `nlprep.translation.aligners.configuration.METHODS`, which choices are made from."""
 
 
 def find_aligner(name: str) -> Aligner:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlprep.core.configuration import check, option
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import blas_threads
 from nlprep.translation.aligners.aligner import Aligned
+from nlprep.translation.aligners.configuration import RcslsConfig
 from nlprep.translation.aligners.maps import make_fit, onto_target
 from nlprep.vectors.nearest import top_k
 from nlprep.vectors.normalization import scaled_to_unit
@@ -34,17 +34,6 @@ if TYPE_CHECKING:
     from nlprep.translation.aligners.aligner import FewWords, Supervision, Work
     from nlprep.translation.aligners.configuration import AlignmentConfig
     from nlprep.translation.spelling import Spellings
-
-
-@dataclass(frozen=True, kw_only=True)
-class RcslsConfig:
-    """How the loss of RCSLS is descended."""
-
-    steps: int = option(10, "the most steps that lower the loss", minimum=1)
-    rate: float = option(1.0, "of the first step, for the mean gradient of the pairs", above=0)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 class Rcsls:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlprep.core.configuration import check, option
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.translation.aligners.aligner import Aligned
+from nlprep.translation.aligners.configuration import SelfLearningConfig
 from nlprep.translation.aligners.maps import make_fit, map_words, solve_roughly
 from nlprep.translation.aligners.starts.distributions import FREQUENT, match_distributions
 from nlprep.translation.aligners.whitened import fit_whitened_of
@@ -83,26 +83,6 @@ FEWEST = 500
 LEAST_RIDGE = 1e-3
 """Whoever starts from nothing cannot choose pairs that span every dimension."""
 NO_PAIRS: NDArray[np.int64] = np.empty((0, 2), np.int64)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelfLearningConfig:
-    """How attempts go, and when they are believed. By chance, two attempts agree on less than a fiftieth."""
-
-    candidates: int = option(8, "best counterparts of a word among which chance leaves some out", minimum=1)
-    patience: int = option(3, "iterations without a rise after which a stage ends", minimum=1)
-    tolerance: float = option(0.01, "share of itself that the criterion must rise by", minimum=0)
-    enough_pairs: int = option(500, "so many pairs, known or likely, leave nothing for chance to find", minimum=1)
-    compared: int = option(4_000, "most frequent words of each side on which attempts are compared", minimum=1)
-    agreement: float = option(
-        0.05, "share of them that two attempts must translate alike to be believed", minimum=0, maximum=1
-    )
-    clear: float = option(
-        0.4, "with a smaller share, learning starts again from what attempts agree on", minimum=0, maximum=1
-    )
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 class SelfLearning:

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nlprep.core.configuration import check, option
 from nlprep.translation.aligners.maps import make_fit
 from nlprep.translation.aligners.refinement import fit_and_refine
-from nlprep.vectors.whitening import WhiteningConfig, fit_whitened
+from nlprep.vectors.whitening import fit_whitened
 
 if TYPE_CHECKING:
     from nlprep.translation.aligners.aligner import Aligned, FewWords, Supervision, Work
     from nlprep.translation.aligners.configuration import AlignmentConfig
     from nlprep.translation.aligners.maps import Fit
     from nlprep.translation.spelling import Spellings
-
-
-@dataclass(frozen=True, kw_only=True)
-class WhitenedConfig:
-    """How whitened maps are fitted; both sides alike."""
-
-    reweighting: float = option(0.5, "power of the correlations that weighs directions", minimum=0)
-    dewhitening: float = option(0.75, "share of their variances that directions get back, as a power", minimum=0)
-    ridge: float = option(0.0, "added to the variances, in units of their mean", minimum=0)
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    def steps(self, *, least_ridge: float = 0.0) -> WhiteningConfig:
-        """The same in full, with a ridge of ``least_ridge`` at least."""
-        return WhiteningConfig(
-            source_power=self.reweighting,
-            target_power=self.reweighting,
-            dewhitening=self.dewhitening,
-            ridge=max(least_ridge, self.ridge),
-        )
 
 
 def fit_whitened_of(work: Work, *, least_ridge: float = 0.0) -> Fit:

@@ -12,6 +12,7 @@ from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.language_models.models.architectures import build_causal_model, build_masked_model
 from nlprep.language_models.models.files import save_language_model
+from nlprep.language_models.sequence_to_sequence.configuration import DenoisingConfig, TranslationConfig
 from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
 from nlprep.language_models.sequence_to_sequence.model import (
     Translation,
@@ -27,14 +28,10 @@ from nlprep.language_models.sequence_to_sequence.parallel_text import (
     encode_sentences,
 )
 from nlprep.language_models.sequence_to_sequence.scores import score_translations
-from nlprep.language_models.sequence_to_sequence.training import (
-    DenoisingConfig,
-    TranslationConfig,
-    train_auto_encoder,
-    train_translation_model,
-)
+from nlprep.language_models.sequence_to_sequence.training import train_auto_encoder, train_translation_model
+from nlprep.language_models.text.configuration import TokenizerConfig
 from nlprep.language_models.text.packing import IGNORED
-from nlprep.language_models.text.tokenizers import TokenizerConfig, causal_form, train_tokenizer
+from nlprep.language_models.text.tokenizers import causal_form, train_tokenizer
 
 
 @pytest.fixture(scope="module")

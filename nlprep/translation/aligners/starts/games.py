@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from nlprep.core.randomness import Seeds
     from nlprep.core.training.evaluation import Evaluation
     from nlprep.core.training.steps.step import Batch, Moment
-    from nlprep.translation.aligners.adversarial import AdversarialConfig
+    from nlprep.translation.aligners.configuration import AdversarialConfig
 
 AXES_OF = (0.1, 0.25, 0.15, 0.05)
 """Games start from the axes of such shares of the words, the frequent ones; further games from a random rotation.
