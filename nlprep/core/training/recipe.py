@@ -340,9 +340,7 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], directory: Pa
     """
     from nlprep.core.training.records.resuming import FREE_SETTINGS, check_same_settings
 
-    for owner in sorted(before["settings"].keys() & now["settings"].keys()):
-        free = FREE_SETTINGS if owner == "training" else frozenset()
-        check_same_settings(before["settings"][owner], now["settings"][owner], where=directory, free=free)
+    # The models first: settings that were left to default follow from them, and would be blamed.
     for part in sorted(before["bases"].keys() & now["bases"].keys()):
         old, new = before["bases"][part], now["bases"][part]
         if old["weights"] != new["weights"]:
@@ -351,6 +349,9 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], directory: Pa
                 f"{directory}: began with another {part}, {names}, not with this {new['name']!r}: give the same "
                 "to resume, or name a new directory"
             )
+    for owner in sorted(before["settings"].keys() & now["settings"].keys()):
+        free = FREE_SETTINGS if owner == "training" else frozenset()
+        check_same_settings(before["settings"][owner], now["settings"][owner], where=directory, free=free)
     check_same_settings(before["data"], now["data"], where=directory)
 
 
