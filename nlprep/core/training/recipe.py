@@ -18,7 +18,7 @@ import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
@@ -61,6 +61,23 @@ class FinishedRun:
     directory: Path
     history: History
     summary: dict[str, Any]
+
+
+class RunArguments(TypedDict, total=False):
+    """How a run goes about it; every kind of training takes these by name, and hands them on to `prepare_run`.
+
+    Attributes:
+        resume: ``auto`` goes on where the same call was stopped, or starts; ``never`` refuses a run that was begun,
+            ``must`` one that was not.
+        overwrite: Whether a directory of another kind of ours may be replaced.
+        accelerator: Devices and processes; found if there is none.
+        progress: Gets what is done, on the main process.
+    """
+
+    resume: str
+    overwrite: bool
+    accelerator: Accelerator | None
+    progress: Progress
 
 
 class TrainingRun:
