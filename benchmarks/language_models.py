@@ -29,7 +29,7 @@ from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import fit
 from nlprep.demonstration import generate_sentences
-from nlprep.language_models.models.architectures import build_causal_model, build_masked_model
+from nlprep.language_models.models.architectures import build_language_model
 from nlprep.language_models.models.attention import fast_attention
 from nlprep.language_models.pretraining.causal import CausalBlocks, causal_step
 from nlprep.language_models.pretraining.configuration import MaskingConfig
@@ -140,7 +140,7 @@ def make(
     length, _ = SHAPES[kind]
     ids: Any = tokenizer
     if kind == "masked":
-        model = build_masked_model(tokenizer, family="bert", size=size, context=length, seed=seed)
+        model = build_language_model(tokenizer, "masked", family="bert", size=size, context=length, seed=seed)
         blocks = TokenBlocks(
             tokens, length, causal=False, layout="stream",
             opening=ids.cls_token_id, separator=ids.sep_token_id, padding=ids.pad_token_id,
@@ -148,7 +148,7 @@ def make(
         rate = MaskingConfig().masking_rate
         examples: Any = MaskedBlocks(blocks, Masking(tokenizer, MaskingConfig()))
         return model, lambda made: masked_step(made, block_length=length, masking_rate=rate), examples
-    model = build_causal_model(tokenizer, size=size, context=length, seed=seed)
+    model = build_language_model(tokenizer, "causal", size=size, context=length, seed=seed)
     blocks = TokenBlocks(
         tokens, length, causal=True, layout="stream", separator=ids.sep_token_id, padding=ids.sep_token_id
     )

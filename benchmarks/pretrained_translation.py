@@ -196,12 +196,12 @@ class Experiment:
     def _fresh(
         self, source: PreTrainedTokenizerFast, target: PreTrainedTokenizerFast
     ) -> tuple[PreTrainedModel, PreTrainedModel]:
-        from nlprep.language_models.models.architectures import build_causal_model, build_masked_model
+        from nlprep.language_models.models.architectures import build_language_model
 
         plan = self.plan
         shape = {"layers": plan.layers, "width": plan.width, "heads": plan.heads, "context": plan.longest + 2}
-        encoder = build_masked_model(source, family="bert", **shape)  # type: ignore[arg-type]
-        return encoder, build_causal_model(target, **shape)  # type: ignore[arg-type]
+        encoder = build_language_model(source, "masked", family="bert", **shape)  # type: ignore[arg-type]
+        return encoder, build_language_model(target, "causal", **shape)  # type: ignore[arg-type]
 
     def _text(self, language: str) -> Path:
         """A part of the large text, a sentence or paragraph a line."""

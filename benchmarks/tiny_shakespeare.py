@@ -31,7 +31,7 @@ from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import fit
 from nlprep.language_models.generators.configuration import GenerationConfig
 from nlprep.language_models.generators.generation import generate
-from nlprep.language_models.models.architectures import build_causal_model
+from nlprep.language_models.models.architectures import build_language_model
 from nlprep.language_models.models.attention import fast_attention
 from nlprep.language_models.pretraining.causal import CausalBlocks, causal_step
 from nlprep.language_models.text.configuration import TokenizerConfig
@@ -77,7 +77,9 @@ def main() -> None:
             raise SystemExit("nothing was held back")
         for seed in seeds:
             for name, run in contenders.items():
-                model = build_causal_model(tokenizer, layers=4, width=128, heads=4, context=LENGTH, seed=seed)
+                model = build_language_model(
+                    tokenizer, "causal", layers=4, width=128, heads=4, context=LENGTH, seed=seed
+                )
                 seconds = run(model, train, steps, seed)
                 loss = validation_loss(model, held)
                 results[name].append((loss, seconds))

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nlprep.core.threads import torch_threads
-from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training import TrainingConfig
 from nlprep.demonstration import generate_sentences, read_concepts, write_demonstration
 from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.figures.curves import draw_probe_curves

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from nlprep.core.progress import terminal_progress
 from nlprep.core.threads import torch_threads
-from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training import TrainingConfig
 from nlprep.demonstration import generate_sentences, write_demonstration
 from nlprep.language_models.generators.configuration import GenerationConfig
 from nlprep.language_models.generators.generation import generate

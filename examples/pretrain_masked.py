@@ -10,7 +10,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from nlprep.core.progress import terminal_progress
 from nlprep.core.threads import torch_threads
-from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training import TrainingConfig
 from nlprep.demonstration import write_demonstration
 from nlprep.language_models.generators.filling import fill
 from nlprep.language_models.pretraining.configuration import MaskedPretrainingConfig, MaskingConfig

@@ -1,17 +1,21 @@
 """nlprep: learn representations of text from your own data, on your own machine, and use them.
 
 The names below are loaded when first used, so that importing nlprep costs nothing. Everything else is found by its
-module: `nlprep.corpus`, `nlprep.embeddings`, `nlprep.translation`, `nlprep.language_models`.
+module: `nlprep.corpus`, `nlprep.embeddings`, `nlprep.translation`, `nlprep.language_models`; and what it takes to train
+models of one's own by `nlprep.core.training`.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from nlprep.core.lazy_names import hand_on
 
 if TYPE_CHECKING:
     from nlprep.core.errors import NlprepError
     from nlprep.core.training.configuration import TrainingConfig
+    from nlprep.core.training.loop import fit
+    from nlprep.core.training.steps.step import PlainStep
     from nlprep.corpus import EncodedCorpus, encode_corpus, read_sentences, tokenize
     from nlprep.embeddings.averaged_vectors import AveragedWordVectors
     from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram
@@ -49,6 +53,7 @@ _HOMES = {
     "MultilingualAlignment": "nlprep.translation.multilingual",
     "MultilingualIndex": "nlprep.translation.index.multilingual",
     "NlprepError": "nlprep.core.errors",
+    "PlainStep": "nlprep.core.training.steps.step",
     "SkipGramConfig": "nlprep.embeddings.configuration",
     "TextEncoder": "nlprep.language_models.encoders.text_encoder",
     "TfIdfEncoder": "nlprep.language_models.encoders.tf_idf",
@@ -61,6 +66,7 @@ _HOMES = {
     "encode_corpus": "nlprep.corpus",
     "evaluate_translation": "nlprep.translation.evaluation",
     "fill": "nlprep.language_models.generators.filling",
+    "fit": "nlprep.core.training.loop",
     "generate": "nlprep.language_models.generators.generation",
     "load_language_model": "nlprep.language_models.models.files",
     "open_translator": "nlprep.translation.index.multilingual",
@@ -86,6 +92,7 @@ __all__ = [
     "MultilingualAlignment",
     "MultilingualIndex",
     "NlprepError",
+    "PlainStep",
     "SkipGramConfig",
     "TextEncoder",
     "TfIdfEncoder",
@@ -98,6 +105,7 @@ __all__ = [
     "encode_corpus",
     "evaluate_translation",
     "fill",
+    "fit",
     "generate",
     "load_language_model",
     "open_translator",
@@ -113,14 +121,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'nlprep' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = hand_on(__name__, _HOMES)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import nlprep
+import nlprep.core.training
 from benchmarks.results import with_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,20 +114,21 @@ def test_what_developers_import_is_declared(folder: str) -> None:
 
 
 def test_importing_is_light() -> None:
-    program = "import sys, nlprep, cli.translate; print(*sys.modules)"
+    program = "import sys, nlprep, nlprep.core.training, cli.translate; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert set(HEAVY) & set(done.stdout.split()) == set()
 
 
-def test_every_public_name_leads_somewhere() -> None:
-    assert sorted(nlprep._HOMES) == sorted(nlprep.__all__)
-    for name in nlprep.__all__:
-        found = getattr(nlprep, name)
-        assert found.__module__ == nlprep._HOMES[name], name
+@pytest.mark.parametrize("package", [nlprep, nlprep.core.training], ids=lambda package: package.__name__)
+def test_every_public_name_leads_somewhere(package) -> None:
+    assert sorted(package._HOMES) == sorted(package.__all__)
+    for name in package.__all__:
+        found = getattr(package, name)
+        assert found.__module__ == package._HOMES[name], name
         assert found.__doc__
-        assert name in dir(nlprep)
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        nlprep.nothing  # noqa: B018
+        assert name in dir(package)
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
 
 
 def test_versions_agree() -> None:

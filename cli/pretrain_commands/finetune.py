@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
@@ -14,12 +14,14 @@ from cli.pretrain_commands.inputs import LabelColumn, PairColumn, TextColumn
 from cli.pretrain_commands.pretraining import TRAINING_FIRST, Resume, said_as_command
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
+from nlprep.core.progress import Progress
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.language_models.classifiers.configuration import ClassificationConfig
 from nlprep.language_models.encoders.configuration import ContrastiveConfig, EncoderConfig
 from nlprep.language_models.sequence_to_sequence.configuration import TranslationConfig
 
 if TYPE_CHECKING:
+    from nlprep.core.training.recipe import RunArguments
     from nlprep.language_models.text.labelled_texts import LabelledTexts
 
 EPILOG = """\
@@ -118,7 +120,9 @@ def finetune(
     kind, result = _kinds(task)
     inputs = console.inputs(model, train, validation, test, decoder)
     check_training_run(output, kind, result=result, inputs=inputs, overwrite=overwrite)
-    job = _Finetuning(model, files, output, overwrite, resume, training, console)
+    progress = console.progress
+    run: RunArguments = {"resume": resume, "overwrite": overwrite, "progress": progress}
+    job = _Finetuning(model, files, output, training, progress, run)
     with torch_threads(threads), said_as_command():
         if task == "classification":
             read = partial(read_labelled_texts, text=text_column, label=label_column, text_pair=pair_column)
@@ -126,7 +130,8 @@ def finetune(
         elif task == "similarity":
             summary = job.contrast(similarity.resolve(), encoder.resolve(), lines=lines)
         else:
-            summary = job.translate(translation.resolve(train=parts), decoder)
+            # `_check` has seen to it that there is one.
+            summary = job.translate(translation.resolve(train=parts), cast("Path", decoder))
     summary = {"output": str(output), "model": str(output / "model"), **summary}
     if console.json_output:
         console.result(summary)
@@ -171,6 +176,8 @@ def _check(task: str, parts: str, decoder: Path | None, files: dict[str, list[Pa
         raise OptionError(f"--decoder is for translation, not for {task}")
     if lines and task != "similarity":
         raise OptionError(f"--lines is for similarity, not for {task}")
+    if not files["train"]:
+        raise OptionError("--train names no file: give one")
     most = 2 if task == "translation" else 1
     for name, named in files.items():
         if len(named) > most:
@@ -185,10 +192,9 @@ class _Finetuning:
     model: Path
     files: Mapping[str, list[Path]]
     output: Path
-    overwrite: bool
-    resume: str
     training: Given[TrainingConfig]
-    console: Console
+    progress: Progress
+    run: "RunArguments"
 
     def classify(self, config: ClassificationConfig, read: "Callable[[Path], LabelledTexts]") -> dict[str, Any]:
         """Train a classifier."""
@@ -196,11 +202,8 @@ class _Finetuning:
         from nlprep.language_models.classifiers.training import measure_classifier, train_classifier
 
         training = self.training.resolve(to_mapping(config.default_training()))
-        train, validation, test = (
-            read(self.files[name][0]) if self.files[name] else None for name in ("train", "validation", "test")
-        )
-        if train is None:
-            raise OptionError("--train is missing")
+        train = read(self.files["train"][0])
+        validation, test = (read(self.files[name][0]) if self.files[name] else None for name in ("validation", "test"))
         if test is not None:
             # A label that training lacks shows now rather than after it.
             test.label_indices(train.label_names())
@@ -213,13 +216,11 @@ class _Finetuning:
             config=config,
             training=training,
             validation=validation if len(validation) else None,
-            resume=self.resume,
-            overwrite=self.overwrite,
-            progress=self.console.progress,
+            **self.run,
         )
         summary = dict(made.summary)
         if test is not None:
-            measured = measure_classifier(made.classifier, test, progress=self.console.progress)
+            measured = measure_classifier(made.classifier, test, progress=self.progress)
             summary["test"] = measured.to_dict()
         return summary
 
@@ -234,19 +235,16 @@ class _Finetuning:
             train_sentence_encoder,
         )
 
-        def read(name: str, *, single: bool) -> SentencePairs | None:
-            if not self.files[name]:
-                return None
-            path = self.files[name][0]
-            if single:
+        def read(path: Path) -> SentencePairs:
+            if lines:
                 return SentencePairs([line for _, line in read_lines(path) if line.strip()], None, str(path))
             return read_sentence_pairs(path)
 
         training = self.training.resolve(to_mapping(CONTRASTIVE_TRAINING))
-        pairs, validation = read("train", single=lines), read("validation", single=lines)
-        test = read("test", single=False)
-        if pairs is None:
-            raise OptionError("--train is missing")
+        pairs = read(self.files["train"][0])
+        validation = read(self.files["validation"][0]) if self.files["validation"] else None
+        # Single texts have nothing that could be found again.
+        test = read_sentence_pairs(self.files["test"][0]) if self.files["test"] else None
         made = train_sentence_encoder(
             self.model,
             pairs,
@@ -255,17 +253,15 @@ class _Finetuning:
             training=training,
             encoder_config=encoder,
             validation=validation,
-            resume=self.resume,
-            overwrite=self.overwrite,
-            progress=self.console.progress,
+            **self.run,
         )
         summary = dict(made.summary)
         if test is not None:
-            accuracy = retrieval_accuracy(made.encoder, test, progress=self.console.progress)
+            accuracy = retrieval_accuracy(made.encoder, test, progress=self.progress)
             summary["test"] = {"pairs": len(test), "retrieval_accuracy": accuracy}
         return summary
 
-    def translate(self, config: TranslationConfig, decoder: Path | None) -> dict[str, Any]:
+    def translate(self, config: TranslationConfig, decoder: Path) -> dict[str, Any]:
         """Train a translator."""
         from nlprep.language_models.sequence_to_sequence.configuration import TRANSLATION_TRAINING
         from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
@@ -274,12 +270,10 @@ class _Finetuning:
         from nlprep.language_models.sequence_to_sequence.training import train_translation_model
 
         training = self.training.resolve(to_mapping(TRANSLATION_TRAINING))
-        train, validation, test = (
-            read_parallel_text(*self.files[name]) if self.files[name] else None
-            for name in ("train", "validation", "test")
+        train = read_parallel_text(*self.files["train"])
+        validation, test = (
+            read_parallel_text(*self.files[name]) if self.files[name] else None for name in ("validation", "test")
         )
-        if train is None or decoder is None:
-            raise OptionError("--train and --decoder are needed")
         made = train_translation_model(
             self.model,
             decoder,
@@ -288,13 +282,11 @@ class _Finetuning:
             config=config,
             training=training,
             validation=validation,
-            resume=self.resume,
-            overwrite=self.overwrite,
-            progress=self.console.progress,
+            **self.run,
         )
         summary = dict(made.summary)
         if test is not None:
             halves = (made.model, made.source, made.target)
-            found = translate_sentences(*halves, test.source, longest=config.longest, progress=self.console.progress)
+            found = translate_sentences(*halves, test.source, longest=config.longest, progress=self.progress)
             summary["test"] = score_translations(found, test.target).to_dict()
         return summary

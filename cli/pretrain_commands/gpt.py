@@ -8,15 +8,7 @@ from cyclopts import Parameter
 from cli.console import Console
 from cli.options import EncodingErrors, Given, Output, Switch, Threads
 from cli.pretrain_commands.inputs import Text
-from cli.pretrain_commands.pretraining import (
-    MODEL,
-    NEW_TOKENIZER,
-    TRAINING,
-    Resume,
-    chosen_tokenizer,
-    report,
-    said_as_command,
-)
+from cli.pretrain_commands.pretraining import MODEL, NEW_TOKENIZER, TRAINING, Resume, pretrain
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.language_models.pretraining.configuration import CausalPretrainingConfig
 from nlprep.language_models.text.configuration import TokenizerConfig
@@ -63,24 +55,20 @@ def gpt(
         threads: Processor threads; all by default.
         console: Where results and remarks go.
     """
-    from nlprep.core.threads import torch_threads
-    from nlprep.core.training.records.runs import check_training_run
-    from nlprep.language_models.models.files import LANGUAGE_MODEL
-    from nlprep.language_models.pretraining.training import CAUSAL_RUN, pretrain_causal
+    from nlprep.language_models.pretraining.training import RUNS, pretrain_causal
 
-    inputs = console.inputs(text, tokenizer)
-    check_training_run(output, CAUSAL_RUN, result=LANGUAGE_MODEL, inputs=inputs, overwrite=overwrite)
-    chosen = chosen_tokenizer(tokenizer, new_tokenizer, output, console)
-    with torch_threads(threads), said_as_command():
-        made = pretrain_causal(
-            text,
-            output,
-            config=model,
-            training=training,
-            tokenizer=chosen,
-            resume=resume,
-            overwrite=overwrite,
-            encoding_errors=encoding_errors,
-            progress=console.progress,
-        )
-    return report(made, console)
+    return pretrain(
+        pretrain_causal,
+        RUNS["causal"],
+        text,
+        output,
+        overwrite=overwrite,
+        tokenizer=tokenizer,
+        new_tokenizer=new_tokenizer,
+        threads=threads,
+        console=console,
+        config=model,
+        training=training,
+        resume=resume,
+        encoding_errors=encoding_errors,
+    )

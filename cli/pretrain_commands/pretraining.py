@@ -1,6 +1,6 @@
 """What ``rep-pretrain mlm`` and ``rep-pretrain gpt`` have in common."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -74,18 +74,56 @@ def said_as_command() -> Iterator[None]:
         raise KeyboardInterrupt(str(interrupt).replace("the same call", "the same command")) from None
 
 
-def report(run: "Pretraining", console: Console) -> int:
+def pretrain(
+    task: "Callable[..., Pretraining]",
+    kind: str,
+    text: tuple[Path, ...],
+    output: Path,
+    *,
+    overwrite: bool,
+    tokenizer: Path | None,
+    new_tokenizer: Given[TokenizerConfig],
+    threads: int | None,
+    console: Console,
+    **settings: object,
+) -> int:
+    """Pretrain a model, and say what the run came to.
+
+    Args:
+        task: `pretrain_masked` or `pretrain_causal`.
+        kind: The kind of run that it makes.
+        text: As for the commands, and so is what follows.
+        output: Likewise.
+        overwrite: Likewise.
+        tokenizer: Likewise.
+        new_tokenizer: Likewise.
+        threads: Likewise.
+        console: Likewise.
+        **settings: What ``task`` takes besides.
+    """
+    from nlprep.core.threads import torch_threads
+    from nlprep.core.training.records.runs import check_training_run
+    from nlprep.language_models.models.files import LANGUAGE_MODEL
+
+    inputs = console.inputs(text, tokenizer)
+    check_training_run(output, kind, result=LANGUAGE_MODEL, inputs=inputs, overwrite=overwrite)
+    chosen = chosen_tokenizer(tokenizer, new_tokenizer, output, console)
+    with torch_threads(threads), said_as_command():
+        run = task(text, output, tokenizer=chosen, overwrite=overwrite, progress=console.progress, **settings)
+    report(run, console)
+    return 0
+
+
+def report(run: "Pretraining", console: Console) -> None:
     """Say what a run came to."""
     model = str(run.directory / "model")
-    epochs = run.history.last("epoch") or 0.0
-    summary = run.summary | {"tokens_seen": round(epochs * run.train.num_tokens)}
+    summary = dict(run.summary)
     speed = summary.get("tokens_per_second")
     summary["tokens_per_second"] = None if speed is None else round(speed)
     if console.json_output:
         console.result({"output": str(run.directory), "model": model, **summary})
-        return 0
+        return
     summary["seconds"] = f"{summary['seconds']:.1f}"
     shown = summary | summary["validation"]
     rows = [(label, shown[name]) for name, label in _LABELS.items() if shown.get(name) is not None]
     console.table(("pretraining", model), rows)
-    return 0

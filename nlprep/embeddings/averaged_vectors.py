@@ -12,7 +12,7 @@ from nlprep.core.progress import SILENT
 from nlprep.corpus import tokenize
 from nlprep.embeddings.word_vectors import ARTIFACT_KIND as WORD_VECTORS
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.evaluation.encoder import check_items, check_sequence
+from nlprep.evaluation.encoder import check_texts
 
 if TYPE_CHECKING:
     import os
@@ -121,8 +121,7 @@ class AveragedWordVectors:
         Returns:
             (n, `dimension`) float32.
         """
-        check_sequence(texts, batch_size, noun="text", accepts=_is_text)
-        check_items(texts, noun="text", accepts=_is_text)
+        check_texts(texts, batch_size)
         words = (tokenize(text, lowercase=self.lowercase) for text in texts)
         return self._average(words, len(texts), progress)
 
@@ -238,7 +237,3 @@ def _finite(name: str, values: NDArray[np.floating[Any]], size: int) -> NDArray[
 
 def _root_mean_square(matrix: NDArray[np.float32]) -> np.float32:
     return np.float32(np.sqrt(np.einsum("ij,ij->", matrix, matrix, dtype=np.float64) / matrix.size))
-
-
-def _is_text(thing: object) -> bool:
-    return isinstance(thing, str)

@@ -147,6 +147,25 @@ def check_items(items: Sequence[Any], *, noun: str, accepts: Callable[[object], 
             )
 
 
+def check_texts(items: Any, batch_size: int = 1) -> None:
+    """`check_sequence` and `check_items`, for encoders whose items are strings.
+
+    Args:
+        items: What an encoder was given.
+        batch_size: Likewise.
+
+    Raises:
+        NlprepError: As there.
+        OptionError: As there.
+    """
+    check_sequence(items, batch_size, noun="text", accepts=_is_text)
+    check_items(items, noun="text", accepts=_is_text)
+
+
+def _is_text(thing: object) -> bool:
+    return isinstance(thing, str)
+
+
 def _kind(thing: object) -> str:
     return "None" if thing is None else f"of type {type(thing).__name__}"
 

@@ -37,6 +37,40 @@ PLACES = (1, 5, 10)
 
 
 @dataclass(frozen=True)
+class RankSummary:
+    """How far up the best right answers stand.
+
+    Attributes:
+        hits: By k, the part of the questions whose best right answer is among the first k.
+        mean_reciprocal_rank: Of the best right answer.
+    """
+
+    hits: dict[int, float]
+    mean_reciprocal_rank: float
+
+
+def summarize_ranks(
+    best_ranks: NDArray[np.int64], total: int | None = None, *, at: Sequence[int] = PLACES, whole: float = 1.0
+) -> RankSummary:
+    """Hits and mean reciprocal rank, from ranks that any search gave.
+
+    >>> summarize_ranks(np.array([1, 4]), 4, whole=100)
+    RankSummary(hits={1: 25.0, 5: 50.0, 10: 50.0}, mean_reciprocal_rank=31.25)
+
+    Args:
+        best_ranks: (q,) the rank of each question's best right answer, 1 for the first.
+        total: The number of questions; those without a rank count as wrong. Default: q.
+        at: The numbers k.
+        whole: What all questions together come to: 1 for shares, 100 for per cent.
+    """
+    total = len(best_ranks) if total is None else total
+    return RankSummary(
+        {k: whole * int(np.count_nonzero(best_ranks <= k)) / total for k in at},
+        whole * float((1 / best_ranks).sum()) / total,
+    )
+
+
+@dataclass(frozen=True)
 class RetrievalResult:
     """What a search found; shares in [0, 1].
 
@@ -131,15 +165,16 @@ def evaluate_retrieval(
     best = places[starts]
     nth = np.arange(len(places)) - starts[owners] + 1
     found = {k: np.bincount(owners, weights=places <= k, minlength=len(asked)) for k in sorted(set(at))}
+    summary = summarize_ranks(best, at=tuple(found))
     return RetrievalResult(
         query=query,
         key=key,
         num_queries=len(asked),
         num_keys=len(searched),
         recall={k: float((right / counts).mean()) for k, right in found.items()},
-        hits={k: float((right > 0).mean()) for k, right in found.items()},
+        hits=summary.hits,
         precision={k: float((right / k).mean()) for k, right in found.items()},
-        mean_reciprocal_rank=float((1 / best).mean()),
+        mean_reciprocal_rank=summary.mean_reciprocal_rank,
         mean_average_precision=float((np.bincount(owners, weights=nth / places) / counts).mean()),
         median_rank=float(np.median(best)),
         best_ranks=best,

@@ -14,6 +14,7 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
+from nlprep.evaluation.retrieval import summarize_ranks
 from nlprep.translation.index.bilingual import RETRIEVAL_METHODS
 from nlprep.translation.lexicon import quoted_examples
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from nlprep.translation.index.bilingual import Side, TranslationIndex
     from nlprep.translation.lexicon import Lexicon
 
-PLACES = (1, 5, 10)
 BANDS = (1_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 """Upper ends of the bands of frequency rank."""
 
@@ -92,9 +92,9 @@ def evaluate_translation(
         "source_language": asked.language,
         "target_language": answers.language,
         "coverage": round(coverage.percent, 2),
-        **{method: summarize_ranks(places[method], len(questions)) for method in RETRIEVAL_METHODS},
+        **{method: precision_figures(places[method], len(questions)) for method in RETRIEVAL_METHODS},
         "whole_dictionary": {
-            method: summarize_ranks(places[method], coverage.num_source_words) for method in RETRIEVAL_METHODS
+            method: precision_figures(places[method], coverage.num_source_words) for method in RETRIEVAL_METHODS
         },
         "lexicon": vars(coverage),
         "breakdown": {name: _breakdown(places, group) for name, group in groups.items()},
@@ -108,16 +108,16 @@ def turned_to(lexicon: Lexicon, index: TranslationIndex) -> TranslationIndex:
     return index.reversed() if swapped > as_made else index
 
 
-def summarize_ranks(places: NDArray[np.int64], total: int) -> dict[str, float]:
-    """Precision at 1, 5 and 10 and mean reciprocal rank of ``total`` questions, in per cent.
+def precision_figures(places: NDArray[np.int64], total: int) -> dict[str, float]:
+    """Precision at 1, 5 and 10 and mean reciprocal rank of ``total`` questions, in per cent, as MUSE calls them.
 
     Args:
         places: The rank of the best right answer to each question that could be asked, 1 the best.
         total: Number of questions; those without a rank count as wrong.
     """
-    figures = {f"precision@{k}": 100.0 * int(np.count_nonzero(places <= k)) / total for k in PLACES}
-    figures["mrr"] = 100.0 * float((1.0 / places).sum()) / total
-    return {name: round(value, 2) for name, value in figures.items()}
+    summary = summarize_ranks(places, total, whole=100.0)
+    figures = {f"precision@{k}": value for k, value in summary.hits.items()}
+    return {name: round(value, 2) for name, value in (*figures.items(), ("mrr", summary.mean_reciprocal_rank))}
 
 
 def _breakdown(places: Mapping[str, NDArray[np.int64]], group: Callable[[int], str]) -> dict[str, dict[str, Any]]:
@@ -127,7 +127,7 @@ def _breakdown(places: Mapping[str, NDArray[np.int64]], group: Callable[[int], s
     return {
         name: {
             "words": len(chosen),
-            **{method: summarize_ranks(places[method][chosen], len(chosen)) for method in RETRIEVAL_METHODS},
+            **{method: precision_figures(places[method][chosen], len(chosen)) for method in RETRIEVAL_METHODS},
         }
         for name, chosen in members.items()
     }

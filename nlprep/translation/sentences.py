@@ -14,7 +14,7 @@ from nlprep.core.progress import SILENT
 from nlprep.corpus import tokenize
 from nlprep.embeddings.averaged_vectors import AveragedWordVectors
 from nlprep.embeddings.word_vectors import WordVectors
-from nlprep.translation.evaluation import summarize_ranks
+from nlprep.translation.evaluation import precision_figures
 from nlprep.vectors.nearest import mutual_neighborhood_means, ranks
 from nlprep.vectors.normalization import scaled_to_unit
 
@@ -124,7 +124,7 @@ def evaluate_sentence_retrieval(
     result: dict[str, Any] = {"sentences": len(source)}
     for direction, asked, answers in (("source-to-target", 0, 1), ("target-to-source", 1, 0)):
         result[direction] = {
-            method: summarize_ranks(
+            method: precision_figures(
                 ranks(vectors[asked], vectors[answers], pairs, offsets=offsets, threads=threads), len(source)
             )
             for method, offsets in (("cosine", None), ("csls", -means[answers] / 2))

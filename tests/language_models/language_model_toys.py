@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from nlprep.demonstration import generate_sentences
-from nlprep.language_models.models.architectures import build_causal_model, build_masked_model
+from nlprep.language_models.models.architectures import build_language_model
 from nlprep.language_models.text.configuration import TokenizerConfig
 from nlprep.language_models.text.tokenizers import train_tokenizer
 
@@ -23,13 +23,14 @@ def toy_tokenizer(algorithm: str = "byte-bpe"):
     return train_tokenizer(sentences(), TokenizerConfig(algorithm=algorithm, vocabulary_size=300))
 
 
-def toy_masked(family: str = "bert", *, dropout: float = 0.0, seed: int = 1, context: int = 32):
-    return build_masked_model(
-        toy_tokenizer(), family=family, layers=2, width=16, heads=2, context=context, dropout=dropout, seed=seed
-    )
+def toy_masked(family: str = "bert", **settings):
+    return _toy("masked", family, **settings)
 
 
-def toy_causal(family: str = "gpt2", *, dropout: float = 0.0, seed: int = 1, context: int = 32):
-    return build_causal_model(
-        toy_tokenizer(), family=family, layers=2, width=16, heads=2, context=context, dropout=dropout, seed=seed
-    )
+def toy_causal(family: str = "gpt2", **settings):
+    return _toy("causal", family, **settings)
+
+
+def _toy(kind: str, family: str, *, dropout: float = 0.0, seed: int = 1, context: int = 32):
+    shape = {"layers": 2, "width": 16, "heads": 2, "context": context}
+    return build_language_model(toy_tokenizer(), kind, family=family, dropout=dropout, seed=seed, **shape)

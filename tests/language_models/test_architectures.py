@@ -5,7 +5,7 @@ import torch
 from language_model_toys import CAUSAL_FAMILIES, MASKED_FAMILIES, toy_causal, toy_masked, toy_tokenizer
 
 from nlprep.core.errors import OptionError
-from nlprep.language_models.models.architectures import SIZES, build_causal_model, build_masked_model
+from nlprep.language_models.models.architectures import SIZES, build_language_model
 
 
 @pytest.mark.parametrize("family", MASKED_FAMILIES)
@@ -33,8 +33,8 @@ def test_decoders_have_the_ids_asked_for(family) -> None:
 def test_named_sizes_are_the_published_ones() -> None:
     tokenizer = toy_tokenizer()
     with torch.device("meta"):
-        base = build_causal_model(tokenizer, size="base", context=1024)
-        large = build_masked_model(tokenizer, size="large", context=512)
+        base = build_language_model(tokenizer, "causal", size="base", context=1024)
+        large = build_language_model(tokenizer, "masked", size="large", context=512)
     # Without the vocabulary: GPT-2 has 124.4M parameters of which 50,257 x 768 are its vocabulary's.
     assert base.num_parameters() - 300 * 768 == 124_439_808 - 50_257 * 768
     assert (large.config.num_hidden_layers, large.config.hidden_size) == (24, 1024)
@@ -75,6 +75,7 @@ def test_weights_are_a_function_of_the_seed() -> None:
     ("settings", "message"),
     [
         ({"size": "huge"}, "size = 'huge'"),
+        ({"kind": "reversed"}, "kind = 'reversed': choose from masked, causal"),
         ({"family": "gtp2"}, "family = 'gtp2'"),
         ({"family": "vit"}, "family = 'vit'"),
         ({"width": 30, "heads": 4}, "width = 30, heads = 4"),
@@ -84,5 +85,5 @@ def test_weights_are_a_function_of_the_seed() -> None:
 @pytest.mark.slow
 def test_bad_settings_are_one_line(settings, message) -> None:
     with pytest.raises(OptionError, match=message) as caught:
-        build_causal_model(toy_tokenizer(), **settings)
+        build_language_model(toy_tokenizer(), **{"kind": "causal", "context": 32} | settings)
     assert "\n" not in str(caught.value)

@@ -183,11 +183,14 @@ def test_other_settings_or_another_model_are_not_resumed(masked, tmp_path):
     before = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
     other = TextEncoder(toy_masked(context=64, seed=9), toy_tokenizer())
     save_language_model(other.module.model, toy_tokenizer(), tmp_path / "other")
+    # Its pooling is another, too, but nobody chose it.
+    save_language_model(toy_causal(context=64), toy_tokenizer(), tmp_path / "causal")
     for arguments, message in (
         ({"temperature": 0.5}, r"made with temperature = 0\.05, now 0\.5"),
         ({"symmetric": True}, "made with symmetric = False, now True"),
         ({"encoder_config": EncoderConfig(pooling="first")}, "made with pooling = 'mean', now 'first'"),
         ({"model": tmp_path / "other"}, "began with another model, 'model', not with this 'other'"),
+        ({"model": tmp_path / "causal"}, "began with another model, 'model', not with this 'causal'"),
         ({"pairs": SentencePairs(sentences()[:10])}, "made with pairs = True, now False"),
     ):
         with pytest.raises(OptionError, match=message):

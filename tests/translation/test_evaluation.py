@@ -9,8 +9,9 @@ import pytest
 
 from nlprep.core.errors import NlprepError
 from nlprep.embeddings.word_vectors import WordVectors
+from nlprep.evaluation.retrieval import evaluate_retrieval
 from nlprep.translation.alignment import Alignment
-from nlprep.translation.evaluation import evaluate_translation, summarize_ranks
+from nlprep.translation.evaluation import evaluate_translation, precision_figures
 from nlprep.translation.index.bilingual import TranslationIndex
 from nlprep.translation.lexicon import Lexicon
 from nlprep.translation.sentences import (
@@ -112,12 +113,37 @@ def test_nothing_to_ask_is_told(index):
 
 
 def test_summary_counts_missing_questions_as_wrong():
-    assert summarize_ranks(np.array([1, 2, 8, 50]), 8) == {
+    assert precision_figures(np.array([1, 2, 8, 50]), 8) == {
         "precision@1": 12.5,
         "precision@5": 25.0,
         "precision@10": 37.5,
         "mrr": pytest.approx(100 * (1 + 1 / 2 + 1 / 8 + 1 / 50) / 8, abs=0.01),
     }
+
+
+def test_figures_are_rounded_as_they_are_said():
+    # Halves of a hundredth of a per cent, which another order of the same arithmetic rounds otherwise.
+    for right, total in ((1674, 2880), (1, 800), (57, 160)):
+        places = np.where(np.arange(total) < right, 1, 11)
+        figures = precision_figures(places, total)
+        assert figures["precision@1"] == figures["precision@10"] == round(100.0 * right / total, 2)
+        assert figures["mrr"] == round(100.0 * float((1.0 / places).sum()) / total, 2)
+
+
+def test_figures_are_those_of_any_retrieval():
+    generator = np.random.default_rng(3)
+    vectors = {
+        name: {f"{name}{number}": row for number, row in enumerate(generator.standard_normal((count, 4)))}
+        for name, count in (("s", 40), ("t", 60))
+    }
+    index = identity_index(vectors["s"], vectors["t"])
+    relevant = [generator.choice(60, generator.integers(1, 4), replace=False) for _ in range(40)]
+    pairs = [(f"s{number}", f"t{key}") for number, keys in enumerate(relevant) for key in keys]
+    found = evaluate_retrieval(*(list(side.values()) for side in vectors.values()), relevant)
+    expected = {f"precision@{k}": round(100 * share, 2) for k, share in found.hits.items()}
+    expected["mrr"] = round(100 * found.mean_reciprocal_rank, 2)
+    assert 0 < expected["precision@1"] < expected["precision@10"] < 100
+    assert evaluate_translation(index, Lexicon(pairs))["cosine"] == expected
 
 
 def test_inverse_document_frequencies_count_sentences_not_words():

@@ -148,7 +148,7 @@ def fit(
         raise NlprepError("there are no validation examples: hold back more, or do without")
     if directory is None and resume == "must":
         raise OptionError("resume = 'must' needs a directory: say where the checkpoints are")
-    run = _TrainingRun(step, examples, config, directory, validation, evaluate, accelerator)
+    run = _Loop(step, examples, config, directory, validation, evaluate, accelerator)
     devices = [run.device] if run.device.type == "cuda" else []
     keeping = kept_memory() if run.device.type == "cpu" else nullcontext()
     # The caller's generators are left as they were.
@@ -161,7 +161,7 @@ def fit(
             run.close()
 
 
-class _TrainingRun:
+class _Loop:
     """A run under way: what `fit` would otherwise keep in thirty local variables."""
 
     def __init__(

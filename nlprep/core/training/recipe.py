@@ -18,7 +18,7 @@ import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
@@ -61,6 +61,23 @@ class FinishedRun:
     directory: Path
     history: History
     summary: dict[str, Any]
+
+
+class RunArguments(TypedDict, total=False):
+    """How a run goes about it; every kind of training takes these by name, and hands them on to `prepare_run`.
+
+    Attributes:
+        resume: ``auto`` goes on where the same call was stopped, or starts; ``never`` refuses a run that was begun,
+            ``must`` one that was not.
+        overwrite: Whether a directory of another kind of ours may be replaced.
+        accelerator: Devices and processes; found if there is none.
+        progress: Gets what is done, on the main process.
+    """
+
+    resume: str
+    overwrite: bool
+    accelerator: Accelerator | None
+    progress: Progress
 
 
 class TrainingRun:
@@ -340,9 +357,7 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], directory: Pa
     """
     from nlprep.core.training.records.resuming import FREE_SETTINGS, check_same_settings
 
-    for owner in sorted(before["settings"].keys() & now["settings"].keys()):
-        free = FREE_SETTINGS if owner == "training" else frozenset()
-        check_same_settings(before["settings"][owner], now["settings"][owner], where=directory, free=free)
+    # The models first: settings that were left to default follow from them, and would be blamed.
     for part in sorted(before["bases"].keys() & now["bases"].keys()):
         old, new = before["bases"][part], now["bases"][part]
         if old["weights"] != new["weights"]:
@@ -351,6 +366,9 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], directory: Pa
                 f"{directory}: began with another {part}, {names}, not with this {new['name']!r}: give the same "
                 "to resume, or name a new directory"
             )
+    for owner in sorted(before["settings"].keys() & now["settings"].keys()):
+        free = FREE_SETTINGS if owner == "training" else frozenset()
+        check_same_settings(before["settings"][owner], now["settings"][owner], where=directory, free=free)
     check_same_settings(before["data"], now["data"], where=directory)
 
 

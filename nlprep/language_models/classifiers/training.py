@@ -17,11 +17,11 @@ from nlprep.language_models.models.files import CLASSIFIER
 
 if TYPE_CHECKING:
     import os
-
-    from accelerate import Accelerator
+    from typing import Unpack
 
     from nlprep.core.progress import Progress
     from nlprep.core.training.configuration import TrainingConfig
+    from nlprep.core.training.recipe import RunArguments
     from nlprep.evaluation.classification import ClassificationReport
     from nlprep.language_models.classifiers.classifier import TextClassifier
     from nlprep.language_models.text.labelled_texts import LabelledTexts
@@ -51,10 +51,7 @@ def train_classifier(
     config: ClassificationConfig | None = None,
     training: TrainingConfig | None = None,
     validation: LabelledTexts | None = None,
-    resume: str = "auto",
-    overwrite: bool = False,
-    accelerator: Accelerator | None = None,
-    progress: Progress = SILENT,
+    **run: Unpack[RunArguments],
 ) -> FineTuning:
     """Fine-tune a pretrained model as a classifier; the same call again goes on where it was stopped.
 
@@ -65,10 +62,7 @@ def train_classifier(
         config: What is trained.
         training: The loop's settings; default: ``config.default_training()``.
         validation: Examples that decide which weights are kept, and on which the result is measured.
-        resume: As for `nlprep.core.training.loop.fit`.
-        overwrite: Whether another kind of directory of ours may be replaced.
-        accelerator: As for `fit`.
-        progress: Gets training.
+        **run: As `nlprep.core.training.recipe.RunArguments`.
 
     Returns:
         The run; its classifier is also in ``directory/model``, which transformers alone opens.
@@ -101,18 +95,20 @@ def train_classifier(
         prepare_run(
             directory, kind=RUN, result=CLASSIFIER, settings={"classification": config}, training=training,
             bases={"model": find_model(model)}, data={"labels": names, "pairs": train.pairs is not None},
-            inputs=read, resume=resume, overwrite=overwrite, accelerator=accelerator, progress=progress,
-        ) as run,
+            inputs=read, **run,
+        ) as prepared,
         fast_attention(classifier.model),
     ):  # fmt: skip
-        history = run.fit(PlainStep(module), examples, validation=held)
-    run.publish(classifier.save)
-    summary = run.summarise(history) | {"labels": names, "pairs": train.pairs is not None}
+        history = prepared.fit(PlainStep(module), examples, validation=held)
+    prepared.publish(classifier.save)
+    summary = prepared.summarise(history) | {"labels": names, "pairs": train.pairs is not None}
     report = None
     if validation is not None:
-        report = measure_classifier(classifier, validation, progress=run.progress)
+        report = measure_classifier(classifier, validation, progress=prepared.progress)
         summary["validation"] |= report.to_dict()
-    return FineTuning(directory=run.directory, history=history, summary=summary, classifier=classifier, report=report)
+    return FineTuning(
+        directory=prepared.directory, history=history, summary=summary, classifier=classifier, report=report
+    )
 
 
 def evaluate_classifier(

@@ -14,7 +14,7 @@ import numpy as np
 from nlprep.core.devices import find_device
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.progress import SILENT
-from nlprep.evaluation.encoder import check_items, check_sequence, evaluation_mode
+from nlprep.evaluation.encoder import check_texts, evaluation_mode
 from nlprep.language_models.encoders.configuration import EncoderConfig
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class TextEncoder:
         """
         import torch
 
-        _check(texts, batch_size)
+        check_texts(texts, batch_size)
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         cut = 0
         with progress.task("encoding", len(texts)) as task, self._inference():
@@ -236,7 +236,7 @@ class TextEncoder:
 
         A text without any token takes one of padding, which does not count.
         """
-        _check(texts)
+        check_texts(texts)
         ids, _ = self._token_ids(texts)
         return self._pad(ids, np.arange(len(ids)))
 
@@ -246,7 +246,7 @@ class TextEncoder:
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text's tokens, special ones included, cut if need be."""
-        _check(texts)
+        check_texts(texts)
         return self._token_ids(texts)[0]
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -337,15 +337,6 @@ class TextEncoder:
         low = wanted == "bf16" or (wanted == "auto" and has_bf16(self.device))
         with evaluation_mode(self.module), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             yield
-
-
-def _check(texts: Sequence[str], batch_size: int = 1) -> None:
-    check_sequence(texts, batch_size, noun="text", accepts=_is_text)
-    check_items(texts, noun="text", accepts=_is_text)
-
-
-def _is_text(thing: object) -> bool:
-    return isinstance(thing, str)
 
 
 def _sees_only_the_past(model: PreTrainedModel) -> bool:

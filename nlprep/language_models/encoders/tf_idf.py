@@ -11,7 +11,7 @@ from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine, integers
 from nlprep.corpus import tokenize
-from nlprep.evaluation.encoder import check_items, check_sequence
+from nlprep.evaluation.encoder import check_texts
 
 if TYPE_CHECKING:
     import os
@@ -64,7 +64,7 @@ class TfIdfEncoder:
         """
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        _check(texts)
+        check_texts(texts)
         if max_words < 1:
             raise OptionError(f"max_words = {max_words}: keep at least 1")
         vectorizer = TfidfVectorizer(analyzer=tokenize, max_features=max_words)
@@ -97,7 +97,7 @@ class TfIdfEncoder:
         Returns:
             (n, `dimension`) float32, most of them zeros.
         """
-        _check(texts, batch_size)
+        check_texts(texts, batch_size)
         result = np.zeros((len(texts), self.dimension), np.float32)
         with progress.task("counting words", len(texts)) as task:
             for start in range(0, len(texts), _BLOCK_TEXTS):
@@ -110,7 +110,7 @@ class TfIdfEncoder:
         """The numbers that `encode` gives, as a scipy CSR array (n, `dimension`) float32."""
         from scipy import sparse
 
-        _check(texts)
+        check_texts(texts)
         blocks = [sparse.csr_array((0, self.dimension), dtype=np.float32)]
         with progress.task("counting words", len(texts)) as task:
             for start in range(0, len(texts), _BLOCK_TEXTS):
@@ -155,12 +155,3 @@ class TfIdfEncoder:
         if not words or len(set(words)) < len(words) or not np.isfinite(weights).all():
             raise FileError(directory, "holds words twice, none, or weights that are no numbers: fit and save it again")
         return cls(words, weights)
-
-
-def _check(texts: Sequence[str], batch_size: int = 1) -> None:
-    check_sequence(texts, batch_size, noun="text", accepts=_is_text)
-    check_items(texts, noun="text", accepts=_is_text)
-
-
-def _is_text(thing: object) -> bool:
-    return isinstance(thing, str)

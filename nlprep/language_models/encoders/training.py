@@ -24,14 +24,15 @@ from nlprep.vectors.normalization import scaled_to_unit
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from typing import Unpack
 
     import numpy as np
-    from accelerate import Accelerator
     from torch import Tensor
 
     from nlprep.core.files import EncodingErrors
     from nlprep.core.progress import Progress
     from nlprep.core.training.configuration import TrainingConfig
+    from nlprep.core.training.recipe import RunArguments
     from nlprep.language_models.encoders.configuration import EncoderConfig
     from nlprep.language_models.encoders.text_encoder import TextEncoder
 
@@ -135,10 +136,7 @@ def train_sentence_encoder(
     training: TrainingConfig | None = None,
     encoder_config: EncoderConfig | None = None,
     validation: SentencePairs | None = None,
-    resume: str = "auto",
-    overwrite: bool = False,
-    accelerator: Accelerator | None = None,
-    progress: Progress = SILENT,
+    **run: Unpack[RunArguments],
 ) -> SentenceTraining:
     """Make a sentence encoder of a language model; the same call again goes on where it was stopped.
 
@@ -154,10 +152,7 @@ def train_sentence_encoder(
         training: The loop's settings; default: `CONTRASTIVE_TRAINING`.
         encoder_config: Pooling, length and so on, if ``model`` is a directory.
         validation: Pairs, of two texts each, on which loss and retrieval are measured.
-        resume: As for `nlprep.core.training.loop.fit`.
-        overwrite: Whether another kind of directory of ours may be replaced.
-        accelerator: As for `fit`.
-        progress: Gets training.
+        **run: As `nlprep.core.training.recipe.RunArguments`.
 
     Returns:
         The run; its encoder is also in ``directory/model``, which ``SentenceTransformer`` opens.
@@ -198,7 +193,7 @@ def train_sentence_encoder(
             DropoutWarning,
             stacklevel=2,
         )
-    accelerator = accelerator or make_accelerator(training, Path(directory))
+    accelerator = run.get("accelerator") or make_accelerator(training, Path(directory))
     training = _fit_batch(training, len(distinct), accelerator.num_processes)
     step = contrast_step(encoder, temperature=config.temperature, symmetric=config.symmetric)
     examples = PairExamples(encoder, distinct)
@@ -208,12 +203,12 @@ def train_sentence_encoder(
         settings={"contrast": config, "encoder": encoder.config},
         bases={} if isinstance(model, TextEncoder) else {"model": _find_encoder(Path(model))},
         data={"pairs": distinct.second is not None},
-        inputs=read, resume=resume, overwrite=overwrite, accelerator=accelerator, progress=progress,
-    ) as run:  # fmt: skip
-        history = run.fit(step, examples, validation=held, evaluate=_make_evaluation(encoder, validation))
-    run.publish(encoder.save)
-    summary = run.summarise(history) | {"dimension": encoder.dimension}
-    return SentenceTraining(directory=run.directory, history=history, summary=summary, encoder=encoder)
+        inputs=read, **run | {"accelerator": accelerator},
+    ) as prepared:  # fmt: skip
+        history = prepared.fit(step, examples, validation=held, evaluate=_make_evaluation(encoder, validation))
+    prepared.publish(encoder.save)
+    summary = prepared.summarise(history) | {"dimension": encoder.dimension}
+    return SentenceTraining(directory=prepared.directory, history=history, summary=summary, encoder=encoder)
 
 
 def _find_encoder(path: Path) -> Path:

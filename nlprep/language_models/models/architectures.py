@@ -34,87 +34,61 @@ SIZES: dict[str, tuple[int, int, int]] = {
 }
 """Layers, width and heads."""
 
-MASKED_FAMILIES = ("modernbert", "bert", "roberta")
-CAUSAL_FAMILIES = ("gpt2", "llama")
+FAMILIES = {"masked": ("modernbert", "bert", "roberta"), "causal": ("gpt2", "llama")}
+"""By kind of model; the first of each is what is built unless told otherwise."""
 
 
-def build_masked_model(
+def build_language_model(
     tokenizer: PreTrainedTokenizerFast,
+    kind: str,
     *,
-    family: str = "modernbert",
+    context: int,
+    family: str | None = None,
     size: str = "small",
-    context: int = 128,
-    dropout: float = 0.0,
-    seed: int = 1,
     layers: int | None = None,
     width: int | None = None,
     heads: int | None = None,
+    dropout: float = 0.0,
+    seed: int = 1,
 ) -> PreTrainedModel:
-    """An encoder with a masked-LM head and random weights.
+    """A model with random weights: an encoder with a masked-LM head, or a decoder with a next-token head.
 
     Args:
         tokenizer: Gives the vocabulary's size and the special tokens' ids.
-        family: `MASKED_FAMILIES`, or another model type of transformers that has a masked form.
-        size: One of `SIZES`.
+        kind: ``masked`` or ``causal``.
         context: Longest text, in tokens.
-        dropout: Of every dropout that the family has.
-        seed: Of the weights.
+        family: One of `FAMILIES`, or another model type of transformers that has a form of this kind.
+        size: One of `SIZES`.
         layers: Instead of the size's.
         width: Instead of the size's; a multiple of the heads.
         heads: Instead of the size's.
+        dropout: Of every dropout that the family has.
+        seed: Of the weights.
 
     Raises:
-        OptionError: Unknown family or size, or numbers that do not fit.
+        OptionError: Unknown kind, family or size, or numbers that do not fit.
     """
-    from transformers import AutoModelForMaskedLM
-
-    return _build(AutoModelForMaskedLM, tokenizer, family, size, context, dropout, seed, (layers, width, heads))
-
-
-def build_causal_model(
-    tokenizer: PreTrainedTokenizerFast,
-    *,
-    family: str = "gpt2",
-    size: str = "small",
-    context: int = 256,
-    dropout: float = 0.0,
-    seed: int = 1,
-    layers: int | None = None,
-    width: int | None = None,
-    heads: int | None = None,
-) -> PreTrainedModel:
-    """A decoder with a next-token head and random weights; arguments and errors as for `build_masked_model`."""
-    from transformers import AutoModelForCausalLM
-
-    return _build(AutoModelForCausalLM, tokenizer, family, size, context, dropout, seed, (layers, width, heads))
-
-
-def _build(
-    auto: Any,
-    tokenizer: PreTrainedTokenizerFast,
-    family: str,
-    size: str,
-    context: int,
-    dropout: float,
-    seed: int,
-    shape: tuple[int | None, int | None, int | None],
-) -> PreTrainedModel:
     import torch
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
+    if kind not in FAMILIES:
+        raise OptionError(f"kind = {kind!r}: choose from {', '.join(FAMILIES)}")
     if size not in SIZES:
         raise OptionError(f"size = {size!r}: choose from {', '.join(SIZES)}")
     layers, width, heads = (
-        given if given is not None else usual for given, usual in zip(shape, SIZES[size], strict=True)
+        given if given is not None else usual for given, usual in zip((layers, width, heads), SIZES[size], strict=True)
     )
     if width % heads:
         raise OptionError(f"width = {width}, heads = {heads}: the width must be a multiple of the heads")
     if (width // heads) % 2:
         raise OptionError(f"width = {width}, heads = {heads}: a head must have an even number of dimensions")
+    family = family or FAMILIES[kind][0]
     config = _configure(family, tokenizer, layers, width, heads, context, dropout)
+    form: Any = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            model: PreTrainedModel = auto.from_config(config, attn_implementation="sdpa")
+            model: PreTrainedModel = form.from_config(config, attn_implementation="sdpa")
         except ValueError as error:
             reason = " ".join(str(error).split())[:160]
             raise OptionError(f"family = {family!r}: transformers cannot build it in this form ({reason})") from None
@@ -129,7 +103,7 @@ def _configure(
     try:
         config: Any = AutoConfig.for_model(family)
     except (ValueError, KeyError):
-        known = ", ".join((*MASKED_FAMILIES, *CAUSAL_FAMILIES))
+        known = ", ".join(name for families in FAMILIES.values() for name in families)
         raise OptionError(
             f"family = {family!r}: choose one of {known}, or another model type that transformers knows"
         ) from None

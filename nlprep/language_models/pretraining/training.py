@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from nlprep.core.errors import OptionError
-from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.recipe import FinishedRun, prepare_run
 from nlprep.language_models.pretraining.configuration import (
@@ -26,19 +25,21 @@ from nlprep.language_models.text.configuration import TokenizerConfig
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
+    from typing import Unpack
 
-    from accelerate import Accelerator
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from nlprep.core.files import EncodingErrors
-    from nlprep.core.progress import Progress
     from nlprep.core.training.data.examples import Examples
+    from nlprep.core.training.recipe import RunArguments
     from nlprep.core.training.steps.step import Step
     from nlprep.language_models.text.token_files import TokenFile
 
+_Task: TypeAlias = "tuple[Step, Callable[[TokenFile], Examples]]"
+"""What is trained, and what makes examples of tokens."""
 
-MASKED_RUN, CAUSAL_RUN = "masked-pretraining", "causal-pretraining"
-"""What the directories of runs are marked as."""
+RUNS = {"masked": "masked-pretraining", "causal": "causal-pretraining"}
+"""What the directories of runs are marked as, by kind of model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +67,8 @@ def pretrain_masked(
     training: TrainingConfig | None = None,
     masking: MaskingConfig | None = None,
     tokenizer: PreTrainedTokenizerFast | TokenizerConfig | None = None,
-    resume: str = "auto",
-    overwrite: bool = False,
     encoding_errors: EncodingErrors = "strict",
-    accelerator: Accelerator | None = None,
-    progress: Progress = SILENT,
+    **run: Unpack[RunArguments],
 ) -> Pretraining:
     """Pretrain an encoder as a masked language model; the same call again goes on where it was stopped.
 
@@ -81,11 +79,8 @@ def pretrain_masked(
         training: The loop's settings.
         masking: What is masked.
         tokenizer: One that is there, or how to train one on this text; default: byte-level BPE.
-        resume: As for `nlprep.core.training.loop.fit`.
-        overwrite: Whether another kind of directory of ours may be replaced.
         encoding_errors: What to do with bytes that are not UTF-8.
-        accelerator: As for `fit`.
-        progress: Gets reading, tokenizing and training.
+        **run: As `nlprep.core.training.recipe.RunArguments`.
 
     Returns:
         The run; its model is also in ``directory/model``.
@@ -93,36 +88,29 @@ def pretrain_masked(
     Raises:
         NlprepError: As `nlprep.core.training.recipe.prepare_run`, `fit`, `tokenize_documents` and `train_tokenizer` do.
     """
-    from nlprep.language_models.models.architectures import build_masked_model
     from nlprep.language_models.pretraining.masked import masked_step
     from nlprep.language_models.pretraining.masking import MaskedBlocks, Masking
     from nlprep.language_models.text.packing import TokenBlocks
 
     config = config or MaskedPretrainingConfig()
     masking = masking or MaskingConfig()
-    training = training or TrainingConfig()
 
-    def build(prepared: PreTrainedTokenizerFast) -> _Task:
-        model = build_masked_model(prepared, **_shape(config), seed=training.seed)
+    def set_task(model: PreTrainedModel, prepared: PreTrainedTokenizerFast) -> _Task:
+        opening, separator = _wrapping(prepared)
         masker = Masking(prepared, masking)
 
         def make_examples(tokens: TokenFile) -> MaskedBlocks:
-            opening, separator = _wrapping(prepared)
             blocks = TokenBlocks(
                 tokens, config.block_length, causal=False, layout=config.layout,
                 opening=opening, separator=separator, padding=_padding(prepared),
             )  # fmt: skip
             return MaskedBlocks(blocks, masker)
 
-        return _Task(
-            model,
-            masked_step(model, block_length=config.block_length, masking_rate=masking.masking_rate),
-            make_examples,
-        )
+        return masked_step(model, block_length=config.block_length, masking_rate=masking.masking_rate), make_examples
 
     return _pretrain(
-        paths, directory, MASKED_RUN, config, training, {"masking": masking}, tokenizer, build,
-        resume, overwrite, encoding_errors, accelerator, progress,
+        "masked", paths, directory, set_task, config=config, more={"masking": masking}, training=training,
+        tokenizer=tokenizer, encoding_errors=encoding_errors, run=run,
     )  # fmt: skip
 
 
@@ -133,11 +121,8 @@ def pretrain_causal(
     config: CausalPretrainingConfig | None = None,
     training: TrainingConfig | None = None,
     tokenizer: PreTrainedTokenizerFast | TokenizerConfig | None = None,
-    resume: str = "auto",
-    overwrite: bool = False,
     encoding_errors: EncodingErrors = "strict",
-    accelerator: Accelerator | None = None,
-    progress: Progress = SILENT,
+    **run: Unpack[RunArguments],
 ) -> Pretraining:
     """Pretrain a decoder as a causal language model; the same call again goes on where it was stopped.
 
@@ -146,104 +131,91 @@ def pretrain_causal(
     Returns:
         The run; ``validation`` in its summary has ``bits_per_byte``, which compares across tokenizers.
     """
-    from nlprep.language_models.models.architectures import build_causal_model
     from nlprep.language_models.pretraining.causal import CausalBlocks, causal_step
     from nlprep.language_models.text.packing import TokenBlocks
 
     config = config or CausalPretrainingConfig()
-    training = training or TrainingConfig()
 
-    def build(prepared: PreTrainedTokenizerFast) -> _Task:
-        model = build_causal_model(prepared, **_shape(config), seed=training.seed)
+    def set_task(model: PreTrainedModel, prepared: PreTrainedTokenizerFast) -> _Task:
+        _, separator = _wrapping(prepared)
 
         def make_examples(tokens: TokenFile) -> CausalBlocks:
+            # What is padded is never seen; the padding's own id would have transformers warn of a missing mask.
             blocks = TokenBlocks(
-                tokens, config.block_length, causal=True, layout=config.layout,
-                # What is padded is never seen; the padding's own id would have transformers warn of a missing mask.
-                separator=_wrapping(prepared)[1], padding=_wrapping(prepared)[1],
-            )  # fmt: skip
+                tokens, config.block_length, causal=True, layout=config.layout, separator=separator, padding=separator
+            )
             return CausalBlocks(blocks, separate_documents=config.separate_documents)
 
-        return _Task(model, causal_step(model, block_length=config.block_length), make_examples)
+        return causal_step(model, block_length=config.block_length), make_examples
 
     return _pretrain(
-        paths, directory, CAUSAL_RUN, config, training, {}, tokenizer, build,
-        resume, overwrite, encoding_errors, accelerator, progress,
+        "causal", paths, directory, set_task, config=config, more={}, training=training,
+        tokenizer=tokenizer, encoding_errors=encoding_errors, run=run,
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What is particular to masked or to causal pretraining, once there is a tokenizer."""
-
-    model: PreTrainedModel
-    step: Step
-    make_examples: Callable[[TokenFile], Examples]
-
-
 def _pretrain(
+    kind: str,
     paths: Sequence[str | os.PathLike[str]],
     directory: str | os.PathLike[str],
-    kind: str,
+    set_task: Callable[[PreTrainedModel, PreTrainedTokenizerFast], _Task],
+    *,
     config: PretrainingConfig,
-    training: TrainingConfig,
     more: dict[str, object],
+    training: TrainingConfig | None,
     tokenizer: PreTrainedTokenizerFast | TokenizerConfig | None,
-    build: Callable[[PreTrainedTokenizerFast], _Task],
-    resume: str,
-    overwrite: bool,
     encoding_errors: EncodingErrors,
-    accelerator: Accelerator | None,
-    progress: Progress,
+    run: RunArguments,
 ) -> Pretraining:
-    """Pretrain what ``build`` makes of the tokenizer."""
+    """Pretrain a model of a kind by the task that ``set_task`` makes of it and the tokenizer."""
+    from nlprep.language_models.models.architectures import build_language_model
     from nlprep.language_models.models.attention import fast_attention
     from nlprep.language_models.models.files import LANGUAGE_MODEL, save_language_model
     from nlprep.language_models.pretraining.text import RunText, prepare_text
     from nlprep.language_models.text.token_files import TokenFile
     from nlprep.language_models.text.tokenizers import load_tokenizer
 
+    training = training or TrainingConfig()
     text = RunText([paths] if isinstance(paths, str | Path) else list(paths), config.document, encoding_errors)
     tokenizer = TokenizerConfig() if tokenizer is None else tokenizer
     settings: dict[str, object] = {"model": config, **more}
     if isinstance(tokenizer, TokenizerConfig):
         settings["tokenizer"] = tokenizer
     with prepare_run(
-        directory, kind=kind, result=LANGUAGE_MODEL, settings=settings, training=training,
-        data={"text": text.describe()}, keeps=("tokenizer", "tokens"), inputs=text.paths,
-        resume=resume, overwrite=overwrite, accelerator=accelerator, progress=progress,
-    ) as run:  # fmt: skip
-        prepared = prepare_text(run, text, tokenizer, validation_fraction=config.validation_fraction)
-        task = build(prepared)
-        train, held = (TokenFile.load(run.directory / "tokens", split) for split in ("train", "validation"))
+        directory, kind=RUNS[kind], result=LANGUAGE_MODEL, settings=settings, training=training,
+        data={"text": text.describe()}, keeps=("tokenizer", "tokens"), inputs=text.paths, **run,
+    ) as prepared:  # fmt: skip
+        tokenizer = prepare_text(prepared, text, tokenizer, validation_fraction=config.validation_fraction)
+        model = build_language_model(
+            tokenizer, kind, family=config.family, size=config.size, context=config.block_length,
+            layers=config.layers, width=config.width, heads=config.heads, dropout=config.dropout, seed=training.seed,
+        )  # fmt: skip
+        step, make_examples = set_task(model, tokenizer)
+        train, held = (TokenFile.load(prepared.directory / "tokens", split) for split in ("train", "validation"))
         validation = held if held.num_tokens >= config.block_length else None
-        examples = task.make_examples(train)
-        validation_examples = None if validation is None else task.make_examples(validation)
-        with fast_attention(task.model):
-            history = run.fit(task.step, examples, validation=validation_examples)
-    place = run.publish(lambda place: save_language_model(task.model, prepared, place))
-    summary = run.summarise(history)
-    summary |= {"train_tokens": train.num_tokens, "validation_tokens": validation.num_tokens if validation else 0}
+        examples = make_examples(train)
+        validation_examples = None if validation is None else make_examples(validation)
+        with fast_attention(model):
+            history = prepared.fit(step, examples, validation=validation_examples)
+    place = prepared.publish(lambda place: save_language_model(model, tokenizer, place))
+    summary = prepared.summarise(history)
+    summary |= {
+        "train_tokens": train.num_tokens,
+        "validation_tokens": validation.num_tokens if validation else 0,
+        "tokens_seen": round((history.last("epoch") or 0.0) * train.num_tokens),
+    }
     if validation is not None and "loss" in summary["validation"]:
-        causal = isinstance(config, CausalPretrainingConfig)
-        summary["validation"] |= _readable_losses(summary["validation"]["loss"], validation, causal=causal)
+        loss = summary["validation"]["loss"]
+        summary["validation"] |= _readable_losses(loss, validation, causal=kind == "causal")
     return Pretraining(
-        directory=run.directory,
+        directory=prepared.directory,
         history=history,
         summary=summary,
-        model=task.model,
+        model=model,
         tokenizer=load_tokenizer(place),
         train=train,
         validation=validation,
     )
-
-
-def _shape(config: PretrainingConfig) -> dict[str, Any]:
-    """What `nlprep.language_models.models.architectures` needs to build the model."""
-    return {
-        "family": config.family, "size": config.size, "context": config.block_length, "dropout": config.dropout,
-        "layers": config.layers, "width": config.width, "heads": config.heads,
-    }  # fmt: skip
 
 
 def _wrapping(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nlprep.core.errors import OptionError
-from nlprep.core.progress import SILENT
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.core.training.recipe import FinishedRun, TrainingRun, prepare_run
+from nlprep.core.training.recipe import FinishedRun, prepare_run
 from nlprep.language_models.models.files import TRANSLATION_MODEL
 from nlprep.language_models.sequence_to_sequence.configuration import (
     TRANSLATION_TRAINING,
@@ -29,13 +28,14 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import Unpack
 
-    from accelerate import Accelerator
     from transformers import EncoderDecoderModel, PreTrainedModel, PreTrainedTokenizerFast
 
-    from nlprep.core.progress import Progress
+    from nlprep.core.training.data.examples import Examples
     from nlprep.core.training.evaluation import Evaluation
-    from nlprep.core.training.loop import History
+    from nlprep.core.training.recipe import RunArguments
+    from nlprep.core.training.steps.step import Step
     from nlprep.language_models.sequence_to_sequence.parallel_text import ParallelText
 
 RUN, AUTO_ENCODER_RUN = "translation-training", "auto-encoder-training"
@@ -69,10 +69,7 @@ def train_translation_model(
     config: TranslationConfig | None = None,
     training: TrainingConfig | None = None,
     validation: ParallelText | None = None,
-    resume: str = "auto",
-    overwrite: bool = False,
-    accelerator: Accelerator | None = None,
-    progress: Progress = SILENT,
+    **run: Unpack[RunArguments],
 ) -> TranslationTraining:
     """Join an encoder and a decoder and train them on pairs; the same call again goes on where it was stopped.
 
@@ -87,10 +84,7 @@ def train_translation_model(
         training: The loop's settings; `TRANSLATION_TRAINING` by default.
         validation: Pairs to measure on; the model ends with the weights that did best. With few pairs the loss is
             lowest long before translations are best.
-        resume: As for `nlprep.core.training.loop.fit`.
-        overwrite: Whether another kind of directory of ours may be replaced.
-        accelerator: As for `fit`.
-        progress: Gets training.
+        **run: As `nlprep.core.training.recipe.RunArguments`.
 
     Returns:
         The run; its model is also in ``directory/model``, with both tokenizers.
@@ -101,7 +95,7 @@ def train_translation_model(
         NlprepError: As `prepare_run` and `fit` do.
     """
     from nlprep.core.training.steps.dropout import set_dropout
-    from nlprep.language_models.sequence_to_sequence.decoding import check_length, translate_sentences
+    from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
     from nlprep.language_models.sequence_to_sequence.model import Translation, TranslationStep
     from nlprep.language_models.sequence_to_sequence.parallel_text import (
         SpecialIds,
@@ -112,8 +106,8 @@ def train_translation_model(
 
     config = config or TranslationConfig()
     training = training or TRANSLATION_TRAINING
-    model, source, target, bases = _join(encoder, decoder, training.seed)
-    check_length(model, config.longest)
+    joined = _Joined.of(encoder, decoder, seed=training.seed, longest=config.longest)
+    model, source, target = joined.model, joined.source, joined.target
     set_dropout(model, config.dropout)
     special = SpecialIds.of(source, target)
 
@@ -132,22 +126,20 @@ def train_translation_model(
         deciding = {"criterion": -scores.chrf} if config.keep == "chrf" else {}
         return {"validation_bleu": scores.bleu, "validation_chrf": scores.chrf, **deciding}
 
-    objective = Translation(model, label_smoothing=config.label_smoothing)
-    with (
-        prepare_run(
-            directory, kind=RUN, result=TRANSLATION_MODEL, settings={"translation": config},
-            training=training, bases=bases, inputs=list(bases.values()), resume=resume, overwrite=overwrite,
-            accelerator=accelerator, progress=progress,
-        ) as run,
-        _learning(model, config.train),
-    ):  # fmt: skip
-        history = run.fit(
-            TranslationStep(objective, pretrained_rate=config.pretrained_rate),
-            make_examples(pairs),
-            validation=None if validation is None else make_examples(validation),
-            evaluate=None if validation is None else score,
-        )
-    return _finish(run, history, model, source, target)
+    return joined.train(
+        TranslationStep(
+            Translation(model, label_smoothing=config.label_smoothing), pretrained_rate=config.pretrained_rate
+        ),
+        make_examples(pairs),
+        directory,
+        kind=RUN,
+        settings={"translation": config},
+        training=training,
+        learning=config.train,
+        run=run,
+        validation=None if validation is None else make_examples(validation),
+        evaluate=None if validation is None else score,
+    )
 
 
 def train_auto_encoder(
@@ -158,10 +150,7 @@ def train_auto_encoder(
     *,
     config: DenoisingConfig | None = None,
     training: TrainingConfig | None = None,
-    resume: str = "auto",
-    overwrite: bool = False,
-    accelerator: Accelerator | None = None,
-    progress: Progress = SILENT,
+    **run: Unpack[RunArguments],
 ) -> TranslationTraining:
     """Train an encoder and a decoder of one language to restore its noised sentences.
 
@@ -172,10 +161,7 @@ def train_auto_encoder(
         directory: The run's directory.
         config: Length and noise.
         training: The loop's settings.
-        resume: As for `nlprep.core.training.loop.fit`.
-        overwrite: Whether another kind of directory of ours may be replaced.
-        accelerator: As for `fit`.
-        progress: Gets training.
+        **run: As `nlprep.core.training.recipe.RunArguments`.
 
     Returns:
         The run, whose model restores sentences as it would translate them.
@@ -183,7 +169,6 @@ def train_auto_encoder(
     Raises:
         OptionError: The halves have different tokenizers, or sentences longer than the model's context.
     """
-    from nlprep.language_models.sequence_to_sequence.decoding import check_length
     from nlprep.language_models.sequence_to_sequence.model import Translation, TranslationStep
     from nlprep.language_models.sequence_to_sequence.parallel_text import (
         DenoisingExamples,
@@ -193,43 +178,81 @@ def train_auto_encoder(
 
     config = config or DenoisingConfig()
     training = training or TrainingConfig()
-    model, source, target, bases = _join(encoder, decoder, training.seed)
-    check_length(model, config.longest)
-    if source.get_vocab() != target.get_vocab():
+    joined = _Joined.of(encoder, decoder, seed=training.seed, longest=config.longest)
+    if joined.source.get_vocab() != joined.target.get_vocab():
         raise OptionError("an auto-encoder reads and writes one language: give both halves the same tokenizer")
     examples = DenoisingExamples(
-        encode_sentences(sentences, source, config.longest),
-        SpecialIds.of(source, target),
+        encode_sentences(sentences, joined.source, config.longest),
+        SpecialIds.of(joined.source, joined.target),
         drop=config.drop,
         distance=config.distance,
     )
-    with (
-        prepare_run(
-            directory, kind=AUTO_ENCODER_RUN, result=TRANSLATION_MODEL, settings={"denoising": config},
-            training=training, bases=bases, inputs=list(bases.values()), resume=resume, overwrite=overwrite,
-            accelerator=accelerator, progress=progress,
-        ) as run,
-        _learning(model, "all"),
-    ):  # fmt: skip
-        history = run.fit(TranslationStep(Translation(model)), examples)
-    return _finish(run, history, model, source, target)
+    return joined.train(
+        TranslationStep(Translation(joined.model)), examples, directory,
+        kind=AUTO_ENCODER_RUN, settings={"denoising": config}, training=training, run=run,
+    )  # fmt: skip
 
 
-def _join(
-    encoder: Half, decoder: Half, seed: int
-) -> tuple[EncoderDecoderModel, PreTrainedTokenizerFast, PreTrainedTokenizerFast, Mapping[str, Path]]:
-    """Both halves as one model, their tokenizers, and where those halves are that are on disk."""
-    from nlprep.language_models.models.files import find_model, load_language_model
-    from nlprep.language_models.sequence_to_sequence.model import join
+@dataclass(frozen=True)
+class _Joined:
+    """Both halves as one model, and where those halves are that are on disk."""
 
-    halves, bases = [], {}
-    for part, half, kind in (("encoder", encoder, "encoder"), ("decoder", decoder, "causal")):
-        if not isinstance(half, tuple):
-            bases[part] = find_model(half)
-            half = load_language_model(half, kind)  # noqa: PLW2901
-        halves.append(half)
-    (one, source), (other, target) = halves
-    return join(one, other, seed=seed), source, target, bases
+    model: EncoderDecoderModel
+    source: PreTrainedTokenizerFast
+    target: PreTrainedTokenizerFast
+    bases: Mapping[str, Path]
+
+    @classmethod
+    def of(cls, encoder: Half, decoder: Half, *, seed: int, longest: int) -> _Joined:
+        """Join two halves to read and write sentences of so many tokens."""
+        from nlprep.language_models.models.files import find_model, load_language_model
+        from nlprep.language_models.sequence_to_sequence.decoding import check_length
+        from nlprep.language_models.sequence_to_sequence.model import join
+
+        halves, bases = [], {}
+        for part, half, kind in (("encoder", encoder, "encoder"), ("decoder", decoder, "causal")):
+            if not isinstance(half, tuple):
+                bases[part] = find_model(half)
+                half = load_language_model(half, kind)  # noqa: PLW2901
+            halves.append(half)
+        (one, source), (other, target) = halves
+        model = join(one, other, seed=seed)
+        check_length(model, longest)
+        return cls(model, source, target, bases)
+
+    def train(
+        self,
+        step: Step,
+        examples: Examples,
+        directory: str | os.PathLike[str],
+        *,
+        kind: str,
+        settings: Mapping[str, object],
+        training: TrainingConfig,
+        run: RunArguments,
+        learning: str = "all",
+        **doors: Any,
+    ) -> TranslationTraining:
+        """Train what is to learn of the model (all of it or its cross-attention), and publish it."""
+        from nlprep.language_models.sequence_to_sequence.model import save_translation_model
+
+        with (
+            prepare_run(
+                directory, kind=kind, result=TRANSLATION_MODEL, settings=settings, training=training,
+                bases=self.bases, inputs=list(self.bases.values()), **run,
+            ) as prepared,
+            _learning(self.model, learning),
+        ):  # fmt: skip
+            history = prepared.fit(step, examples, **doors)
+        prepared.publish(lambda place: save_translation_model(self.model, self.source, self.target, place))
+        return TranslationTraining(
+            directory=prepared.directory,
+            history=history,
+            summary=prepared.summarise(history),
+            model=self.model,
+            source=self.source,
+            target=self.target,
+        )
 
 
 @contextmanager
@@ -247,23 +270,3 @@ def _learning(model: EncoderDecoderModel, train: str) -> Iterator[None]:
     finally:
         for parameter, before in zip(model.parameters(), trainable, strict=True):
             parameter.requires_grad_(before)
-
-
-def _finish(
-    run: TrainingRun,
-    history: History,
-    model: EncoderDecoderModel,
-    source: PreTrainedTokenizerFast,
-    target: PreTrainedTokenizerFast,
-) -> TranslationTraining:
-    from nlprep.language_models.sequence_to_sequence.model import save_translation_model
-
-    run.publish(lambda place: save_translation_model(model, source, target, place))
-    return TranslationTraining(
-        directory=run.directory,
-        history=history,
-        summary=run.summarise(history),
-        model=model,
-        source=source,
-        target=target,
-    )

@@ -138,6 +138,8 @@ def test_another_run_is_refused_and_nothing_changes(tmp_path):
         ({"training": settings(steps=3)}, "is of step 12, beyond the 3 asked for"),
         ({"bases": {"start": base(tmp_path / "two", 2.0)}}, "began with another start, 'base', not with this 'two'"),
         ({"bases": {"start": base(tmp_path / "b" / "base", 2.0)}}, "another start, an earlier 'base'"),
+        # Settings may follow from the base: it is what differs in truth.
+        ({"bases": {"start": tmp_path / "two"}, "config": CurveConfig(width=8)}, "began with another start, 'base'"),
         ({"data": {"labels": ["y"]}}, r"made with labels = \['x'\], now \['y'\]"),
         ({"resume": "never"}, "holds checkpoints up to step 12"),
         ({"resume": "perhaps"}, "choose from auto, never, must"),

@@ -10,7 +10,7 @@ from transformers import EncoderDecoderModel
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
-from nlprep.language_models.models.architectures import build_causal_model, build_masked_model
+from nlprep.language_models.models.architectures import build_language_model
 from nlprep.language_models.models.files import save_language_model
 from nlprep.language_models.sequence_to_sequence.configuration import DenoisingConfig, TranslationConfig
 from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
@@ -131,7 +131,8 @@ def test_a_toy_language_is_learned_saved_and_translated(tmp_path) -> None:
     target = causal_form(train_tokenizer(pairs.target, TokenizerConfig(algorithm="character")))
     shape = {"layers": 1, "width": 32, "heads": 2, "context": 16}
     run = train_translation_model(
-        (build_masked_model(source, **shape), source), (build_causal_model(target, **shape), target),
+        (build_language_model(source, "masked", **shape), source),
+        (build_language_model(target, "causal", **shape), target),
         pairs.take(360), tmp_path / "run",
         config=TranslationConfig(longest=8, label_smoothing=0.0, pretrained_rate=1.0, dropout=0.0),
         training=TrainingConfig(steps=250, batch_size=32, learning_rate=1e-2, precision="fp32", evaluate_every=50),

@@ -7,7 +7,6 @@ losses the loop finds out by trying.
 
 from __future__ import annotations
 
-import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
