@@ -17,7 +17,8 @@ from nlprep.language_models.encoders.text_encoder import EncoderConfig
 EPILOG = """\
 examples:
   rep-pretrain probe bert --train train.tsv --test test.tsv
-  rep-pretrain probe bert gpt --train train.jsonl --test test.jsonl --labels 50,500,5000 --plot probe.png
+  rep-pretrain probe bert gpt --train train.jsonl --test test.jsonl \\
+      --labels 50,500,5000 --plot probe.png
   rep-pretrain probe bert --train pairs.csv --test test.csv --layer -2
 
 The files are CSV, TSV or JSON lines with columns text and label (and text_pair). The model

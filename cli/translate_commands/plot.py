@@ -13,7 +13,7 @@ EPILOG = """\
 examples:
   rep-translate plot en-fr --output figure.png
   rep-translate plot en-fr --dictionary en-fr.5000-6500.txt --output figure.pdf
-  rep-translate plot en-fr --words one two three red green blue dog cat --output figure.svg
+  rep-translate plot en-fr --words one two red green dog cat --output figure.svg
 
 With --dictionary, lines join words and their listed translations; otherwise, words and
 the translations that the model gives. Without --words, pairs are taken evenly from the
