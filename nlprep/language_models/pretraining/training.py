@@ -250,7 +250,7 @@ def _pretrain(
         settings["tokenizer"] = tokenizer
     with prepare_run(
         directory, kind=kind, result=LANGUAGE_MODEL, settings=settings, training=training,
-        data={"text": text.describe()}, keeps=("tokenizer", "tokens"), inputs=text.paths,
+        files={"text": text.described}, keeps=("tokenizer", "tokens"), inputs=text.paths,
         resume=resume, overwrite=overwrite, accelerator=accelerator, progress=progress,
     ) as run:  # fmt: skip
         prepared = prepare_text(run, text, tokenizer, validation_fraction=config.validation_fraction)
