@@ -9,7 +9,13 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from cyclopts.exceptions import MissingArgumentError, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
+from cyclopts.exceptions import (
+    ConsumeMultipleError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -47,7 +53,7 @@ def describe_mistake(
         return str(error)
     if isinstance(error, UnknownOptionError) and error.token.source in ("", "cli"):
         return _describe_unknown(error.token.keyword or error.token.value, arguments)
-    if isinstance(error, MissingArgumentError) and error.argument is not None:
+    if isinstance(error, MissingArgumentError | ConsumeMultipleError) and error.argument is not None:
         return _describe_missing(error.argument, words, arguments)
     return str(error)
 

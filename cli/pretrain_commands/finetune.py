@@ -58,7 +58,7 @@ _KINDS = {
 }
 _PARTS = {"classification": ("all", "head"), "similarity": ("all",), "translation": ("all", "cross-attention")}
 _SHARE_SET_ASIDE = 0.1
-Files = Annotated[list[Path], Parameter(consume_multiple=True)]
+Files = Annotated[list[Path], Parameter(consume_multiple=1)]
 
 
 def finetune(

@@ -28,7 +28,7 @@ def plot(
     output: Output,
     overwrite: Switch = False,
     dictionary: Annotated[Path | None, Parameter(alias="-d")] = None,
-    words: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    words: Annotated[list[str] | None, Parameter(consume_multiple=1)] = None,
     num: AtLeastOne = 40,
     title: str | None = None,
     from_language: FromLanguage = None,

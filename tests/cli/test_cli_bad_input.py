@@ -341,6 +341,7 @@ def test_a_command_line_that_makes_no_sense(words, capsys):
         (["align", "a", "b", "-d"], "-d: expected a value ("),
         (["align", "a", "b"], "--output is missing ("),
         (["align", "a", "b", "--outputs=c"], "unknown option --outputs: did you mean --output? ("),
+        (["plot", "m", "--words", "-o", "f.png"], "--words: expected a value, found the option -o ("),
         (["translate", "--top", "5"], "MODEL is missing ("),
     ],
 )

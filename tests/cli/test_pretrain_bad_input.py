@@ -238,6 +238,7 @@ def test_contradictions_of_finetune(fail, pretrained, tmp_path):
         ["fill"],
         ["probe", "model"],
         ["finetune", "model", "--task", "cooking"],
+        ["finetune", "model", "--train", "-o", "run"],
         ["generate", "model", "--threads", "0"],
         ["nonsense"],
     ],
