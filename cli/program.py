@@ -99,14 +99,14 @@ class Program:
         try:
             command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
         except (CycloptsError, OptionError) as error:
-            known = name in self.commands and name == argv[0]
+            known = name if name in self.commands and name == argv[0] else None
             said = str(error)
             if isinstance(error, CycloptsError):
                 from cli.mistakes import describe_mistake
 
-                arguments = app[name].assemble_argument_collection() if known else None
+                arguments = None if known is None else app[known].assemble_argument_collection()
                 said = describe_mistake(error, words, arguments, program=self.name, commands=self.commands)
-            asked = f"{self.name} {name}" if known else self.name
+            asked = self.name if known is None else f"{self.name} {known}"
             raise OptionError(f"{said.rstrip('.')} (see {asked} --help)") from None
         return command(*bound.args, **bound.kwargs) or 0
 

@@ -122,7 +122,8 @@ def draw(root: Path, output: Path) -> None:
         (x, y), (end_x, end_y) = places[importer], places[imported]
         begin, end = (x, y - height / 2), (end_x, end_y + height / 2)
         others = [box for room, box in boxes.items() if room not in (importer, imported)]
-        bend = find_bend(*axes.transData.transform([begin, end]), others)
+        from_here, to_there = axes.transData.transform([begin, end])
+        bend = find_bend(from_here, to_there, others)
         axes.annotate(
             "",
             end,
