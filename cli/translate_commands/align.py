@@ -27,7 +27,7 @@ examples:
       --output en-fr
   rep-translate align cc.en.300.vec.gz cc.fr.300.vec.gz --limit 200000 \\
       --dictionary en-fr.0-5000.txt --languages en,fr --output en-fr
-  rep-translate align vectors.en vectors.fr --output en-fr
+  rep-translate align vectors.en vectors.fr --languages en,fr --output en-fr
   rep-translate align vectors.en vectors.el --no-spelling --output en-el
   rep-translate align vectors.en vectors.fr vectors.de --languages en,fr,de \\
       --dictionary en-fr.txt --output all
