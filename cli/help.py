@@ -28,7 +28,7 @@ def program_help(name: str, description: str, commands: Mapping[str, str], epilo
         "--print-completion SHELL": "print a script that completes this command in bash, zsh or fish, and leave",
     }
     parts = [f"usage: {name} COMMAND ...", _filled(description), _section("commands", commands.items())]
-    return "\n\n".join([*parts, _section("options", options.items()), epilog])
+    return "\n\n".join([*parts, _section("options", options.items()), _epilog(epilog)])
 
 
 def command_help(name: str, description: str, arguments: ArgumentCollection, epilog: str) -> str:
@@ -41,7 +41,7 @@ def command_help(name: str, description: str, arguments: ArgumentCollection, epi
         entries = [(_spelled(one), _explained(one)) for one in arguments.filter_by(group=group)]
         sections.append(_section(group.name, entries))
     return "\n\n".join(
-        [textwrap.fill(usage, _width(), subsequent_indent="  "), _filled(description), *sections, epilog]
+        [textwrap.fill(usage, _width(), subsequent_indent="  "), _filled(description), *sections, _epilog(epilog)]
     )
 
 
@@ -51,7 +51,7 @@ def _section(title: str, entries: Iterable[tuple[str, str]]) -> str:
     for name, text in entries:
         described = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
         if len(name) > _COLUMN - 4:
-            lines.append(f"  {name}")
+            lines += _listed(name)
         else:
             described[0] = f"  {name}".ljust(_COLUMN) + described[0]
         first = len(name) <= _COLUMN - 4
@@ -59,10 +59,20 @@ def _section(title: str, entries: Iterable[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
+def _listed(name: str) -> list[str]:
+    """A name on lines of its own, broken between its choices if there are too many of them."""
+    if len(name) + 2 <= _width():
+        return [f"  {name}"]
+    parted = name.replace(", ", ",").replace(",", ", ")
+    return textwrap.wrap(parted, _width(), initial_indent="  ", subsequent_indent=" " * 6, break_on_hyphens=False)
+
+
 def _spelled(argument: Argument) -> str:
     """An option with what it takes, or a word."""
-    many = "..." if argument.token_count()[1] else ""
-    if argument.field_info.is_positional:
+    positional = argument.field_info.is_positional
+    # An option that may be repeated takes one value each time.
+    many = "..." if argument.token_count()[1] and (positional or argument.parameter.consume_multiple) else ""
+    if positional:
         name = f"{argument.name}{many}"
         return name if argument.required else f"[{name}]"
     if argument.hint is bool:
@@ -97,6 +107,12 @@ def _phrase(text: str) -> str:
     first = text.partition(" ")[0]
     small = not any(letter.isupper() for letter in first[1:])
     return f"{text[:1].lower() if small else text[:1]}{text[1:]}".removesuffix(".")
+
+
+def _epilog(text: str) -> str:
+    """Examples as they are, each other paragraph filled to the width."""
+    parts = text.strip().split("\n\n")
+    return "\n\n".join(part if "\n  " in part else _filled(part) for part in parts) + "\n"
 
 
 def _filled(text: str) -> str:

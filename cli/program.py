@@ -99,8 +99,15 @@ class Program:
         try:
             command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
         except (CycloptsError, OptionError) as error:
-            asked = f"{self.name} {name}" if name in self.commands else self.name
-            raise OptionError(f"{str(error).rstrip('.')} (see {asked} --help)") from None
+            known = name if name in self.commands and name == argv[0] else None
+            said = str(error)
+            if isinstance(error, CycloptsError):
+                from cli.mistakes import describe_mistake
+
+                arguments = None if known is None else app[known].assemble_argument_collection()
+                said = describe_mistake(error, words, arguments, program=self.name, commands=self.commands)
+            asked = self.name if known is None else f"{self.name} {known}"
+            raise OptionError(f"{said.rstrip('.')} (see {asked} --help)") from None
         return command(*bound.args, **bound.kwargs) or 0
 
     def help(self, name: str | None) -> str:

@@ -13,6 +13,11 @@ import argparse
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ["cli", "multimodal", "vision", "nlprep"]
@@ -76,6 +81,22 @@ def _column(room: str) -> int:
     return across.index(name) if name in across else len(across)
 
 
+def find_bend(begin: NDArray[np.float64], end: NDArray[np.float64], boxes: list[NDArray[np.float64]]) -> float:
+    """How much a line is bent (matplotlib's ``arc3``) to pass by rooms that it has nothing to do with: the least."""
+    import numpy as np
+
+    along = np.linspace(0, 1, 200)[:, None]
+    across = np.array([end[1] - begin[1], begin[0] - end[0]])
+    crossed = {}
+    for size in np.arange(0.06, 0.9, 0.04).round(2):
+        for bend in (size, -size):
+            middle = (begin + end) / 2 + bend * across
+            line = (1 - along) ** 2 * begin + 2 * along * (1 - along) * middle + along**2 * end
+            inside = [((box[0] - 6 < line) & (line < box[1] + 6)).all(axis=1).any() for box in boxes]
+            crossed[float(bend)] = sum(inside)
+    return min(crossed, key=lambda bend: (crossed[bend], abs(bend)))
+
+
 def draw(root: Path, output: Path) -> None:
     """Draw the picture."""
     import matplotlib as mpl
@@ -89,19 +110,29 @@ def draw(root: Path, output: Path) -> None:
     top = max(y for _, y in places.values())
     figure, axes = plt.subplots(figsize=(10, 0.95 * top + 1))
     width, height = 2.2, 0.5
+    axes.set_xlim(0, 12)
+    axes.set_ylim(-0.1, top + 0.4)
+    boxes = {
+        room: axes.transData.transform([(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)])
+        for room, (x, y) in places.items()
+    }
     for (importer, imported), count in sorted(imports.items()):
         if GROUND in (importer, imported) or importer == "cli":
             continue
         (x, y), (end_x, end_y) = places[importer], places[imported]
+        begin, end = (x, y - height / 2), (end_x, end_y + height / 2)
+        others = [box for room, box in boxes.items() if room not in (importer, imported)]
+        from_here, to_there = axes.transData.transform([begin, end])
+        bend = find_bend(from_here, to_there, others)
         axes.annotate(
             "",
-            (end_x, end_y + height / 2),
-            (x, y - height / 2),
+            end,
+            begin,
             arrowprops={
                 "arrowstyle": "-|>",
                 "color": "#7a7a7a",
                 "linewidth": 0.5 + 0.12 * min(count, 20),
-                "connectionstyle": "arc3,rad=0.06",
+                "connectionstyle": f"arc3,rad={bend}",
             },
         )
     for room, (x, y) in places.items():
@@ -124,8 +155,6 @@ def draw(root: Path, output: Path) -> None:
         FancyBboxPatch((0.1, 0), 11.8, 0.4, boxstyle="square,pad=0", facecolor="#e3eedd", edgecolor="#444444")
     )
     axes.text(6, 0.2, f"core  ({rooms[GROUND]})", ha="center", va="center", fontsize=9)
-    axes.set_xlim(0, 12)
-    axes.set_ylim(-0.1, top + 0.4)
     axes.axis("off")
     figure.savefig(output, dpi=130, bbox_inches="tight", metadata={"Software": None})
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   rep-pretrain encode bert sentences.txt --output vectors.npy
-  rep-pretrain encode bert sentences.txt --output vectors.safetensors --pooling first --normalize
+  rep-pretrain encode bert lines.txt --output vectors.safetensors --normalize
   zcat sentences.txt.gz | rep-pretrain encode bert - --output vectors.npz
   rep-pretrain encode bert --similarity "A cat sleeps." "The kitten is asleep."
 

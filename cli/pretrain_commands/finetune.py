@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 examples:
-  rep-pretrain finetune bert --train train.tsv --test test.tsv --output classifier
+  rep-pretrain finetune bert --train train.tsv --test test.tsv \\
+      --output classifier
   rep-pretrain finetune bert --train train.tsv --output classifier --parts head
-  rep-pretrain finetune bert --task similarity --train pairs.tsv --test held-out.tsv --output sentences
-  rep-pretrain finetune bert --task similarity --train sentences.txt --lines --output sentences
-  rep-pretrain finetune bert-en --task translation --decoder gpt-fr --train train.en train.fr \\
-      --test test.en test.fr --output en-fr
+  rep-pretrain finetune bert --task similarity --train pairs.tsv \\
+      --test held-out.tsv --output sentences
+  rep-pretrain finetune bert --task similarity --train sentences.txt --lines \\
+      --output sentences
+  rep-pretrain finetune bert-en --task translation --decoder gpt-fr \\
+      --train train.en train.fr --test test.en test.fr --output en-fr
 
 classification: columns text and label, and text_pair for pairs; CSV, TSV or JSON lines.
 similarity: two texts in a row that belong together. translation: two files, line for line,
@@ -46,7 +49,7 @@ _TRAINING = Options(
 )
 _PARTS = {"classification": ("all", "head"), "similarity": ("all",), "translation": ("all", "cross-attention")}
 _SHARE_SET_ASIDE = 0.1
-Files = Annotated[list[Path], Parameter(consume_multiple=True)]
+Files = Annotated[list[Path], Parameter(consume_multiple=1)]
 
 
 def finetune(

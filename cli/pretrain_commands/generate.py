@@ -16,7 +16,7 @@ _BEAMS = 4
 EPILOG = """\
 examples:
   rep-pretrain generate gpt "Once upon a time"
-  rep-pretrain generate gpt "ROMEO:" --max-tokens 300 --temperature 0.7 --top-k 40 --seed 7
+  rep-pretrain generate gpt "ROMEO:" --max-tokens 300 --temperature 0.7 --seed 7
   rep-pretrain generate gpt --num-samples 3 --json
   rep-pretrain generate gpt - < prompt.txt
   rep-pretrain generate en-fr "A dog runs over the grass."

@@ -16,10 +16,10 @@ from nlprep.language_models.text.configuration import TokenizerConfig
 EPILOG = """\
 examples:
   rep-pretrain gpt english.txt --output gpt
-  rep-pretrain gpt shakespeare.txt --output gpt --algorithm character --document file --layout stream \\
-      --size tiny --dropout 0.1 --epochs 10
-  rep-pretrain gpt texts/ --output llama --family llama --tokenizer tokenizer --steps 20000
-  torchrun --nproc-per-node 8 -m cli.pretrain gpt texts/ --output gpt --batch-size 256
+  rep-pretrain gpt shakespeare.txt --output gpt --algorithm character \\
+      --document file --layout stream --size tiny --dropout 0.1 --epochs 10
+  rep-pretrain gpt texts/ --output llama --family llama --tokenizer tokenizer
+  torchrun --nproc-per-node 8 -m cli.pretrain gpt texts/ --output gpt
 
 RUN holds tokenizer, tokens, checkpoints, metrics.jsonl and, at the end, model, which opens
 in transformers. However it was stopped, the same command goes on where it was.

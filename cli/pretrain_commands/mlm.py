@@ -16,9 +16,9 @@ from nlprep.language_models.text.configuration import TokenizerConfig
 EPILOG = """\
 examples:
   rep-pretrain mlm english.txt --output bert
-  rep-pretrain mlm english.txt.xz --output bert --size base --epochs 3 --workers 2
-  rep-pretrain mlm texts/ --output classic --family bert --tokenizer tokenizer --steps 20000
-  torchrun --nproc-per-node 8 -m cli.pretrain mlm texts/ --output bert --batch-size 256
+  rep-pretrain mlm english.txt.xz --output bert --size base --epochs 3
+  rep-pretrain mlm texts/ --output classic --family bert --tokenizer tokenizer
+  torchrun --nproc-per-node 8 -m cli.pretrain mlm texts/ --output bert
 
 RUN holds tokenizer, tokens, checkpoints, metrics.jsonl and, at the end, model, which opens
 in transformers. However it was stopped, the same command goes on where it was.

@@ -15,11 +15,13 @@ from nlprep.language_models.encoders.configuration import EncoderConfig
 EPILOG = """\
 examples:
   rep-pretrain probe bert --train train.tsv --test test.tsv
-  rep-pretrain probe bert gpt --train train.jsonl --test test.jsonl --labels 50,500,5000 --plot probe.png
+  rep-pretrain probe bert gpt --train train.jsonl --test test.jsonl \\
+      --labels 50,500,5000 --plot probe.png
   rep-pretrain probe bert --train pairs.csv --test test.csv --layer -2
 
-The files are CSV, TSV or JSON lines with columns text and label (and text_pair). The model
-is compared with itself before training (random weights) and with counted words (tf-idf).
+The files are CSV, TSV or JSON lines with columns text and label (and text_pair). The first
+model is compared with itself before training (random weights), and all with counted words
+(tf-idf).
 """
 
 
@@ -48,7 +50,7 @@ def probe(
         test: Texts with labels to measure on.
         plot: Draw accuracy by number of labels: .png, .svg, .pdf.
         overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
-        baselines: Compare with random weights and counted words.
+        baselines: Compare with the first model's random weights and with counted words.
         choices: How many labels, and how often.
         encoder: How vectors are made.
         batch_size: Texts at once.

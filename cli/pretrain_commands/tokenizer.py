@@ -14,8 +14,9 @@ from nlprep.language_models.text.configuration import DocumentUnit, TokenizerCon
 EPILOG = """\
 examples:
   rep-pretrain tokenizer english.txt --output tokenizer
-  rep-pretrain tokenizer books/ news.txt.xz --output tokenizer --vocabulary-size 32000
-  rep-pretrain tokenizer english.txt --output tokenizer --algorithm wordpiece --lowercase
+  rep-pretrain tokenizer books/ news.txt.xz --output tokenizer \\
+      --vocabulary-size 32000
+  rep-pretrain tokenizer english.txt --output tokenizer --algorithm wordpiece
   zcat *.gz | rep-pretrain tokenizer - --output tokenizer
 
 The output opens in transformers: AutoTokenizer.from_pretrained("tokenizer"). mlm and gpt

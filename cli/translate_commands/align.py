@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 examples:
-  rep-translate align vectors.en vectors.fr --dictionary en-fr.txt --output en-fr
-  rep-translate align cc.en.300.vec.gz cc.fr.300.vec.gz --limit 200000 --dictionary en-fr.0-5000.txt \\
-      --languages en,fr --output en-fr
-  rep-translate align vectors.en vectors.fr --output en-fr
-  rep-translate align vectors.en vectors.el --no-spelling --seed 2 --output en-el
-  rep-translate align vectors.en vectors.fr vectors.de --languages en,fr,de -d en-fr.txt --output all
+  rep-translate align vectors.en vectors.fr --dictionary en-fr.txt \\
+      --output en-fr
+  rep-translate align cc.en.300.vec.gz cc.fr.300.vec.gz --limit 200000 \\
+      --dictionary en-fr.0-5000.txt --languages en,fr --output en-fr
+  rep-translate align vectors.en vectors.fr --languages en,fr --output en-fr
+  rep-translate align vectors.en vectors.el --no-spelling --output en-el
+  rep-translate align vectors.en vectors.fr vectors.de --languages en,fr,de \\
+      --dictionary en-fr.txt --output all
 
 The dictionary has a source word and a target word on each line, split by blanks or
 a tab (MUSE, XLING), or is a CSV file with a header. A small one, of twenty pairs or more,

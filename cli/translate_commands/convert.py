@@ -8,9 +8,9 @@ from cli.options import AtLeastOneIfAny, EncodingErrors, Switch, Threads
 
 EPILOG = """\
 examples:
-  rep-translate convert cc.en.300.vec.gz vectors.en        # a directory that opens in milliseconds
+  rep-translate convert cc.en.300.vec.gz vectors.en  # opens in milliseconds
   rep-translate convert glove.6B.100d.txt glove --limit 200000
-  rep-translate convert vectors.en vectors.bin             # for other programs
+  rep-translate convert vectors.en vectors.bin       # for other programs
 """
 
 

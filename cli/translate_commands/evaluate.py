@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   rep-translate evaluate en-fr en-fr.5000-6500.txt
-  rep-translate evaluate en-fr fr-en.5000-6500.txt --json      # the direction is found out
-  rep-translate evaluate en-fr en-fr.5000-6500.txt --reverse   # every pair, from its second word to its first
+  rep-translate evaluate en-fr fr-en.5000-6500.txt --json
+  rep-translate evaluate en-fr en-fr.5000-6500.txt --reverse
   rep-translate evaluate en-fr-de fr-de.txt --from fr --to de
-  rep-translate evaluate en-fr --sentences test.en test.fr     # one sentence a line, translations line by line
+  rep-translate evaluate en-fr --sentences test.en test.fr
+
+The direction of a dictionary is found out; --reverse asks every pair from its second word to
+its first. Sentences are one a line, translations line by line.
 
 Figures are per cent. A word counts if it is known and has a known translation (that
 share is the coverage), and any listed translation is right; "whole dictionary" counts

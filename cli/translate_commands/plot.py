@@ -13,7 +13,7 @@ EPILOG = """\
 examples:
   rep-translate plot en-fr --output figure.png
   rep-translate plot en-fr --dictionary en-fr.5000-6500.txt --output figure.pdf
-  rep-translate plot en-fr --words one two three red green blue dog cat --output figure.svg
+  rep-translate plot en-fr --words one two red green dog cat --output figure.svg
 
 With --dictionary, lines join words and their listed translations; otherwise, words and
 the translations that the model gives. Without --words, pairs are taken evenly from the
@@ -28,7 +28,7 @@ def plot(
     output: Output,
     overwrite: Switch = False,
     dictionary: Annotated[Path | None, Parameter(alias="-d")] = None,
-    words: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    words: Annotated[list[str] | None, Parameter(consume_multiple=1)] = None,
     num: AtLeastOne = 40,
     title: str | None = None,
     from_language: FromLanguage = None,

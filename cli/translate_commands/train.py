@@ -13,9 +13,9 @@ from nlprep.embeddings.configuration import SkipGramConfig, TextConfig
 EPILOG = """\
 examples:
   rep-translate train english.txt.xz --output vectors.en
-  rep-translate train part1.txt part2.txt.gz --output vectors.en --dimension 100 --epochs 10
+  rep-translate train part1.txt part2.txt.gz --output vectors.en --epochs 10
   zcat *.gz | rep-translate train - --output vectors.vec --min-count 10
-  rep-translate train english.txt --output vectors.en --config settings.toml --device cuda
+  rep-translate train english.txt --output vectors.en --config settings.toml
 
 The name of the output gives its format: .vec or .txt is word2vec text, .bin word2vec
 binary, anything else a directory that opens memory-mapped. While training runs,

@@ -247,10 +247,11 @@ def _split_pairs(
         words = [part.strip(" \t") for part in parts]
         if len(words) != 2 or not all(words):
             split = "one tab" if format == "xling" else "spaces or a tab"
+            several = ", or put one tab into every line if entries may hold spaces" if len(words) > 2 else ""
             raise FileError(
                 name,
                 f"expected a source and a target word split by {split}, found {len(words)} in {line[:60]!r}: "
-                "mend the line, or name the file's format (muse, xling, csv)",
+                f"mend the line{several if format == 'muse' else ''}",
                 line=number,
             )
         yield words[0], words[1]

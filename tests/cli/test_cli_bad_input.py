@@ -120,7 +120,14 @@ def test_too_few_pairs_for_the_dimension(fail, made, tmp_path):
 def test_a_dictionary_line_that_is_no_pair(fail, made, tmp_path):
     odd = tmp_path / "odd.txt"
     odd.write_text("horse cheval\nbread\n")
-    assert fail("evaluate", made.model, odd).startswith(f"{odd}:2: ")
+    said = fail("evaluate", made.model, odd)
+    assert said.startswith(f"{odd}:2: ")
+    assert said.endswith("found 1 in 'bread': mend the line")
+    odd.write_text("horse cheval\nice cream glace\n")
+    assert fail("evaluate", made.model, odd).endswith("put one tab into every line if entries may hold spaces")
+    # As advised.
+    odd.write_text("horse\tcheval\nice cream\tglace\n")
+    assert main(["evaluate", str(made.model), str(odd), "--quiet"]) == 0
 
 
 def test_unknown_words(fail, made, tmp_path):
@@ -321,6 +328,27 @@ def test_a_command_line_that_makes_no_sense(words, capsys):
     assert line.startswith("rep-translate")
     assert "error: " in line
     assert "--help" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--quiet", "align", "a", "b"], "--quiet: the command comes first and its options after it, as in rep-transl"),
+        (["analogy", "vectors", "a", "b", "c", "d"], "more words than the command takes: 'd' ("),
+        (["evaluate", "m", "--dictionary", "d"], "unknown option --dictionary: dictionary is given as a word"),
+        (["evaluate", "m", "--sentences", "a", "--json"], "--sentences: expected 2 values, found the option --json ("),
+        (["align", "a", "b", "--output", "--quiet"], "--output: expected a value, found the option --quiet ("),
+        (["align", "a", "b", "-d"], "-d: expected a value ("),
+        (["align", "a", "b"], "--output is missing ("),
+        (["align", "a", "b", "--outputs=c"], "unknown option --outputs: did you mean --output? ("),
+        (["plot", "m", "--words", "-o", "f.png"], "--words: expected a value, found the option -o ("),
+        (["translate", "--top", "5"], "MODEL is missing ("),
+    ],
+)
+def test_a_mistake_is_named_in_words(words, message, capsys):
+    assert main(words) == 2
+    line = one_line(capsys.readouterr().err)
+    assert line.removeprefix("rep-translate: error: ").startswith(message)
 
 
 def test_bugs_keep_their_traceback(made, monkeypatch):

@@ -52,6 +52,18 @@ def test_the_interface_is_the_list():
     assert interface() == LIST.read_text(encoding="utf-8").splitlines(), __doc__
 
 
+@pytest.mark.parametrize("columns", [80, 100, 200])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_fits_the_terminal_and_is_no_wider_than_can_be_read(program, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for command in (None, *PROGRAMS[program].commands):
+        text = PROGRAMS[program].help(command)
+        assert text.endswith("\n")
+        assert not text.endswith("\n\n")
+        wide = [line for line in text.splitlines() if len(line) > min(columns, 100)]
+        assert not wide, (command, wide)
+
+
 @pytest.mark.parametrize(
     ("program", "command"), [(name, command) for name, program in PROGRAMS.items() for command in program.commands]
 )

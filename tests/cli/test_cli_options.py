@@ -262,9 +262,15 @@ def test_an_error_on_the_command_line_is_not_blamed_on_the_file(refuse, tmp_path
         (["--heat", "nan"], "--heat = nan: must be above 0"),
         (["--shape", "flat"], "--shape = 'flat': choose from round, long"),
         (["--mode", "c"], "--mode = 'c': choose from a, b"),
-        (["--minut", "3"], "Unknown option: --minut. Did you mean --minutes?"),
+        (["--minut", "3"], "unknown option --minut: did you mean --minutes? ("),
+        (["--hat=3"], "unknown option --hat: did you mean --heat? ("),
+        (["--Fan"], "unknown option --Fan: did you mean --fan? ("),
+        (["--text"], "unknown option --text ("),
+        (["--things", "a"], "unknown option --things: things is given as a word, without a name before it"),
+        (["--top", "--quiet"], "--top: expected a value, found the option --quiet"),
+        (["--things=a"], "unknown option --things: things is given as a word"),
         (["--fan=perhaps"], "--fan"),
-        (["--top"], "--top requires an argument"),
+        (["--top"], "--top: expected a value ("),
     ],
 )
 def test_bad_words(refuse, words, message):
@@ -296,7 +302,8 @@ def test_help_shows_groups_and_defaults(capsys, monkeypatch):
     assert "--fan, --no-fan use the fan [default: yes]" in text
     assert "--rest N minutes to rest [default: none]" in text
     assert "--shape {round,long} of the loaf [default: round]" in text
-    assert "--spices, -s TEXT... some" in text
+    # It may be repeated, and takes one value each time.
+    assert "--spices, -s TEXT some" in text
     assert "--mode {a,b} of two [default: a]" in text
     assert "--slices N to cut [default: many]" in text
     assert "--output, -o PATH where it goes [needed]" in text

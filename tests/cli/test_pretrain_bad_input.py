@@ -80,7 +80,20 @@ def test_another_shape_in_the_same_place(fail, pretrained, tmp_path, command):
     assert "holds checkpoints up to step 6" in fail(*words, "--resume", "never")
     other = tmp_path / "other.txt"
     other.write_text(english(300, seed=9), encoding="utf-8")
-    assert "made with text = [['" in fail(command, other, "-o", run, *SMALL)
+    assert "began with another text: 'other.txt' was not read then" in fail(command, other, "-o", run, *SMALL)
+    here = tmp_path / "here" / pretrained.text.name
+    here.parent.mkdir()
+    shutil.copy(pretrained.text, here)
+    words[1] = here
+    os.utime(here, (1, 1))
+    assert "is of step 6, beyond the 3 asked for" in fail(*words, "--steps", 3)
+    here.write_text(here.read_text(encoding="utf-8").replace("e", "i", 1), encoding="utf-8")
+    said = fail(*words)
+    assert f"began with another text: the content of '{here.name}' has changed (" in said
+    assert "bytes as then)" in said
+    with here.open("a", encoding="utf-8") as stream:
+        stream.write("one more\n")
+    assert " bytes then, " in fail(*words)
 
 
 def test_another_tokenizer_in_the_same_place(fail, pretrained, tmp_path):
@@ -226,6 +239,7 @@ def test_contradictions_of_finetune(fail, pretrained, tmp_path):
         ["fill"],
         ["probe", "model"],
         ["finetune", "model", "--task", "cooking"],
+        ["finetune", "model", "--train", "-o", "run"],
         ["generate", "model", "--threads", "0"],
         ["nonsense"],
     ],

@@ -59,3 +59,16 @@ def test_a_name_does_not_cover_a_point_without_one(tmp_path, boxes):
     draw_plane([named, frame, Group("", np.array([[0.05, 0.0], [0.02, 0.0]]))], tmp_path / "b.png")
     alone, beside = boxes
     assert alone[0] > beside[0]
+
+
+@pytest.mark.slow
+def test_names_leave_points_to_be_seen_in_a_crowd(tmp_path, boxes, monkeypatch):
+    dots = []
+    write = labels._write_label
+    monkeypatch.setattr(labels, "_write_label", lambda *a: (dots.append((a[2], a[6])), write(*a))[1])
+    points = np.random.default_rng(3).normal(size=(100, 2))
+    draw_plane([Group("", points, tuple(f"name {i}" for i in range(100)))], tmp_path / "f.png")
+    middles = np.array([pixel for pixel, _ in dots])
+    half = 1.6 * dots[0][1]
+    hidden = sum(((box[:2] < middles + half) & (middles - half < box[2:])).all(axis=1).sum() for box in boxes)
+    assert hidden <= 5

@@ -18,12 +18,13 @@ import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_file
-from nlprep.core.ownership import FILE_OF_A_RUN, MARK_NAME, remove_run
+from nlprep.core.ownership import FILE_OF_A_RUN, MARK_NAME, remove_run, seal_of
 from nlprep.core.progress import SILENT
 from nlprep.core.temporaries import held_directory
 from nlprep.core.training.records.runs import RESULT, check_training_run, claim_training_run
@@ -216,6 +217,7 @@ def prepare_run(
     training: TrainingConfig,
     bases: Mapping[str, Path] | None = None,
     data: Mapping[str, Any] | None = None,
+    files: Mapping[str, Sequence[Sequence[Any]]] | None = None,
     keeps: Sequence[str] = (),
     inputs: Iterable[str | os.PathLike[str]] = (),
     resume: str = "auto",
@@ -236,6 +238,7 @@ def prepare_run(
         training: The loop's settings, of which some may change (see `nlprep.core.training.records.resuming`).
         bases: Directories of models that training starts from, by their part in it; known again by their content.
         data: Plain values, fit for JSON, that tell the data from others.
+        files: Files that are read, by their part in it, as `describe_files` tells them.
         keeps: What else the run keeps in its directory.
         inputs: Files and directories that the run reads, to which its own must do no harm.
         resume: As for `nlprep.core.training.loop.fit`.
@@ -262,6 +265,7 @@ def prepare_run(
         "settings": {owner: to_mapping(value) for owner, value in (*settings.items(), ("training", training))},
         "bases": {part: {"name": path.name, "weights": model_digest(path)} for part, path in (bases or {}).items()},
         "data": dict(data or {}),
+        "files": dict(files or {}),
     }
     accelerator = accelerator or make_accelerator(training, directory)
     main = accelerator.is_main_process
@@ -329,6 +333,24 @@ def model_digest(directory: Path) -> str:
     return digest.hexdigest()[:32]
 
 
+def describe_files(paths: Iterable[str | os.PathLike[str]]) -> list[list[Any]]:
+    """Name, size and digest of each file, in order: one that was only copied or touched is the same.
+
+    Args:
+        paths: The files; of one beyond 64 MiB, 64 blocks of a MiB are looked at. What is no file and can be read once,
+            such as a pipe, is known by its name alone.
+
+    Raises:
+        FileError: One cannot be read.
+    """
+    described: list[list[Any]] = []
+    for path in map(Path, paths):
+        with os_errors_named(path):
+            once = not S_ISREG(path.stat().st_mode)
+            described.append([path.name, *((0, "") if once else seal_of(path))])
+    return described
+
+
 def _text(record: Mapping[str, Any]) -> str:
     return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
@@ -341,7 +363,7 @@ def _read_record(directory: Path) -> dict[str, Any] | None:
         raw = path.read_bytes()
     try:
         record = json.loads(raw)
-        tables = [record["settings"], *record["settings"].values(), record["bases"], record["data"]]
+        tables = [record["settings"], *record["settings"].values(), *map(record.get, ("bases", "data", "files"))]
         if isinstance(record["kind"], str) and all(isinstance(table, dict) for table in tables):
             return dict(record)
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -370,6 +392,29 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], directory: Pa
         free = FREE_SETTINGS if owner == "training" else frozenset()
         check_same_settings(before["settings"][owner], now["settings"][owner], where=directory, free=free)
     check_same_settings(before["data"], now["data"], where=directory)
+    for part in sorted(before["files"].keys() & now["files"].keys()):
+        if difference := _difference(before["files"][part], now["files"][part]):
+            raise OptionError(
+                f"{directory}: began with another {part}: {difference}: give the same to resume, or name a new "
+                "directory"
+            )
+
+
+def _difference(before: Sequence[Sequence[Any]], now: Sequence[Sequence[Any]]) -> str:
+    """What is different between files then and now, in words; nothing where they are the same."""
+    then, at_present = ({name: known for name, *known in files} for files in (before, now))
+    for name, (size, digest) in at_present.items():
+        if name not in then:
+            return f"{name!r} was not read then"
+        if then[name] != [size, digest]:
+            sizes = (
+                f"{then[name][0]:,} bytes then, {size:,} now" if then[name][0] != size else f"{size:,} bytes as then"
+            )
+            return f"the content of {name!r} has changed ({sizes})"
+    for name in then:
+        if name not in at_present:
+            return f"{name!r} was read then, and is not now"
+    return "" if [*before] == [*now] else "the files are read in another order"
 
 
 def _joined(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

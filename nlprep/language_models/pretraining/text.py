@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nlprep.core.configuration import to_mapping
-from nlprep.core.errors import OptionError, os_errors_named
+from nlprep.core.errors import OptionError
 from nlprep.core.files import STANDARD_INPUT, atomic_directory
+from nlprep.core.training.recipe import describe_files
 from nlprep.language_models.text.configuration import TokenizerConfig
 from nlprep.language_models.text.documents import find_text_files, read_documents
 from nlprep.language_models.text.tokenizers import KIND
@@ -46,18 +47,14 @@ class RunText:
     document: str
     encoding_errors: EncodingErrors
 
-    def describe(self) -> list[list[Any]]:
-        """The files by name, size and time of change.
+    @cached_property
+    def described(self) -> list[list[Any]]:
+        """The files as `nlprep.core.training.recipe.describe_files` tells them.
 
         Raises:
             FileError: One is missing.
         """
-        described = []
-        for name in find_text_files([path for path in self.paths if str(path) != STANDARD_INPUT]):
-            with os_errors_named(name):
-                status = Path(name).stat()
-            described.append([Path(name).name, status.st_size, status.st_mtime_ns])
-        return described
+        return describe_files(find_text_files([path for path in self.paths if str(path) != STANDARD_INPUT]))
 
     def documents(self, progress: Progress) -> Iterable[str]:
         """The documents, read anew.
@@ -71,7 +68,7 @@ class RunText:
 
     def fingerprint(self, *more: Any) -> str:
         """Of the text, as it is read, and of what else something made of it depends on."""
-        state = [self.describe(), self.document, self.encoding_errors, *more]
+        state = [self.described, self.document, self.encoding_errors, *more]
         return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
 
 

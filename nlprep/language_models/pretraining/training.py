@@ -183,7 +183,7 @@ def _pretrain(
         settings["tokenizer"] = tokenizer
     with prepare_run(
         directory, kind=RUNS[kind], result=LANGUAGE_MODEL, settings=settings, training=training,
-        data={"text": text.describe()}, keeps=("tokenizer", "tokens"), inputs=text.paths, **run,
+        files={"text": text.described}, keeps=("tokenizer", "tokens"), inputs=text.paths, **run,
     ) as prepared:  # fmt: skip
         tokenizer = prepare_text(prepared, text, tokenizer, validation_fraction=config.validation_fraction)
         model = build_language_model(

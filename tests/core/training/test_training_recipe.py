@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from nlprep.core.configuration import option
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import atomic_directory
 from nlprep.core.training.loop import History
-from nlprep.core.training.recipe import FinishedRun, model_digest, prepare_run
+from nlprep.core.training.recipe import FinishedRun, describe_files, model_digest, prepare_run
 from nlprep.core.training.steps.dropout import raise_dropout, set_dropout
 
 KIND = {"kind": "curve", "result": "weights"}
@@ -156,6 +157,34 @@ def test_another_run_is_refused_and_nothing_changes(tmp_path):
     assert record["settings"]["training"]["steps"] == 14
     # What this call did not mention is still known.
     assert record["data"] == {"labels": ["x"]}
+
+
+def test_files_are_known_by_their_content_and_what_changed_is_said(tmp_path):
+    one, two, pipe = tmp_path / "one.txt", tmp_path / "two.txt", tmp_path / "pipe"
+    one.write_text("first words")
+    two.write_text("second words")
+    os.mkfifo(pipe)
+    paths = [one, two, pipe]
+    train(tmp_path / "run", files={"text": describe_files(paths)})
+    os.utime(one, (1, 1))
+    train(tmp_path / "run", files={"text": describe_files(paths)})
+
+    def refuse(*given: Path) -> str:
+        with pytest.raises(OptionError, match="began with another text: ") as caught:
+            train(tmp_path / "run", files={"text": describe_files(given)})
+        return str(caught.value).partition("another text: ")[2].partition(": give the same")[0]
+
+    assert refuse(two, one, pipe) == "the files are read in another order"
+    assert refuse(one, pipe) == "'two.txt' was read then, and is not now"
+    two.write_text("second sword")
+    assert refuse(*paths) == "the content of 'two.txt' has changed (12 bytes as then)"
+    two.write_text("two")
+    assert refuse(*paths) == "the content of 'two.txt' has changed (12 bytes then, 3 now)"
+    more = tmp_path / "more.txt"
+    more.write_text("third")
+    assert refuse(one, more) == "'more.txt' was not read then"
+    with pytest.raises(FileError, match=r"gone\.txt"):
+        describe_files([tmp_path / "gone.txt"])
 
 
 def test_before_the_first_checkpoint_nothing_binds(tmp_path):
