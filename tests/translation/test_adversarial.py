@@ -162,7 +162,9 @@ def test_noise_is_not_handed_over():
         WordVectors([f"{name}{number}" for number in range(900)], generator.standard_normal((900, 20), np.float32))
         for name in "st"
     ]
-    config = AlignmentConfig(method="adversarial", spelling=False, adversarial=AdversarialConfig(games=2, steps=60, hidden=32))
+    config = AlignmentConfig(
+        method="adversarial", spelling=False, adversarial=AdversarialConfig(games=2, steps=60, hidden=32)
+    )
     with pytest.raises(NlprepError, match="none can be trusted"):
         align(*sides, config=config)
 
