@@ -38,13 +38,13 @@ def main() -> None:
             [text],
             Path(scratch) / "gpt",
             config=CausalPretrainingConfig(size="tiny", width=64, block_length=64),
-            training=TrainingConfig(steps=200, batch_size=32, learning_rate=3e-3, precision="fp32"),
+            training=TrainingConfig(steps=80, batch_size=32, learning_rate=3e-3, precision="fp32"),
             tokenizer=TokenizerConfig(vocabulary_size=1_000),
         )
         encoder = TextEncoder.from_directory(run.directory)
         print("vectors:", encoder.encode(["The cow sleeps.", "It rains."]).shape)
 
-        result = probe({"pretrained": encoder}, labelled(1_000, 2), labelled(300, 3), ProbeConfig(repeats=3))
+        result = probe({"pretrained": encoder}, labelled(500, 2), labelled(300, 3), ProbeConfig(repeats=3))
         for curve in result.curves:
             points = ", ".join(f"{point.accuracy:.0%} of {point.num_labels} labels" for point in curve.points)
             print(f"{curve.name}: {points}")

@@ -301,7 +301,7 @@ def test_demo(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_demo_says_that_its_text_is_generated(tmp_path, capsys):
-    assert main(["demo", "--output", str(tmp_path), "--sentences", "12000"]) == 0
+    assert main(["demo", "--output", str(tmp_path), "--sentences", "600"]) == 0
     printed = capsys.readouterr()
     assert "generated" in printed.err.splitlines()[0]
     assert "rep-translate translate" in printed.err

@@ -76,5 +76,14 @@ def test_numbers_are_strict_and_every_option_is_explained(program, command):
             assert argument.parameter.converter is not None, argument.names
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_an_unknown_command_is_told_the_known_ones(program, capsys):
+    assert PROGRAMS[program].main(["trian", "text.txt"]) == 2
+    printed = capsys.readouterr()
+    known = ", ".join(PROGRAMS[program].commands)
+    expected = f"{program}: error: unknown command 'trian': choose from {known} (see {program} --help)\n"
+    assert (printed.out, printed.err) == ("", expected)
+
+
 if __name__ == "__main__":
     print("\n".join(interface()))  # noqa: T201

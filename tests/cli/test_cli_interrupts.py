@@ -12,8 +12,10 @@ import time
 import numpy as np
 import pytest
 from tests_cli_support import one_line, snapshot, start
+from tests_pretrain_support import english
 
 from cli.translate import main
+from nlprep.core.artifacts import read_config
 from nlprep.core.errors import os_errors_named
 from nlprep.embeddings.skipgram import train_skipgram
 from nlprep.embeddings.vector_files import read_vectors
@@ -80,6 +82,40 @@ def test_train_resumes_to_the_very_same_vectors(made, tmp_path, environment, run
     assert one.words == other.words
     np.testing.assert_array_equal(one.matrix, other.matrix)
     assert {path.name for path in tmp_path.iterdir()} == {"whole", "parts"}
+
+
+# What clusters do when a job's time is over, in the middle of the second epoch.
+TERMINATED = """
+import os, signal, sys
+from cli.translate import main
+from nlprep.embeddings.skipgram.training import _SkipGramRun
+
+advance = _SkipGramRun.advance
+
+def advance_and_be_told(run, task):
+    advance(run, task)
+    if run.epoch == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+_SkipGramRun.advance = advance_and_be_told
+sys.exit(main())
+"""
+
+
+def test_sigterm_saves_and_train_resumes_to_the_very_same_vectors(tmp_path, run_command):
+    (tmp_path / "text.txt").write_text(english(1000))
+    words = ["train", tmp_path / "text.txt", "--dimension", "8", "--epochs", "3", "--threads", "1", "--quiet"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    done = run_command(*words, "-o", parts, program=[sys.executable, "-c", TERMINATED])
+    assert (done.returncode, done.stdout) == (130, "")
+    assert one_line(done.stderr).startswith("rep-translate: interrupted")
+    assert "--resume" in done.stderr
+    assert not parts.exists()
+    assert read_config(tmp_path / "parts.state" / "training")["epoch"] == 1
+    for output, more in ((parts, ["--resume"]), (whole, [])):
+        assert main([*map(str, words), "-o", str(output), *more]) == 0
+    np.testing.assert_array_equal(read_vectors(parts).matrix, read_vectors(whole).matrix)
+    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "whole", "parts"}
 
 
 def test_a_full_disk_at_the_end_costs_no_training(made, tmp_path, monkeypatch, capsys):

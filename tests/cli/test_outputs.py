@@ -7,6 +7,7 @@ table over all commands costs little. What is accepted is run once.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,6 +182,17 @@ def test_nothing_of_somebody_elses(name, overwrite, refuse, places, tmp_path) ->
     letter.write_text("12 years of work\nand a letter\n")
     message = refuse(command, places, letter, *overwrite)
     assert ("so it is not ours to replace" if command.file else "is a file: name a directory") in message
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_standard_output_is_for_results(name, refuse, sources, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    message = refuse(COMMANDS[name], sources, Path("-"), "--overwrite")
+    if name.startswith(("plot", "probe", "encode")):
+        # What tells these what to write is the end of the name.
+        assert re.search(r"'-': end it(s name)? in \.\w+, ", message)
+    else:
+        assert message == "-: is standard output, on which only results are written: name a file or a directory"
 
 
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.inputs])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -25,6 +27,18 @@ QUICK = ["--threads", "1", "--precision", "fp32"]
 @pytest.fixture
 def answer(capsys):
     return asking(main, capsys)
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    """Gives a command text on standard input."""
+
+    def pipe(text: str) -> None:
+        monkeypatch.setattr(
+            sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(text.encode())), encoding="utf-8")
+        )
+
+    return pipe
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +94,10 @@ def test_generate(pretrained, answer, capsys):
 
 
 @pytest.mark.slow
-def test_generate_from_nothing_and_from_standard_input(pretrained, run_command, answer):
+def test_generate_from_nothing_and_from_standard_input(pretrained, piped, answer):
     assert answer("generate", pretrained.causal, "--max-tokens", 4)["prompt"] == ""
-    words = ("generate", pretrained.causal, "-", "--max-tokens", 4, "--json")
-    done = run_command(*words, text="The\ndog", program=PRETRAIN)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["prompt"] == "The\ndog"
+    piped("The\ndog")
+    assert answer("generate", pretrained.causal, "-", "--max-tokens", 4)["prompt"] == "The\ndog"
 
 
 @pytest.mark.parametrize("ending", ["npy", "npz", "safetensors"])
@@ -177,7 +189,7 @@ def test_finetune_a_sentence_encoder(pretrained, pairs, tmp_path, answer):
 
 
 @pytest.mark.slow
-def test_finetune_a_translator(pretrained, tmp_path, answer, run_command):
+def test_finetune_a_translator(pretrained, tmp_path, answer, piped, capsys):
     sides = [tmp_path / "train.en", tmp_path / "train.fr"]
     for path, language in zip(sides, ("en", "fr"), strict=True):
         path.write_text("".join(f"{one}\n" for one in generate_sentences(language, 20)), encoding="utf-8")
@@ -191,9 +203,10 @@ def test_finetune_a_translator(pretrained, tmp_path, answer, run_command):
     found = translate_sentences(*load_translation_model(tmp_path / "run"), sentences, beams=2)
     one = answer("generate", tmp_path / "run", sentences[0], "--beams", 2)
     assert one == [{"source": sentences[0], "translation": found[0]}]
-    done = run_command("generate", tmp_path / "run", "-", "--beams", 2, text="\n".join(sentences), program=PRETRAIN)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == found
+    piped("\n".join(sentences))
+    assert main(["generate", str(tmp_path / "run"), "-", "--beams", "2"]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out.splitlines(), printed.err) == (found, "")
 
 
 def test_finetune_tables(pretrained, labelled, tmp_path, capsys):
@@ -216,6 +229,7 @@ def test_help_has_examples_and_defaults(capsys):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.slow
 def test_completion(capsys, shell):
     assert main(["--print-completion", shell]) == 0
     script = capsys.readouterr().out

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 COMMAND = [sys.executable, "-m", "cli.translate"]
 # What an installed command does, telling when it has begun: while Python itself starts, Ctrl-C is not ours.
 START = """
+import signal
 import sys
 from cli import {module}
 
+# Whoever runs the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 begin = {module}.PROGRAM.dispatch
 
 def tell_and_begin(argv):

@@ -143,6 +143,7 @@ def test_both_sides_meet_in_one_space(config, planted, aligned):
 
 @pytest.mark.parametrize("swapped", [False, True], ids=["source-to-target", "target-to-source"])
 @pytest.mark.parametrize("config", EVERY)
+@pytest.mark.slow
 def test_a_planted_rotation_is_found_both_ways(config, swapped, planted, aligned):
     index = TranslationIndex.build(planted.source, planted.target, aligned(config))
     if swapped:
@@ -155,6 +156,7 @@ def test_a_planted_rotation_is_found_both_ways(config, swapped, planted, aligned
 
 
 @pytest.mark.parametrize("config", EVERY)
+@pytest.mark.slow
 def test_saved_and_loaded_it_is_the_same(config, planted, aligned, tmp_path):
     alignment = aligned(config)
     alignment.save(tmp_path / "alignment")
@@ -201,6 +203,7 @@ def test_its_inputs_stay_as_they_were(config, planted):
 
 
 @pytest.mark.parametrize("config", EVERY)
+@pytest.mark.slow
 def test_vectors_of_another_dimension_are_refused_by_its_maps(config, aligned):
     with pytest.raises(NlprepError, match=r"shape \(2, 7\): this alignment takes rows of 20 values"):
         aligned(config).map_source(np.ones((2, 7), np.float32))

@@ -1,13 +1,16 @@
 """One pretraining run, for tests that do it here and for those that kill a process doing it.
 
-python pretraining_run.py KIND TEXT DIRECTORY WORKERS PRECISION KILL_AT
+``python pretraining_run.py RUNS.json`` imports torch once and forks a process for each run, which dies at its step; it
+prints how each ended.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,9 +60,27 @@ def pretrain(kind, text, directory, *, workers=0, precision="fp32", progress=SIL
     return pretrain_causal([text], directory, config=config, training=training, tokenizer=tokenizer, progress=progress)
 
 
+def die_pretraining(run: dict) -> int:
+    """Fork a process that makes a run until it kills itself; gives how it ended."""
+    child = os.fork()
+    if child == 0:
+        try:
+            pretrain(
+                run["kind"], Path(run["text"]), Path(run["directory"]), workers=run["workers"],
+                precision=run["precision"], progress=KillingProgress(run["kill_at"]),
+            )  # fmt: skip
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 if __name__ == "__main__":
-    kind, text, directory, workers, precision, kill_at = sys.argv[1:]
-    pretrain(
-        kind, Path(text), Path(directory), workers=int(workers), precision=precision,
-        progress=KillingProgress(int(kill_at)),
-    )  # fmt: skip
+    import accelerate  # noqa: F401
+    import torch
+    import torch._dynamo  # which optimisers load at their first step
+    import transformers.models.auto.modeling_auto  # noqa: F401
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    sys.stdout.write(json.dumps([die_pretraining(run) for run in json.loads(Path(sys.argv[1]).read_text())]))

@@ -104,7 +104,7 @@ def test_classifying_wakes_no_part_that_is_kept_frozen(models):
 
 @pytest.mark.slow
 def test_pairs_are_learnt(models, tmp_path):
-    training = TrainingConfig(steps=250, batch_size=16, learning_rate=1e-2, precision="fp32")
+    training = TrainingConfig(steps=140, batch_size=16, learning_rate=1e-2, precision="fp32")
     run = train_classifier(
         models["bert"], pairs(200), tmp_path / "run", training=training, validation=pairs(60, seed=1)
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -34,32 +35,47 @@ def weights(directory: Path) -> bytes:
     return (directory / "model" / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("kind", "workers", "precision", "kill_at"),
-    [("masked", 0, "bf16", 7), ("masked", 2, "fp32", 11), ("causal", 0, "fp32", 2), ("causal", 2, "bf16", 9)],
-)
-@pytest.mark.slow
-def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(
-    kind, workers, precision, kill_at, text, tmp_path
-) -> None:
-    whole = pretrain(kind, text, tmp_path / "whole", workers=workers, precision=precision)
-    words = [kind, text, tmp_path / "killed", workers, precision, kill_at]
-    environment = {**os.environ, "PYTHONPATH": str(RUN.parents[2])}
-    threads = str(torch.get_num_threads())
+# At steps before the first checkpoint, at one, and between two.
+KILLED = [("masked", 0, "bf16", 7), ("masked", 2, "fp32", 11), ("causal", 0, "fp32", 2), ("causal", 2, "bf16", 9)]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> Path:
+    """Runs that died, each in a directory of its number, and the text that they read."""
+    folder = tmp_path_factory.mktemp("killed")
+    text = folder / "text.txt"
+    text.write_text("\n".join(sentences()) + "\n")
+    names = ("kind", "workers", "precision", "kill_at")
+    runs = [
+        {**dict(zip(names, values, strict=True)), "text": str(text), "directory": str(folder / str(number))}
+        for number, values in enumerate(KILLED)
+    ]
+    (folder / "runs.json").write_text(json.dumps(runs))
+    environment = os.environ | {"PYTHONPATH": str(RUN.parents[2]), "OMP_NUM_THREADS": str(torch.get_num_threads())}
     done = subprocess.run(
-        [sys.executable, RUN, *map(str, words)],
-        env=environment | {"OMP_NUM_THREADS": threads},
+        [sys.executable, RUN, str(folder / "runs.json")],
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=250,
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert not (tmp_path / "killed" / "model").exists()
-    resumed = pretrain(kind, text, tmp_path / "killed", workers=workers, precision=precision)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [-signal.SIGKILL] * len(KILLED), done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(KILLED)), ids=["-".join(map(str, run)) for run in KILLED])
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(number, killed, tmp_path) -> None:
+    kind, workers, precision, kill_at = KILLED[number]
+    text, directory = killed / "text.txt", killed / str(number)
+    assert not (directory / "model").exists()
+    whole = pretrain(kind, text, tmp_path / "whole", workers=workers, precision=precision)
+    resumed = pretrain(kind, text, directory, workers=workers, precision=precision)
     # The last checkpoint before the step at which it died; before the first one, from the beginning.
     assert resumed.history.resumed_from == ((kill_at - 1) // 4 * 4 or None)
-    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    assert weights(directory) == weights(tmp_path / "whole")
     plain = [
         [{k: v for k, v in record.items() if k != "tokens_per_second"} for record in run.history.records]
         for run in (whole, resumed)

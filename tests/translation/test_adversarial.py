@@ -146,7 +146,7 @@ def test_from_nothing_to_an_alignment():
         WordVectors([f"s{n}" for n in range(2400)], source),
         WordVectors([f"t{n}" for n in order], target),
     )
-    config = AlignmentConfig(method="adversarial", spelling=False, adversarial=AdversarialConfig(steps=240))
+    config = AlignmentConfig(method="adversarial", spelling=False, adversarial=SMALL)
     alignment = align(*words, config=config)
     one, other = alignment.bring_together(*words)
     assert np.mean((one @ other.T).argmax(axis=1) == np.argsort(order)) > 0.95
@@ -162,7 +162,9 @@ def test_noise_is_not_handed_over():
         WordVectors([f"{name}{number}" for number in range(900)], generator.standard_normal((900, 20), np.float32))
         for name in "st"
     ]
-    config = AlignmentConfig(method="adversarial", spelling=False, adversarial=AdversarialConfig(games=2, steps=60))
+    config = AlignmentConfig(
+        method="adversarial", spelling=False, adversarial=AdversarialConfig(games=2, steps=60, hidden=32)
+    )
     with pytest.raises(NlprepError, match="none can be trusted"):
         align(*sides, config=config)
 

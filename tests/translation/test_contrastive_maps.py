@@ -51,7 +51,7 @@ def test_it_tells_pairs_from_negatives_better_than_a_fit_and_the_same_every_time
     target = scaled_to_unit(np.tanh(2 * meanings) + 0.4 * generator.standard_normal((400, 12)))
     pairs = np.stack([np.arange(300)] * 2, axis=1)
     start = make_fit(source, target)(pairs, np.ones(300))
-    config = HardNegativesConfig(rounds=2, epochs=15, batch_size=50, negatives=10, learning_rate=1e-2)
+    config = HardNegativesConfig(rounds=2, epochs=8, batch_size=50, negatives=10, learning_rate=1e-2)
 
     def share_first(maps):
         one, other = map_words(source, target, maps)

@@ -17,6 +17,7 @@ from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.data.loading import load_batches
 from nlprep.core.training.records.checkpoints import Checkpoint, CheckpointWarning, module_tensors, restore_modules
 from nlprep.core.training.records.pictures import encode_pictures, write_pictures
+from nlprep.core.training.steps.measuring import Measurements
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +80,7 @@ class Evaluator:
     """Makes the evaluations of a run, and remembers the best and whether one asked to stop.
 
     Args:
-        updates: The players, on their device.
+        updates: Those of the run, whose players are measured.
         steps: Optimiser steps of the run.
         validation: Examples to measure the losses on, or None.
         evaluate: The caller's, or None.
@@ -106,7 +107,8 @@ class Evaluator:
         checkpoints: Checkpoints | None,
         recorder: Recorder,
     ) -> None:
-        self.updates, self.steps, self.validation, self.evaluate = updates, steps, validation, evaluate
+        self.players, self.measurements = updates.players, Measurements(updates)
+        self.steps, self.validation, self.evaluate = steps, validation, evaluate
         self.directory, self.checkpoints, self.recorder = directory, checkpoints, recorder
         self.step, self.config, self.accelerator = updates.step, updates.config, updates.accelerator
         self.pending = False
@@ -168,21 +170,21 @@ class Evaluator:
             FileError: The best weights, a picture or the record cannot be written.
         """
         assessment = Assessment()
-        with self.updates.evaluating():
+        with self.measurements.evaluating():
             measured = {} if self.validation is None else self._measure(self.validation, done, interrupt)
             # Agreed, so that every process makes the same of it.
-            cut, stop = self.updates.any_of(measured is None, interrupt.requested)
+            cut, stop = self.players.any_of(measured is None, interrupt.requested)
             if self.evaluate is not None and stop:
                 cut = True
             elif self.evaluate is not None:
                 assessment, cut = self._ask(self.evaluate, done, interrupt)
-                cut, stop = self.updates.any_of(cut, interrupt.requested)
+                cut, stop = self.players.any_of(cut, interrupt.requested)
         if measured is None or cut:
             return True
         # What may fail comes first: then either all of an evaluation counts, or nothing.
         numbers = measured | {name: float(value) for name, value in assessment.numbers.items()}
         pictures = encode_pictures(assessment.pictures)
-        loss, problem, reason = self.updates.agree((*self._decide(numbers), assessment.stop or None))
+        loss, problem, reason = self.players.agree((*self._decide(numbers), assessment.stop or None))
         if problem:
             raise OptionError(problem)
         better = loss is not None and math.isfinite(loss) and (self.best is None or loss < self.best[1])
@@ -202,12 +204,12 @@ class Evaluator:
 
     def _measure(self, validation: Examples, done: int, interrupt: Interrupt) -> dict[str, float] | None:
         """Losses on the validation examples; None if any process was stopped meanwhile."""
-        batches = self.updates.validation_batches(validation)
+        batches = self.measurements.validation_batches(validation)
         numbers = range(len(batches))
         with closing(
-            load_batches(batches, numbers, workers=self.config.workers, device=self.updates.device)
+            load_batches(batches, numbers, workers=self.config.workers, device=self.players.device)
         ) as fetched:
-            losses = self.updates.measure(batches, fetched, done=done, interrupted=lambda: interrupt.requested)
+            losses = self.measurements.measure(batches, fetched, done=done, interrupted=lambda: interrupt.requested)
         return None if losses is None else {f"validation_{name}": value for name, value in losses.items()}
 
     def _ask(self, evaluate: Evaluate, done: int, interrupt: Interrupt) -> tuple[Assessment, bool]:
@@ -219,7 +221,7 @@ class Evaluator:
             told = told or interrupt.requested
             return told
 
-        self.updates.seed_evaluation(done)
+        self.measurements.seed_evaluation(done)
         try:
             answer = evaluate(Evaluation(done, self.steps, self.directory, interrupted))
         except KeyboardInterrupt:
@@ -253,7 +255,7 @@ class Evaluator:
     def _keep_best(self, done: int) -> None:
         if not self.config.keep_best:
             return
-        with self.updates.averaged():
+        with self.measurements.averaged():
             tensors, tied = module_tensors(self.step.players)
             if self.checkpoints is None:
                 # Clones, because on a CPU these are the weights themselves.

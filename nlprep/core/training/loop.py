@@ -222,7 +222,7 @@ class _Loop:
         check_resume(resume, found, self.directory)
         checkpoint = self.checkpoints.load_latest() if self.checkpoints and found else None
         step = 0 if checkpoint is None else checkpoint.step
-        if self.updates.agree(step) != step:
+        if self.updates.players.agree(step) != step:
             raise FileError(
                 str(self.directory),
                 f"this process finds a checkpoint of step {step:,} and the main one another: use a directory that "
@@ -299,13 +299,13 @@ class _Loop:
 
     def _circumstances(self) -> dict[str, Any]:
         """What no setting says, and the bits of the result depend on."""
-        return {"processes": self.accelerator.num_processes, "precision": self.updates.precision}
+        return {"processes": self.accelerator.num_processes, "precision": self.updates.players.precision}
 
     def close(self) -> None:
         """Leave the modules, the trackers and the directory as they should be, however the run ended."""
         self.held.close()
         self.recorder.close()
-        self.updates.release()
+        self.updates.players.release()
 
     def finish(self) -> History:
         """Put the best weights in place and say what happened."""
@@ -439,7 +439,7 @@ class _Loop:
         seconds = 60 * self.config.checkpoint_minutes
         if evaluation:
             seconds = min(seconds, _WORTH * self.saving_seconds)
-        return bool(self.updates.agree(time.perf_counter() - self.saved_at >= seconds))
+        return bool(self.updates.players.agree(time.perf_counter() - self.saved_at >= seconds))
 
     def _save(self) -> None:
         """Write a checkpoint, unless the last one says the same."""

@@ -33,8 +33,8 @@ from nlprep.core.training.data.examples import ExampleOrder, validation_seeds
 from nlprep.core.training.loop import fit
 from nlprep.core.training.steps.coupled import CoupledStep, PlainCoupledStep, ValidationWindows
 from nlprep.core.training.steps.parts import BatchStatisticsWarning
+from nlprep.core.training.steps.players import COUPLING, DROPOUT
 from nlprep.core.training.steps.step import Batch, Moment, make_adamw
-from nlprep.core.training.steps.updates import _COUPLING, _DROPOUT
 
 EXACT = {"rtol": 1e-12, "atol": 1e-13}
 PLAIN = {"schedule": "constant", "warmup": 0, "clip_norm": None, "log_every": 1, "steps": 5}
@@ -50,13 +50,13 @@ def by_hand(model: nn.Module, config: Any, *, parts: int, loss: Any = pairing_lo
         embedded = []
         for part in range(parts):
             start = step * config.batch_size + part * size
-            torch.manual_seed(int(combine(config.seed, _DROPOUT, step, 0, part, 0)))
+            torch.manual_seed(int(combine(config.seed, DROPOUT, step, 0, part, 0)))
             embedded.append(model(**data.batch(*order.at(start, start + size))))
         whole = {
             name: torch.cat([part[name] for part in embedded]) if first.dim() else first
             for name, first in embedded[0].items()
         }
-        torch.manual_seed(int(combine(config.seed, _COUPLING, step, 0)))
+        torch.manual_seed(int(combine(config.seed, COUPLING, step, 0)))
         found = loss(**whole)["loss"]
         optimizer.zero_grad()
         found.backward()

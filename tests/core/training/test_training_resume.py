@@ -12,16 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_toys import (
-    Duel,
-    Net,
-    Numbers,
-    make_step,
-    same_bits,
-    settings,
-    weights_of,
-    without_speeds,
-)
+from training_toys import Duel, Net, Numbers, make_step, same_bits, settings, weights_of, without_speeds
 
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.training.loop import fit

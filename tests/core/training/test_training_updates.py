@@ -1,74 +1,24 @@
-"""The arithmetic of updates against a plain loop written out here; what stops them; who plays."""
+"""The arithmetic of updates against a plain loop written out by hand; what stops them; who plays."""
 
 from __future__ import annotations
 
-import gc
-import math
-import shutil
-import weakref
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from training_toys import (
-    Duel,
-    Net,
-    Numbers,
-    counted,
-    make_step,
-    same_bits,
-    settings,
-    weights_of,
-    without_speeds,
-)
+from training_reference import close, reference
+from training_toys import Duel, Net, Numbers, counted, make_step, same_bits, settings, weights_of
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.training.data.orders import ExampleOrder
 from nlprep.core.training.loop import fit
 from nlprep.core.training.records.checkpoints import Checkpoints
-from nlprep.core.training.records.journal import read_metrics
-from nlprep.core.training.records.throughput import Meter, abbreviate, peak_flops
-from nlprep.core.training.steps.precision import choose_precision
 from nlprep.core.training.steps.schedule import learning_rate_factor
 from nlprep.core.training.steps.step import PlainStep
 from nlprep.core.training.steps.updates import NonFiniteError
-
-
-def close(one: dict[str, np.ndarray], other: dict[str, np.ndarray], tolerance: float = 2e-5) -> bool:
-    return one.keys() == other.keys() and all(np.allclose(one[n], other[n], atol=tolerance) for n in one)
-
-
-def reference(config: Any, *, weighted: bool = True) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
-    """What `fit` should come to, as one would write it by hand, with AdamW's equations spelt out."""
-    model, data = Net(), Numbers()
-    order = ExampleOrder(len(data), config.seed)
-    first = {p: torch.zeros_like(p) for p in model.parameters()}
-    second = {p: torch.zeros_like(p) for p in model.parameters()}
-    records = []
-    for step in range(config.steps):
-        batch = data.batch(*order.at(step * config.batch_size, (step + 1) * config.batch_size))
-        model.zero_grad()
-        losses = model(**batch)
-        losses["loss"].backward()
-        norm = math.sqrt(sum(float((p.grad.double() ** 2).sum()) for p in model.parameters()))
-        rate = config.learning_rate * learning_rate_factor(step, config.steps, config)
-        scale = 1.0 if config.clip_norm is None else min(1.0, config.clip_norm / (norm + 1e-6))
-        with torch.no_grad():
-            for parameter in model.parameters():
-                gradient = parameter.grad * scale
-                first[parameter].mul_(config.beta1).add_(gradient, alpha=1 - config.beta1)
-                second[parameter].mul_(config.beta2).add_(gradient**2, alpha=1 - config.beta2)
-                mean = first[parameter] / (1 - config.beta1 ** (step + 1))
-                deviation = (second[parameter] / (1 - config.beta2 ** (step + 1))).sqrt()
-                if parameter.dim() >= 2:
-                    parameter.mul_(1 - rate * config.weight_decay)
-                parameter.sub_(rate * mean / (deviation + 1e-8))
-        records.append({"loss": losses["loss"].item(), "gradient_norm": norm, "learning_rate": rate})
-    return weights_of(make_step(model)), records
 
 
 @pytest.mark.parametrize("changes", [{}, {"clip_norm": 0.05}, {"clip_norm": None, "schedule": "linear", "warmup": 3}])
@@ -246,103 +196,6 @@ def test_a_player_that_is_not_finite_is_named() -> None:
     assert all(p.requires_grad for p in step.generator.parameters())
 
 
-class Small(Net):
-    """Has memory for so many examples, from a certain call on."""
-
-    def __init__(self, most: int, *, calls: int = 0, dropout: float = 0.0) -> None:
-        super().__init__(dropout=dropout)
-        self.most, self.left = most, calls
-        self.held: list[weakref.ref] = []
-
-    def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
-        self.left -= 1
-        if len(batch["x"]) > self.most and self.left < 0:
-            activations = batch["x"] * 2
-            self.held.append(weakref.ref(activations))
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
-        return super().forward(**batch)
-
-
-def test_memory_that_runs_out_names_what_to_lower(tmp_path: Path) -> None:
-    config = settings(checkpoint_every=2)
-    step = make_step(Small(4, calls=3))
-    with pytest.raises(
-        NlprepError, match="memory ran out in step 4 with 8 examples at once: lower micro_batch_size"
-    ) as caught:
-        fit(step, Numbers(), config=config, directory=tmp_path)
-    assert "\n" not in str(caught.value)
-    assert Checkpoints(tmp_path / "checkpoints", keep=2).steps() == [2, 3]
-    halving = settings(halve_on_out_of_memory=True)
-    with pytest.raises(NlprepError, match="with 1 examples at once"):
-        fit(make_step(Small(0)), Numbers(), config=halving)
-
-
-@pytest.mark.slow
-def test_halving_is_as_if_it_had_been_so_from_the_start(tmp_path: Path) -> None:
-    small = make_step(Net(dropout=0.2))
-    fit(small, Numbers(), config=settings(micro_batch_size=2), validation=Numbers(9))
-    halved = make_step(Small(3, dropout=0.2))
-    config = settings(halve_on_out_of_memory=True)
-    fit(halved, Numbers(), config=config, validation=Numbers(9), directory=tmp_path)
-    assert same_bits(weights_of(halved), weights_of(small))
-    # A run that goes on knows, and need not meet the wall again.
-    again = Small(3)
-    more = settings(steps=14, halve_on_out_of_memory=True)
-    fit(make_step(again), Numbers(), config=more, directory=tmp_path, validation=Numbers(9))
-    assert again.held == []
-    # Without dropout it is the same whenever it happens, but for rounding.
-    later = make_step(Small(2, calls=7))
-    fit(later, Numbers(), config=settings(halve_on_out_of_memory=True, workers=1))
-    assert close(weights_of(later), reference(settings())[0])
-
-
-def test_what_filled_the_memory_is_gone_before_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nlprep.core.training.loop import _TrainingRun
-
-    alive = []
-    halve = _TrainingRun._halve
-
-    def watched(self: Any, error: Any) -> None:
-        alive.append([reference() is not None for reference in model.held])
-        halve(self, error)
-
-    monkeypatch.setattr(_TrainingRun, "_halve", watched)
-    model = Small(2)
-    gc.disable()  # the reference counts alone must do it
-    try:
-        fit(make_step(model), Numbers(), config=settings(halve_on_out_of_memory=True))
-    finally:
-        gc.enable()
-    assert alive == [[False], [False, False]]
-
-
-def test_a_micro_batch_that_was_chosen_may_be_raised_later(tmp_path: Path) -> None:
-    sizes = []
-
-    class Seen(Net):
-        def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
-            sizes.append(len(batch["x"]))
-            return super().forward(**batch)
-
-    fit(make_step(Seen()), Numbers(), config=settings(steps=2, micro_batch_size=2), directory=tmp_path)
-    fit(make_step(Seen()), Numbers(), config=settings(steps=4, micro_batch_size=8), directory=tmp_path)
-    assert sizes == [2] * 8 + [8] * 2
-
-
-def test_memory_that_runs_out_in_a_later_turn_does_not_repeat_the_first() -> None:
-    class Tight(Duel):
-        full = True
-
-        def losses(self, player: str, modules: Any, batch: Any, *, moment: Any) -> dict[str, torch.Tensor]:
-            if self.full and player == "generator" and len(batch["x"]) > 4:
-                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-            return super().losses(player, modules, batch, moment=moment)
-
-    tight = Tight()
-    fit(tight, Numbers(), config=settings(halve_on_out_of_memory=True))
-    assert tight.updated == ["discriminator", "generator"] * 12
-
-
 # Two players
 
 
@@ -426,103 +279,3 @@ def test_numbers_of_turns_are_checked() -> None:
         Duel(generator_every=0)
     with pytest.raises(OptionError, match="discriminator_updates = -1"):
         Duel(discriminator_updates=-1)
-
-
-# Precision and speed
-
-
-def fake_accelerator(mixed_precision: str, device: str = "cpu") -> Any:
-    return SimpleNamespace(mixed_precision=mixed_precision, device=torch.device(device))
-
-
-def test_the_precision_follows_the_hardware_and_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
-    for able in (True, False):
-        monkeypatch.setattr("nlprep.core.training.steps.precision.has_bf16", lambda _, able=able: able)
-        assert choose_precision("auto", fake_accelerator("no")) == ("bf16" if able else "fp32")
-        assert choose_precision("auto", fake_accelerator("bf16")) == "bf16"
-        assert choose_precision("fp32", fake_accelerator("no", "cuda")) == "fp32"
-        assert choose_precision("bf16", fake_accelerator("no")) == "bf16"
-    with pytest.raises(OptionError, match="this GPU does not compute it; use fp32"):
-        choose_precision("bf16", fake_accelerator("no", "cuda"))
-    with pytest.raises(OptionError, match="mixed precision fp16: choose bf16 or no"):
-        choose_precision("auto", fake_accelerator("fp16"))
-    with pytest.raises(OptionError, match="precision = 'fp32', but Accelerate was told to use bf16"):
-        choose_precision("fp32", fake_accelerator("bf16"))
-
-
-def test_weights_stay_in_fp32_under_bf16_and_learn_the_same() -> None:
-    seen = []
-
-    class Peeking(Net):
-        def forward(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
-            seen.append(self.first(batch["x"]).dtype)
-            return super().forward(**batch)
-
-    config = {"steps": 60, "log_every": 20}
-    one, other = make_step(Net()), make_step(Peeking())
-    whole = fit(one, Numbers(), config=settings(**config))
-    half = fit(other, Numbers(), config=settings(**config, precision="bf16"))
-    assert set(seen) == {torch.bfloat16}
-    assert {p.dtype for p in other.module.parameters()} == {torch.float32}
-    assert half.last("loss") == pytest.approx(whole.last("loss"), rel=0.1)
-
-
-@pytest.mark.parametrize(
-    ("name", "peak"),
-    [
-        ("NVIDIA H100 80GB HBM3", 989), ("NVIDIA H100 PCIe", 756), ("NVIDIA H200", 989), ("NVIDIA GH200 480GB", 989),
-        ("NVIDIA A100-SXM4-40GB", 312), ("NVIDIA L4", 121), ("NVIDIA L40", 181), ("NVIDIA L40S", 362),
-        ("NVIDIA GeForce RTX 4090", 165), ("NVIDIA GeForce RTX 4090 Laptop GPU", None), ("NVIDIA RTX A4000", None),
-        ("Tesla T4", None),
-    ],
-)  # fmt: skip
-def test_peaks_are_found_by_whole_words(monkeypatch: pytest.MonkeyPatch, name: str, peak: float | None) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: name)
-    device = torch.device("cuda", 0)
-    assert peak_flops(device, "bf16") == (None if peak is None else peak * 1e12)
-    assert peak_flops(device, "fp32") is None
-    assert peak_flops(torch.device("cpu"), "bf16") is None
-
-
-def test_utilisation_is_recorded_where_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nlprep.core.training.records.recording.peak_flops", lambda *_: 1e6)
-    step = PlainStep(
-        Net(), weight=counted, num_units=lambda batch: 3 * len(batch["x"]), unit="terms", flops_per_unit=10.0
-    )
-    history = fit(step, Numbers(), config=settings())
-    for record in history.records:
-        assert record["mfu"] == pytest.approx(record["terms_per_second"] * 10 / 1e6, rel=0.02)
-    assert all("mfu" not in record for record in fit(make_step(Net()), Numbers(), config=settings()).records)
-
-
-def test_rates_leave_out_what_was_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 10.0, 20.0])
-    monkeypatch.setattr("nlprep.core.training.records.throughput.time.perf_counter", lambda: next(clock))
-    meter = Meter()
-    meter.count(30)
-    meter.count(10)
-    meter.leave_out(6.0)
-    assert meter.read() == 10.0
-    meter.count(5)
-    assert meter.read() == 0.5
-    assert [abbreviate(n) for n in (0.5, 999, 12_340, 4.56e6, 2e9)] == ["0.5", "999", "12.3k", "4.56M", "2G"]
-
-
-@pytest.mark.skipif(
-    shutil.which("g++") is None and shutil.which("c++") is None, reason="compiling needs a C++ compiler"
-)
-@pytest.mark.slow
-def test_a_compiled_model_learns_the_same_and_keeps_its_names(tmp_path: Path) -> None:
-    plain, compiled = make_step(Net()), make_step(Net())
-    names = list(compiled.module.state_dict())
-    config = {"steps": 4, "log_every": 1}
-    expected = fit(plain, Numbers(), config=settings(**config), validation=Numbers(11))
-    history = fit(
-        compiled, Numbers(), config=settings(**config, compile=True), validation=Numbers(11), directory=tmp_path
-    )
-    assert list(compiled.module.state_dict()) == names
-    assert compiled.module._compiled_call_impl is None
-    assert close(weights_of(compiled), weights_of(plain), 1e-4)
-    for one, other in zip(history.records, expected.records, strict=True):
-        assert without_speeds([one])[0] == pytest.approx(without_speeds([other])[0], rel=1e-3)
-    assert without_speeds(read_metrics(tmp_path / "metrics.jsonl")) == without_speeds(history.records)

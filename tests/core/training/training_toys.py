@@ -1,7 +1,8 @@
 """Small models and data for the tests of the training loop, and processes that can be killed.
 
 ``python training_toys.py SCENARIOS.json`` imports torch once and forks a process for each life of each scenario, so
-that dozens of real kills take seconds. ``torchrun training_toys.py together FOLDER`` trains in several processes.
+that dozens of real kills take seconds. ``python training_toys.py together FOLDER`` trains in two processes, which it
+forks and tells who they are as torchrun would.
 """
 
 from __future__ import annotations
@@ -424,14 +425,33 @@ def together(folder: Path) -> None:
     (folder / f"outcome-{rank}.json").write_text(json.dumps(outcome))
 
 
+def _fork_rank(rank: int, folder: Path) -> int:
+    child = os.fork()
+    if child == 0:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        status = 1
+        try:
+            together(folder)
+            status = 0
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return child
+
+
 def main() -> None:
     import accelerate  # noqa: F401
     import torch._dynamo  # which optimisers load at their first step
 
     torch.set_num_threads(1)
     if sys.argv[1] == "together":
-        together(Path(sys.argv[2]))
-        return
+        children = [_fork_rank(rank, Path(sys.argv[2])) for rank in range(2)]
+        statuses = [os.waitpid(child, 0)[1] for child in children]
+        sys.exit(any(statuses))
     for scenario in json.loads(Path(sys.argv[1]).read_text()):
         outcomes = [_fork(scenario, point) for point in [*scenario["deaths"], None]]
         sys.stdout.write(json.dumps({"name": scenario["name"], "outcomes": outcomes}) + "\n")

@@ -40,7 +40,7 @@ class Recorder:
         self.journal = Journal(directory / "metrics.jsonl" if directory and main else None)
         self.sums: dict[str, tuple[float, float]] = {}
         self.meter = Meter()
-        self._peak = peak_flops(updates.device, updates.precision)
+        self._peak = peak_flops(updates.players.device, updates.players.precision)
         self._opened = False
 
     def start(self, step: int, count: int) -> None:
