@@ -1,4 +1,1 @@
-"""Image encoders learned without labels: nothing is here yet.
-
-Autoencoders, normalizing flows, contrastive and pretext encoders will live here; see the design page of the docs.
-"""
+"""Image encoders learned without labels, from a folder of images to a representation and what it is worth."""

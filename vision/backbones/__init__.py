@@ -1,0 +1,1 @@
+"""Networks that make features of images, without a word on what they are trained for."""

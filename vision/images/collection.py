@@ -1,0 +1,119 @@
+"""Images of one shape as bytes, with what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlprep.core.errors import NlprepError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from nlprep.core.randomness import Seeds
+
+Shape = tuple[int, int, int]
+"""Channels (1: grey, 3: red, green and blue), height, width."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """n images of one shape.
+
+    Attributes:
+        pixels: (n, channels, height, width) uint8, 0 to 255; read as they are used where they are mapped from a file.
+        labels: (n,) int64, the place of each image's class in `classes`; None where nothing is known.
+        classes: The names of the classes.
+        names: What each image is called, such as its path in the folder; None: by number.
+        source: Where they come from, for errors and records.
+
+    Raises:
+        NlprepError: Numbers that differ, pixels of another type or form, or a label that has no class.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
+    names: Sequence[str] | None = None
+    source: str = "images"
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4 or self.pixels.dtype != np.uint8 or self.pixels.shape[1] not in (1, 3):
+            raise NlprepError(
+                f"{self.source}: pixels are {self.pixels.dtype} {self.pixels.shape}: give uint8 (n, channels, height, "
+                "width) with 1 or 3 channels"
+            )
+        for what, values in (("labels", self.labels), ("names", self.names)):
+            if values is not None and len(values) != len(self.pixels):
+                raise NlprepError(
+                    f"{self.source}: {len(values):,} {what} for {len(self.pixels):,} images: give one for each"
+                )
+        if self.labels is not None and len(self.labels):
+            low, high = int(self.labels.min()), int(self.labels.max())
+            if low < 0 or high >= len(self.classes):
+                raise NlprepError(
+                    f"{self.source}: labels run from {low} to {high} and {len(self.classes)} classes are named: "
+                    "name every class"
+                )
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def shape(self) -> Shape:
+        """(channels, height, width) of every image."""
+        channels, height, width = self.pixels.shape[1:]
+        return channels, height, width
+
+    def name(self, place: int) -> str:
+        """What an image is called."""
+        return str(place) if self.names is None else self.names[place]
+
+    def select(self, indices: NDArray[np.int64]) -> Images:
+        """Those of the given places, copied."""
+        return replace(
+            self,
+            pixels=self.pixels[indices],
+            labels=None if self.labels is None else self.labels[indices],
+            names=None if self.names is None else [self.names[place] for place in indices],
+        )
+
+
+class ImageExamples:
+    """Images as the loop's examples: ``images`` (b, channels, height, width) uint8, and ``labels`` where there are some.
+
+    Bytes go to the device, a quarter of what floats would be, in the memory format ``channels_last`` if they are kept
+    so; `unit_pixels` makes them numbers there.
+
+    Args:
+        images: What to train on.
+        labels: Whether to give labels, for models that are conditioned on them.
+    """
+
+    def __init__(self, images: Images, *, labels: bool = False) -> None:
+        if labels and images.labels is None:
+            raise NlprepError(f"{images.source}: has no labels, which this model is conditioned on: give classes")
+        self.images = images
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, indices: NDArray[np.int64], seeds: Seeds) -> dict[str, torch.Tensor]:  # noqa: ARG002
+        """Fetch images (see `nlprep.core.training.data.examples.Examples`)."""
+        import torch
+
+        found: dict[str, Any] = {"images": torch.from_numpy(self.images.pixels[indices])}
+        if self.labels and self.images.labels is not None:
+            found["labels"] = torch.from_numpy(self.images.labels[indices])
+        return found
+
+
+def unit_pixels(images: torch.Tensor) -> torch.Tensor:
+    """Bytes as float32 in [0, 1], by 255 levels between; floats as they are."""
+    return images if images.is_floating_point() else images.float() / 255
