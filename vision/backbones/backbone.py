@@ -1,4 +1,4 @@
-"""What every backbone is: a module from images to features."""
+"""What every backbone is: a module from images to features; and what makes images of codes again."""
 
 from __future__ import annotations
 
@@ -36,3 +36,19 @@ class Backbone(nn.Module, ABC):
     def forward_maps(self, pixels: Tensor) -> Tensor | None:  # noqa: ARG002 - most have none
         """The last features that still have places, (b, channels', height', width'); None where there are none."""
         return None
+
+
+class Decoder(nn.Module, ABC):
+    """A network from codes to as many numbers for each pixel as a likelihood needs.
+
+    Attributes:
+        dimension: Numbers in a code.
+        shape: (channels, height, width) of what it makes; the channels may be a multiple of an image's.
+    """
+
+    dimension: int
+    shape: Shape
+
+    @abstractmethod
+    def forward(self, codes: Tensor) -> Tensor:
+        """Unbounded numbers (b, channels, height, width), such as logits, of codes (b, dimension)."""

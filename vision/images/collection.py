@@ -85,7 +85,7 @@ class Images:
 
 
 class ImageExamples:
-    """Images as the loop's examples: ``images`` (b, channels, height, width) uint8, and ``labels`` where there are some.
+    """Images as the loop's examples: ``images`` (b, channels, height, width) uint8, and ``labels`` if asked for.
 
     Bytes go to the device, a quarter of what floats would be, in the memory format ``channels_last`` if they are kept
     so; `unit_pixels` makes them numbers there.

@@ -8,12 +8,14 @@ start with *Can* are what commands and instruments ask for.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from nlprep.core.training.steps.step import Step
     from vision.images.collection import Shape
@@ -26,9 +28,12 @@ class ImageModel(nn.Module, ABC):
         shape: (channels, height, width) of the images.
         dimension: Numbers in a code.
         num_classes: How many classes it is conditioned on; 0: it sees no labels.
+        config: Its settings, a dataclass in `vision.models.configuration`, whose ``backbone``, if it has one, says
+            which network makes features.
     """
 
     shape: Shape
+    config: Any
     dimension: int
     num_classes: int = 0
 
@@ -53,6 +58,15 @@ class ImageModel(nn.Module, ABC):
         from nlprep.core.training.steps.step import PlainStep
 
         return PlainStep(self, unit="images")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """What torch draws in the block is a function of the seed; afterwards it is as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[]):
+        # Not `torch.manual_seed`, which sets the generators of GPUs too.
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 @runtime_checkable

@@ -1,0 +1,53 @@
+"""The settings of backbones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nlprep.core.configuration import check, option
+from nlprep.core.errors import OptionError
+
+KINDS = ("mlp", "convolutional", "residual", "resnet18", "vit", "transformers")
+NORMS = ("group", "batch", "none")
+ACTIVATIONS = ("silu", "relu", "gelu", "leaky-relu", "tanh", "sigmoid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """Which network makes features of images, and how large it is.
+
+    A size that is left out follows from the kind and, for the number of halvings, from the size of the images. Batch
+    norm couples the examples of a batch: results then depend on the micro-batch, so that it is never the default.
+    """
+
+    kind: str = option("convolutional", "network; transformers: a local model of that library", choices=KINDS)
+    width: int | None = option(
+        None, "units of an mlp's layers (512), channels of the first stage (32; resnet18 64), size of a vit's tokens "
+        "(192)", minimum=1,
+    )  # fmt: skip
+    depth: int | None = option(
+        None, "hidden layers of an mlp (2), halvings of a convolutional or residual network (until a side is under "
+        "8), layers of a vit (6)", minimum=0,
+    )  # fmt: skip
+    blocks: int = option(2, "residual blocks in each stage of a residual network", minimum=1)
+    norm: str = option("group", "normalisation in convolutional networks", choices=NORMS)
+    activation: str = option("silu", "of mlp, convolutional and residual networks", choices=ACTIVATIONS)
+    stem: str = option(
+        "small", "beginning of a resnet18: small, 3 x 3 and no pooling; standard, for images of 224 pixels or so",
+        choices=("small", "standard"),
+    )  # fmt: skip
+    patch: int = option(4, "side of a vit's patches, in pixels", minimum=1)
+    heads: int = option(3, "attention heads of a vit; they divide its width", minimum=1)
+    path: str | None = option(None, "directory of a vision model that transformers wrote")
+    pretrained: bool = option(True, "begin with the weights of that model; no: with random ones")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if (self.kind == "transformers") != (self.path is not None):
+            raise OptionError(
+                "path: give the directory of a model with kind = 'transformers'"
+                if self.path is None
+                else f"path = {self.path!r}: counts for kind = 'transformers' alone: set it, or leave out the path"
+            )
+        if self.kind == "vit" and (self.width or 192) % self.heads:
+            raise OptionError(f"heads = {self.heads}: must divide the width of the vit, {self.width or 192}")

@@ -1,0 +1,72 @@
+"""All models of images by name: commands, contract tests and training are derived from it.
+
+Nothing heavy is loaded to know the names and the settings; a model's module is, when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from nlprep.core.errors import OptionError
+from vision.models import configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vision.models.model import ImageModel
+
+
+@dataclass(frozen=True)
+class Method:
+    """A model that can be trained.
+
+    Attributes:
+        home: The module that defines it.
+        model: The name of its class there.
+        config: The class of its settings.
+        labelled: Whether it is conditioned on labels, so that images must have some.
+        training: What it wants otherwise than other models of `nlprep.core.training.configuration.TrainingConfig`.
+    """
+
+    home: str
+    model: str
+    config: type
+    labelled: bool = False
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> type[ImageModel]:
+        """The class: ``load()(shape, config, num_classes=0, seed=1)`` makes a model."""
+        return cast("type[ImageModel]", getattr(importlib.import_module(self.home), self.model))
+
+
+MODELS: dict[str, Method] = {
+    "autoencoder": Method("vision.models.autoencoder", "Autoencoder", configuration.AutoencoderConfig),
+}
+"""By the name that users give."""
+
+
+def find_method(name: str) -> Method:
+    """The model of a name.
+
+    Raises:
+        OptionError: There is none; says which there are.
+    """
+    if name not in MODELS:
+        raise OptionError(f"model {name!r}: choose from {', '.join(MODELS)}")
+    return MODELS[name]
+
+
+def name_of(model: ImageModel) -> str:
+    """The name of a model's method, by its class and by whether it is conditioned on labels.
+
+    Raises:
+        OptionError: Its class is none of `MODELS`.
+    """
+    kind = type(model)
+    for name, method in MODELS.items():
+        same = (method.home, method.model) == (kind.__module__, kind.__name__)
+        if same and method.labelled == (model.num_classes > 0):
+            return name
+    raise OptionError(f"{kind.__name__} is none of the models by name: add it to MODELS in {__name__}")
