@@ -9,9 +9,9 @@ falls back to nothing. With c, the scale beyond which a residual counts as large
 name                    rho(r)                                      psi(r)                         far away
 ======================  ==========================================  =============================  ===========
 ``squared``             r^2 / 2                                     r                              grows
-``absolute``            \\|r|                                        sign r                         1
-``huber``               r^2 / 2, beyond c: c \\|r| - c^2 / 2         r, beyond c: c sign r          c
-``fair``                c^2 (\\|r| / c - log(1 + \\|r| / c))          r / (1 + \\|r| / c)             c
+``absolute``            |r|                                        sign r                         1
+``huber``               r^2 / 2, beyond c: c |r| - c^2 / 2         r, beyond c: c sign r          c
+``fair``                c^2 (|r| / c - log(1 + |r| / c))          r / (1 + |r| / c)             c
 ``l2-l1``               c^2 (sqrt(1 + (r / c)^2) - 1)               r / sqrt(1 + (r / c)^2)        c
 ``cauchy``              c^2 / 2 log(1 + (r / c)^2)                  r / (1 + (r / c)^2)            falls as 1/r
 ``geman-mcclure``       r^2 / 2 / (1 + (r / c)^2)                   r / (1 + (r / c)^2)^2          falls as r^-3
@@ -103,8 +103,8 @@ def _fair(residuals: Tensor, scale: float) -> Tensor:
 ROBUST_LOSSES: dict[str, RobustLoss] = {
     loss.name: loss
     for loss in (
-        RobustLoss("squared", lambda r, c: r.square() / 2, lambda r, c: r, None),
-        RobustLoss("absolute", lambda r, c: r.abs(), lambda r, c: r.sign(), None),
+        RobustLoss("squared", lambda r, _: r.square() / 2, lambda r, _: r, None),
+        RobustLoss("absolute", lambda r, _: r.abs(), lambda r, _: r.sign(), None),
         RobustLoss("huber", _huber, lambda r, c: r.clamp(-c, c), 1.345),
         RobustLoss("fair", _fair, lambda r, c: r / (1 + r.abs() / c), 1.3998),
         RobustLoss("l2-l1", _l2_l1, lambda r, c: r / (1 + (r / c).square()).sqrt(), 1.2871),
