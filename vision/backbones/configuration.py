@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
 
 KINDS = ("mlp", "convolutional", "residual", "resnet18", "vit", "transformers")
 NORMS = ("group", "batch", "none")
+_SIZES = {"mlp": (512, 2), "resnet18": (64, None), "vit": (192, 6)}
 ACTIVATIONS = ("silu", "relu", "gelu", "leaky-relu", "tanh", "sigmoid")
 
 
@@ -49,5 +50,14 @@ class BackboneConfig:
                 if self.path is None
                 else f"path = {self.path!r}: counts for kind = 'transformers' alone: set it, or leave out the path"
             )
-        if self.kind == "vit" and (self.width or 192) % self.heads:
-            raise OptionError(f"heads = {self.heads}: must divide the width of the vit, {self.width or 192}")
+        if self.kind == "vit" and self.sizes()[0] % self.heads:
+            raise OptionError(f"heads = {self.heads}: must divide the width of the vit, {self.sizes()[0]}")
+
+    def sizes(self) -> tuple[int, int | None]:
+        """Width and depth in use; a depth of None follows from the size of the images."""
+        width, depth = _SIZES.get(self.kind, (32, None))
+        return self.width or width, depth if self.depth is None else self.depth
+
+    def mirror(self) -> BackboneConfig:
+        """The residual network whose mirror decodes for a kind that has none."""
+        return replace(self, kind="residual", width=None, depth=None, path=None)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nlprep.core.errors import OptionError
 from vision.backbones.convolutional import ConvolutionalBackbone, ConvolutionalDecoder
 from vision.backbones.mlp import MlpBackbone, MlpDecoder
+from vision.backbones.residual import ResidualBackbone, ResidualDecoder
+from vision.backbones.resnet import ResNet18
+from vision.backbones.vit import VisionTransformer
 
 if TYPE_CHECKING:
     from vision.backbones.backbone import Backbone, Decoder
@@ -25,22 +27,31 @@ def make_backbone(config: BackboneConfig, shape: Shape) -> Backbone:
         OptionError: Settings that do not suit images of this shape.
         FileError: A model of the transformers library that cannot be loaded.
     """
+    width, depth = config.sizes()
     if config.kind == "mlp":
-        return MlpBackbone(
-            shape, width=_width(config), depth=2 if config.depth is None else config.depth,
-            activation=config.activation,
-        )  # fmt: skip
+        return MlpBackbone(shape, width=width, depth=depth or 0, activation=config.activation)
     if config.kind == "convolutional":
         return ConvolutionalBackbone(
-            shape, width=_width(config), depth=config.depth, norm=config.norm, activation=config.activation
+            shape, width=width, depth=depth, norm=config.norm, activation=config.activation
+        )  # fmt: skip
+    if config.kind == "residual":
+        return ResidualBackbone(
+            shape, width=width, depth=depth, blocks=config.blocks, norm=config.norm, activation=config.activation
         )
-    raise OptionError(f"kind = {config.kind!r}: is no backbone")
+    if config.kind == "resnet18":
+        return ResNet18(shape, width=width, stem=config.stem, norm=config.norm)
+    if config.kind == "vit":
+        return VisionTransformer(shape, patch=config.patch, width=width, depth=depth or 0, heads=config.heads)
+    from vision.backbones.transformers_model import TransformersBackbone
+
+    return TransformersBackbone(config.path or "", shape, pretrained=config.pretrained)
 
 
 def make_decoder(config: BackboneConfig, shape: Shape, dimension: int, channels: int | None = None) -> Decoder:
-    """A network from codes back to images, as large as the backbone of the same settings.
+    """A network from codes back to images, its weights drawn from torch's generator.
 
-    An mlp and a convolutional network have their mirrors; for the others it is the residual one's.
+    An mlp, a convolutional and a residual network have their mirrors, as large as they are. The others have none, and
+    get a residual decoder of 32 channels.
 
     Args:
         config: The backbone's.
@@ -49,15 +60,16 @@ def make_decoder(config: BackboneConfig, shape: Shape, dimension: int, channels:
         channels: Of what it makes, such as twice the images' for means and variances; default: theirs.
     """
     made = (shape[0] if channels is None else channels, *shape[1:])
+    width, depth = config.sizes()
     if config.kind == "mlp":
-        return MlpDecoder(
-            made, dimension, width=_width(config), depth=2 if config.depth is None else config.depth,
-            activation=config.activation,
-        )  # fmt: skip
-    return ConvolutionalDecoder(
-        made, dimension, width=_width(config), depth=config.depth, norm=config.norm, activation=config.activation
-    )
-
-
-def _width(config: BackboneConfig) -> int:
-    return config.width or {"mlp": 512, "resnet18": 64, "vit": 192}.get(config.kind, 32)
+        return MlpDecoder(made, dimension, width=width, depth=depth or 0, activation=config.activation)
+    if config.kind == "convolutional":
+        return ConvolutionalDecoder(
+            made, dimension, width=width, depth=depth, norm=config.norm, activation=config.activation
+        )
+    if config.kind != "residual":
+        width, depth = config.mirror().sizes()
+    return ResidualDecoder(
+        made, dimension, width=width, depth=depth, blocks=config.blocks, norm=config.norm,
+        activation=config.activation,
+    )  # fmt: skip
