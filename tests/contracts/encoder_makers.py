@@ -20,6 +20,10 @@ from nlprep.evaluation.encoder import Encoder
 from nlprep.language_models.encoders.configuration import EncoderConfig
 from nlprep.language_models.encoders.text_encoder import TextEncoder
 from nlprep.language_models.encoders.tf_idf import TfIdfEncoder
+from vision.baselines.configuration import PatchDictionaryConfig
+from vision.baselines.linear_encoder import LinearEncoder, fit_ica, fit_lda, fit_pca
+from vision.baselines.patch_dictionary import PatchDictionary
+from vision.images.collection import Images
 
 TEXTS = (
     "the dog sleeps in the garden",
@@ -102,6 +106,24 @@ def _weighted() -> AveragedWordVectors:
     return AveragedWordVectors(_vectors(), weights).without_common_direction(sentences()[:60])
 
 
+@cache
+def _images() -> Images:
+    pixels = np.random.default_rng(4).integers(0, 256, (24, 3, 4, 5), dtype=np.uint8)
+    return Images(pixels, np.arange(24) % 5, tuple("abcde"))
+
+
+def _dictionary() -> PatchDictionary:
+    return PatchDictionary.fit(_images(), PatchDictionaryConfig(atoms=6, patch=2, patches=100, iterations=5))
+
+
+def _image_case(kind: type, make: Callable[[], Encoder[Any]]) -> Case:
+    """Of images of bytes, as they lie in memory and apart, and of floats."""
+    pixels = _images().pixels
+    items = [*pixels[:4], pixels[4].astype(np.float32) / 255]
+    strangers = (7, None, b"bytes", "a text", [[1]], np.zeros((4, 5)), np.zeros((2, 4, 5)), np.zeros((3, 4, 5), int))
+    return Case(kind, make, items, strangers, singles=(pixels[0], "a text", None, 3, pixels[0] / 255))
+
+
 CASES = {
     "masked": Case(TextEncoder, _masked),
     "masked, of a layer, of unit length": Case(TextEncoder, _modern),
@@ -110,4 +132,8 @@ CASES = {
     "tf-idf": Case(TfIdfEncoder, _tf_idf),
     "averaged word vectors": Case(AveragedWordVectors, _averaged),
     "weighted word vectors": Case(AveragedWordVectors, _weighted),
+    "principal components": _image_case(LinearEncoder, lambda: fit_pca(_images(), 4)),
+    "discriminants": _image_case(LinearEncoder, lambda: fit_lda(_images(), 3)),
+    "independent components": _image_case(LinearEncoder, lambda: fit_ica(_images(), 3)),
+    "patch dictionary": _image_case(PatchDictionary, _dictionary),
 }
