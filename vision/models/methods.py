@@ -43,6 +43,16 @@ class Method:
 
 MODELS: dict[str, Method] = {
     "autoencoder": Method("vision.models.autoencoder", "Autoencoder", configuration.AutoencoderConfig),
+    "linear": Method("vision.models.linear_autoencoder", "LinearAutoencoder", configuration.LinearAutoencoderConfig),
+    "sparse": Method("vision.models.sparse_autoencoder", "SparseAutoencoder", configuration.SparseAutoencoderConfig),
+    "denoising": Method(
+        "vision.models.denoising_autoencoder", "DenoisingAutoencoder", configuration.DenoisingAutoencoderConfig
+    ),
+    "contractive": Method(
+        "vision.models.contractive_autoencoder", "ContractiveAutoencoder", configuration.ContractiveAutoencoderConfig
+    ),
+    "robust": Method("vision.models.robust_autoencoder", "RobustAutoencoder", configuration.RobustAutoencoderConfig),
+    "masked": Method("vision.models.masked_autoencoder", "MaskedAutoencoder", configuration.MaskedAutoencoderConfig),
 }
 """By the name that users give."""
 
