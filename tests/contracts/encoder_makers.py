@@ -23,8 +23,12 @@ from nlprep.evaluation.encoder import Encoder
 from nlprep.language_models.encoders.configuration import EncoderConfig
 from nlprep.language_models.encoders.text_encoder import TextEncoder
 from nlprep.language_models.encoders.tf_idf import TfIdfEncoder
+from vision.baselines.configuration import PatchDictionaryConfig
+from vision.baselines.linear_encoder import LinearEncoder, fit_ica, fit_lda, fit_pca
+from vision.baselines.patch_dictionary import PatchDictionary
 from vision.encoders.image_encoder import ImageEncoder
 from vision.encoders.raw_pixels import RawPixels
+from vision.images.collection import Images
 from vision.images.preprocessing import Preprocessing
 from vision.models.files import SavedModel, build
 from vision.models.methods import find_method
@@ -153,6 +157,24 @@ def _image_case(kind: type, make: Callable[[], Encoder[Any]]) -> Case:
     return Case(kind, make, items=PICTURES, strangers=NO_PICTURES, singles=NO_PICTURE_LISTS)
 
 
+@cache
+def _images() -> Images:
+    pixels = np.random.default_rng(4).integers(0, 256, (24, 3, 4, 5), dtype=np.uint8)
+    return Images(pixels, np.arange(24) % 5, tuple("abcde"))
+
+
+def _dictionary() -> PatchDictionary:
+    return PatchDictionary.fit(_images(), PatchDictionaryConfig(atoms=6, patch=2, patches=100, iterations=5))
+
+
+def _array_case(kind: type, make: Callable[[], Encoder[Any]]) -> Case:
+    """Of images of bytes, as they lie in memory and apart, and of floats."""
+    pixels = _images().pixels
+    items = [*pixels[:4], pixels[4].astype(np.float32) / 255]
+    strangers = (7, None, b"bytes", "a text", [[1]], np.zeros((4, 5)), np.zeros((2, 4, 5)), np.zeros((3, 4, 5), int))
+    return Case(kind, make, items, strangers, singles=(pixels[0], "a text", None, 3, pixels[0] / 255))
+
+
 CASES = {
     "masked": Case(TextEncoder, _masked),
     "masked, of a layer, of unit length": Case(TextEncoder, _modern),
@@ -165,4 +187,8 @@ CASES = {
     "images, features": _image_case(ImageEncoder, lambda: _of_images("vit", "features", 1)),
     "images, pretrained": _image_case(ImageEncoder, _pretrained),
     "raw pixels": _image_case(RawPixels, _raw_pixels),
+    "principal components": _array_case(LinearEncoder, lambda: fit_pca(_images(), 4)),
+    "discriminants": _array_case(LinearEncoder, lambda: fit_lda(_images(), 3)),
+    "independent components": _array_case(LinearEncoder, lambda: fit_ica(_images(), 3)),
+    "patch dictionary": _array_case(PatchDictionary, _dictionary),
 }

@@ -31,7 +31,9 @@ def make(likelihood: str = "bernoulli", *, num_classes: int = 0, shape=(1, 6, 5)
 def toys(count: int = 40, shape=(1, 6, 5)) -> Images:
     generator = np.random.default_rng(1)
     labels = generator.integers(0, 3, count)
-    pixels = generator.integers(0, 80, (count, *shape), dtype=np.uint8) + (80 * labels[:, None, None, None]).astype(np.uint8)
+    pixels = generator.integers(0, 80, (count, *shape), dtype=np.uint8) + (80 * labels[:, None, None, None]).astype(
+        np.uint8
+    )
     return Images(pixels, labels, ("a", "b", "c"))
 
 
@@ -106,7 +108,9 @@ def test_beta_weighs_the_rate_and_rises():
         torch.testing.assert_close(losses["negative_elbo"], losses["distortion"] + losses["rate"])
     # Early weights have a low loss because beta is low: they are not the best.
     assert step.criterion == "final_loss"
-    history = fit(step, ImageExamples(toys()), config=TrainingConfig(steps=8, batch_size=8), validation=ImageExamples(toys()))
+    history = fit(
+        step, ImageExamples(toys()), config=TrainingConfig(steps=8, batch_size=8), validation=ImageExamples(toys())
+    )
     finals = [record["validation_final_loss"] for record in history.records if "validation_final_loss" in record]
     assert history.best_loss == pytest.approx(min(finals))
 
@@ -159,7 +163,9 @@ def test_training_learns_and_labels_are_needed_and_used():
 
 def test_a_conditional_autoencoder_uses_labels():
     images = toys(120)
-    model = ConditionalAutoencoder((1, 6, 5), AutoencoderConfig(dimension=1, error="squared", backbone=MLP), num_classes=3)
+    model = ConditionalAutoencoder(
+        (1, 6, 5), AutoencoderConfig(dimension=1, error="squared", backbone=MLP), num_classes=3
+    )
     assert name_of(model) == "conditional-autoencoder"
     config = TrainingConfig(steps=80, batch_size=40, learning_rate=1e-2)
     fit(model.step(), ImageExamples(images, labels=True), config=config)

@@ -16,7 +16,7 @@ is that of the whole.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,8 +28,20 @@ from vision.models.model import ImageModel, seeded
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vision.backbones.configuration import BackboneConfig
     from vision.images.collection import Shape
-    from vision.models.configuration import AutoencoderConfig
+
+
+class CodeSettings(Protocol):
+    """What the settings of every autoencoder say."""
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in a code."""
+
+    @property
+    def backbone(self) -> BackboneConfig:
+        """The network that makes features, whose mirror decodes."""
 
 
 class Autoencoder(ImageModel):
@@ -37,12 +49,12 @@ class Autoencoder(ImageModel):
 
     Args:
         shape: Of the images.
-        config: Its settings.
+        config: Its settings, `vision.models.configuration.AutoencoderConfig`, or those of a class derived from it.
         num_classes: Must be 0: it sees no labels.
         seed: Of its weights.
     """
 
-    def __init__(self, shape: Shape, config: AutoencoderConfig, *, num_classes: int = 0, seed: int = 1) -> None:
+    def __init__(self, shape: Shape, config: CodeSettings, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
         with seeded(seed):
@@ -77,7 +89,14 @@ class Autoencoder(ImageModel):
 
     def _code(self, pixels: Tensor) -> Tensor:
         code: Tensor = self.to_code(self.backbone(pixels))
-        return code
+        return activated(code, self.config.code_activation)
+
+
+def activated(codes: Tensor, activation: str) -> Tensor:
+    """Codes after the last operation of an encoder: ``linear``, ``relu`` or ``sigmoid``."""
+    if activation == "linear":
+        return codes
+    return codes.relu() if activation == "relu" else codes.sigmoid()
 
 
 def reconstruction_errors(made: Tensor, pixels: Tensor, error: str) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nlprep.core.configuration import check, option
+from nlprep.core.errors import OptionError
 from vision.backbones.configuration import BackboneConfig
 
 
@@ -17,6 +18,7 @@ class AutoencoderConfig:
         "bce", "between an image and what is made of it: squared, absolute, or bce, the binary cross-entropy",
         choices=("squared", "absolute", "bce"),
     )  # fmt: skip
+    code_activation: str = option("linear", "last operation of the encoder", choices=("linear", "relu", "sigmoid"))
     backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
 
     def __post_init__(self) -> None:
@@ -95,3 +97,118 @@ class WassersteinConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearAutoencoderConfig:
+    """An autoencoder of two matrices, which learns the subspace of the principal components."""
+
+    dimension: int = option(32, "numbers in a code", minimum=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseAutoencoderConfig:
+    """An autoencoder of many units, few of which are active."""
+
+    dimension: int = option(512, "units of the code", minimum=1)
+    sparsity: str = option(
+        "k-sparse", "l1: a price on activity; kl: on each unit's mean activity being another than the target; "
+        "k-sparse: all but the most active units are cut off", choices=("l1", "kl", "k-sparse"),
+    )  # fmt: skip
+    weight: float = option(1.0, "of the price, for l1 and kl", minimum=0)
+    target: float = option(0.05, "mean activity that is wanted of a unit, for kl", above=0, maximum=0.99)
+    active: int = option(32, "units of an image that stay active, for k-sparse; at most the dimension", minimum=1)
+    error: str = option("squared", "between an image and what is made of it", choices=("squared", "absolute", "bce"))
+    backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.sparsity == "k-sparse" and self.active > self.dimension:
+            raise OptionError(f"active = {self.active}: there are {self.dimension} units: let fewer stay active")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoisingAutoencoderConfig:
+    """An autoencoder that sees spoiled images and has to give back the clean ones."""
+
+    dimension: int = option(64, "numbers in a code", minimum=1)
+    noise: str = option(
+        "masking", "gaussian: normal numbers added; masking: places turned black; salt-and-pepper: black or white",
+        choices=("gaussian", "masking", "salt-and-pepper"),
+    )  # fmt: skip
+    amount: float = option(0.3, "standard deviation of gaussian noise, else the share of places", minimum=0)
+    error: str = option("bce", "between an image and what is made of it", choices=("squared", "absolute", "bce"))
+    code_activation: str = option("linear", "last operation of the encoder", choices=("linear", "relu", "sigmoid"))
+    backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.noise != "gaussian" and self.amount > 1:
+            raise OptionError(f"amount = {self.amount}: a share of places is at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContractiveAutoencoderConfig:
+    """An autoencoder whose code changes little where the image does."""
+
+    dimension: int = option(64, "numbers in a code", minimum=1)
+    contraction: float = option(0.1, "weight of the squared derivatives of the code by the pixels", minimum=0)
+    jacobian: str = option(
+        "auto", "how these are summed: exact, with one backward pass for each number of a code; estimate, with some "
+        "random ones; auto: exact up to 16 numbers", choices=("auto", "exact", "estimate"),
+    )  # fmt: skip
+    probes: int = option(1, "random directions of an estimate", minimum=1)
+    error: str = option("bce", "between an image and what is made of it", choices=("squared", "absolute", "bce"))
+    code_activation: str = option("sigmoid", "last operation of the encoder", choices=("linear", "relu", "sigmoid"))
+    backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features; batch norm is refused")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.backbone.norm == "batch" or self.backbone.kind in ("resnet18", "transformers"):
+            raise OptionError(
+                f"backbone: kind = {self.backbone.kind!r}, norm = {self.backbone.norm!r}: derivatives of one image's "
+                "code need a network without batch norm: choose mlp, convolutional, residual or vit, and norm = 'group'"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustAutoencoderConfig:
+    """An autoencoder whose error is not ruled by few large residuals."""
+
+    dimension: int = option(32, "numbers in a code", minimum=1)
+    loss: str = option(
+        "huber", "of the residuals",
+        choices=("squared", "absolute", "huber", "fair", "l2-l1", "cauchy", "geman-mcclure", "correntropy"),
+    )  # fmt: skip
+    scale: float = option(0.1, "residuals beyond it count as large, in units of the range from black to white", above=0)
+    residuals: str = option(
+        "pixels", "whose residuals are judged: pixels, each number by itself, for images with spoiled places; images, "
+        "their root mean square, for collections with images that do not belong", choices=("pixels", "images"),
+    )  # fmt: skip
+    code_activation: str = option("linear", "last operation of the encoder", choices=("linear", "relu", "sigmoid"))
+    backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedAutoencoderConfig:
+    """A vision transformer that sees some patches of an image and has to fill in the others."""
+
+    mask: float = option(0.75, "share of the patches that are hidden", above=0, maximum=0.99)
+    normalize: bool = option(True, "patches to fill in are brought to mean 0 and variance 1 each")
+    decoder_width: int = option(96, "size of the decoder's tokens", minimum=1)
+    decoder_depth: int = option(2, "layers of the decoder", minimum=1)
+    decoder_heads: int = option(3, "attention heads of the decoder; they divide its width", minimum=1)
+    backbone: BackboneConfig = option(BackboneConfig(kind="vit"), "the transformer; its kind must be vit")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.backbone.kind != "vit":
+            raise OptionError(f"backbone: kind = {self.backbone.kind!r}: patches are hidden from a vit: choose it")
+        if self.decoder_width % self.decoder_heads:
+            raise OptionError(f"decoder_heads = {self.decoder_heads}: must divide the width, {self.decoder_width}")

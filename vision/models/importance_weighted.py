@@ -49,13 +49,14 @@ class ImportanceWeightedAutoencoder(Vae):
 
     config: ImportanceWeightedConfig
 
-    def __init__(
-        self, shape: Shape, config: ImportanceWeightedConfig, *, num_classes: int = 0, seed: int = 1
-    ) -> None:
+    def __init__(self, shape: Shape, config: ImportanceWeightedConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__(shape, config, num_classes=num_classes, seed=seed)
 
     def forward(
-        self, images: Tensor, labels: Tensor | None = None, beta: Tensor | None = None  # noqa: ARG002 - there is none
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        beta: Tensor | None = None,  # noqa: ARG002 - there is none
     ) -> Mapping[str, Tensor]:
         """``loss``, the negative of the bound, and ``negative_elbo``, that of one code, from the same draws."""
         targets = self.likelihood.targets(unit_pixels(images))

@@ -44,7 +44,10 @@ class Method:
 MODELS: dict[str, Method] = {
     "autoencoder": Method("vision.models.autoencoder", "Autoencoder", configuration.AutoencoderConfig),
     "conditional-autoencoder": Method(
-        "vision.models.conditional_autoencoder", "ConditionalAutoencoder", configuration.AutoencoderConfig, labelled=True
+        "vision.models.conditional_autoencoder",
+        "ConditionalAutoencoder",
+        configuration.AutoencoderConfig,
+        labelled=True,
     ),
     "vae": Method("vision.models.vae", "Vae", configuration.VaeConfig),
     "conditional-vae": Method("vision.models.vae", "Vae", configuration.VaeConfig, labelled=True),
@@ -52,6 +55,16 @@ MODELS: dict[str, Method] = {
         "vision.models.importance_weighted", "ImportanceWeightedAutoencoder", configuration.ImportanceWeightedConfig
     ),
     "wae": Method("vision.models.wasserstein", "WassersteinAutoencoder", configuration.WassersteinConfig),
+    "linear": Method("vision.models.linear_autoencoder", "LinearAutoencoder", configuration.LinearAutoencoderConfig),
+    "sparse": Method("vision.models.sparse_autoencoder", "SparseAutoencoder", configuration.SparseAutoencoderConfig),
+    "denoising": Method(
+        "vision.models.denoising_autoencoder", "DenoisingAutoencoder", configuration.DenoisingAutoencoderConfig
+    ),
+    "contractive": Method(
+        "vision.models.contractive_autoencoder", "ContractiveAutoencoder", configuration.ContractiveAutoencoderConfig
+    ),
+    "robust": Method("vision.models.robust_autoencoder", "RobustAutoencoder", configuration.RobustAutoencoderConfig),
+    "masked": Method("vision.models.masked_autoencoder", "MaskedAutoencoder", configuration.MaskedAutoencoderConfig),
 }
 """By the name that users give."""
 

@@ -162,7 +162,12 @@ class DiscrepancyStep(CoupledStep):
         return {"model": self.model}
 
     def embed(
-        self, player: str, modules: Mapping[str, nn.Module], batch: Batch, *, moment: Moment  # noqa: ARG002
+        self,
+        player: str,
+        modules: Mapping[str, nn.Module],
+        batch: Batch,
+        *,
+        moment: Moment,  # noqa: ARG002
     ) -> Mapping[str, Tensor]:
         """Codes, draws from the prior and errors."""
         return _apart(modules[player], batch)
@@ -189,7 +194,12 @@ class AdversarialStep(TwoPlayerStep):
         self.penalty_weight = model.config.penalty_weight
 
     def losses(
-        self, player: str, modules: Mapping[str, nn.Module], batch: Batch, *, moment: Moment  # noqa: ARG002
+        self,
+        player: str,
+        modules: Mapping[str, nn.Module],
+        batch: Batch,
+        *,
+        moment: Moment,  # noqa: ARG002
     ) -> Mapping[str, Tensor]:
         """The adversary's cross-entropy, or the error of images and what the adversary adds."""
         adversary = modules["discriminator"]
