@@ -18,7 +18,7 @@ from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_file
 from nlprep.core.ownership import FileFormat
-from nlprep.evaluation.intervals import Interval
+from nlprep.figures.cells import format_cell, is_number
 
 if TYPE_CHECKING:
     import os
@@ -186,8 +186,8 @@ def _format_table(table: Table) -> str:
                 f"row {number} of the table has {len(row)} cells under {len(table.header)} names: give one for each"
             )
     numeric = [
-        any(_is_number(row[column]) for row in table.rows)
-        and all(row[column] is None or _is_number(row[column]) for row in table.rows)
+        any(is_number(row[column]) for row in table.rows)
+        and all(row[column] is None or is_number(row[column]) for row in table.rows)
         for column in range(len(table.header))
     ]
     kinds = [' class="number"' if right else "" for right in numeric]
@@ -197,7 +197,7 @@ def _format_table(table: Table) -> str:
     )
     lines += ["<thead>", f"<tr>{cells}</tr>", "</thead>", "<tbody>"]
     for row in table.rows:
-        cells = "".join(f"<td{kind}>{escape(_format_cell(cell))}</td>" for cell, kind in zip(row, kinds, strict=True))
+        cells = "".join(f"<td{kind}>{escape(format_cell(cell))}</td>" for cell, kind in zip(row, kinds, strict=True))
         lines.append(f"<tr>{cells}</tr>")
     return "\n".join(['<div class="wide"><table>', *lines, "</tbody>", "</table></div>"])
 
@@ -233,25 +233,3 @@ def _flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, A
     for name, value in values.items():
         found += _flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
     return found
-
-
-def _is_number(cell: object) -> bool:
-    return isinstance(cell, Interval) or (hasattr(cell, "__float__") and not isinstance(cell, bool | str))
-
-
-def _format_cell(cell: object) -> str:
-    if cell is None:
-        return "–"
-    if isinstance(cell, Interval):
-        return f"{_significant(cell.value)} ({_significant(cell.low)} – {_significant(cell.high)})"
-    if isinstance(cell, bool) or not _is_number(cell):
-        return str(cell)
-    # NumPy's numbers too, without importing it to ask.
-    return f"{int(cell):,}" if hasattr(cell, "__index__") else _significant(float(cell))  # type: ignore[arg-type]
-
-
-def _significant(value: float) -> str:
-    """Four digits that count, and no exponent where there is room: 0.8430, 12,345."""
-    if abs(value) >= 999.95:
-        return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.4g}"
-    return f"{value:#.4g}"
