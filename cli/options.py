@@ -51,7 +51,7 @@ class Options:
         title: The heading.
         first: The fields under it, in this order, where the others stand farther down or nowhere; none for all.
         rest: The heading of the others, below all first ones; None if they are no options.
-        omit: Fields that are no options.
+        omit: Fields that are no options, nested ones included.
         shown: What ``--help`` says for a default that depends on another option.
         names: Option names of fields whose own name another configuration of the command has.
     """
@@ -69,7 +69,7 @@ class Options:
 
     def headed(self, configuration: type, *, first: bool) -> Iterator[tuple[Setting, str]]:
         """The settings that stand above, or else below, each with its heading; a nested part has one of its own."""
-        known = {setting.name: setting for setting in settings_of(configuration) if setting.path[0] not in self.omit}
+        known = {setting.name: setting for setting in settings_of(configuration) if not set(setting.path) & set(self.omit)}
         title = self.title if first else self.rest
         listed = self.first or tuple(known)
         for name in listed if first else [name for name in known if name not in listed]:

@@ -212,3 +212,50 @@ class MaskedAutoencoderConfig:
             raise OptionError(f"backbone: kind = {self.backbone.kind!r}: patches are hidden from a vit: choose it")
         if self.decoder_width % self.decoder_heads:
             raise OptionError(f"decoder_heads = {self.decoder_heads}: must divide the width, {self.decoder_width}")
+
+
+METHODS = (
+    "vae",
+    "conditional-vae",
+    "iwae",
+    "wae",
+    "autoencoder",
+    "conditional-autoencoder",
+    "linear",
+    "sparse",
+    "denoising",
+    "contractive",
+    "robust",
+    "masked",
+)
+"""The names of `vision.models.methods.MODELS`, known without them; a test holds the two together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageModelConfig:
+    """Which model is trained, and the settings of each under its name."""
+
+    model: str = option("vae", "what is trained", choices=METHODS)
+    vae: VaeConfig = option(VaeConfig(), "how", counts_for=("model", ("vae", "conditional-vae")))
+    iwae: ImportanceWeightedConfig = option(ImportanceWeightedConfig(), "how", counts_for=("model", ("iwae",)))
+    wae: WassersteinConfig = option(WassersteinConfig(), "how", counts_for=("model", ("wae",)))
+    autoencoder: AutoencoderConfig = option(
+        AutoencoderConfig(), "how", counts_for=("model", ("autoencoder", "conditional-autoencoder"))
+    )
+    linear: LinearAutoencoderConfig = option(LinearAutoencoderConfig(), "how", counts_for=("model", ("linear",)))
+    sparse: SparseAutoencoderConfig = option(SparseAutoencoderConfig(), "how", counts_for=("model", ("sparse",)))
+    denoising: DenoisingAutoencoderConfig = option(
+        DenoisingAutoencoderConfig(), "how", counts_for=("model", ("denoising",))
+    )
+    contractive: ContractiveAutoencoderConfig = option(
+        ContractiveAutoencoderConfig(), "how", counts_for=("model", ("contractive",))
+    )
+    robust: RobustAutoencoderConfig = option(RobustAutoencoderConfig(), "how", counts_for=("model", ("robust",)))
+    masked: MaskedAutoencoderConfig = option(MaskedAutoencoderConfig(), "how", counts_for=("model", ("masked",)))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def chosen(self) -> object:
+        """The settings of the model that was chosen."""
+        return getattr(self, self.model.removeprefix("conditional-"))

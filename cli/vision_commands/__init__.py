@@ -1,0 +1,1 @@
+"""The commands of ``rep-vision``, a module each."""

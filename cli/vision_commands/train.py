@@ -1,0 +1,159 @@
+"""``rep-vision train``: a model of images, learned without labels."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from cli.console import Console
+from cli.options import Given, Options, Switch, Threads
+from nlprep.core.configuration import to_mapping
+from nlprep.core.errors import OptionError
+from nlprep.core.training.configuration import TrainingConfig
+from vision.backbones.configuration import BackboneConfig
+from vision.images.configuration import PreprocessingConfig
+from vision.models.configuration import METHODS, ImageModelConfig
+
+EPILOG = """\
+examples:
+  rep-vision train photos/
+  rep-vision train vae mnist.npz --output mnist --steps 3000
+  rep-vision train denoising photos.zip --height 96 --on-error skip
+  rep-vision train autoencoder photos/ --init pretrained-vit --dimension 128
+
+DATA is a folder of pictures or of folders that are classes, a zip of one, an .npz, IDX or
+CIFAR binary file, or a directory that datasets saved. Pictures are decoded once and kept
+in a cache; labels count for the conditional models alone.
+"""
+
+_TRAINING_FIRST = (
+    *("steps", "epochs", "batch_size", "micro_batch_size", "learning_rate", "average", "precision", "seed", "workers"),
+    *("evaluate_every", "patience"),
+)
+_BY_DATA = ("steps", "batch_size", "learning_rate", "weight_decay", "clip_norm", "average")
+_NETWORK = {name: f"backbone_{name}" for name in ("width", "depth", "blocks", "norm", "activation", "stem", "patch")}
+_LABELS = {
+    "model": "model",
+    "examples": "images",
+    "parameters": "parameters",
+    "dimension": "numbers in a code",
+    "steps": "steps",
+    "resumed_from": "resumed from step",
+    "images_per_second": "images per second",
+    "seconds": "seconds",
+    "train_loss": "training loss",
+    "loss": "validation loss",
+    "best_step": "best step",
+}
+
+
+def train(
+    *words: Annotated[str, Parameter(required=True, help="[MODEL] DATA")],
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    overwrite: Switch = False,
+    on_error: Literal["refuse", "skip"] = "refuse",
+    split: str | None = None,
+    cache: Path | None = None,
+    images: Annotated[PreprocessingConfig, Options(title="images")],
+    dimension: int | None = None,
+    models: Annotated[Given[ImageModelConfig], Options(title="model", omit=("model", "backbone", "dimension"))],
+    backbone: Annotated[
+        Given[BackboneConfig],
+        Options(
+            title="network",
+            names={"kind": "backbone", "path": "init", "heads": "backbone_heads", "pretrained": "pretrained", **_NETWORK},
+        ),
+    ],
+    validation: float = 0.1,
+    resume: Literal["auto", "never", "must"] = "auto",
+    training: Annotated[
+        Given[TrainingConfig],
+        Options(
+            title="training",
+            first=_TRAINING_FIRST,
+            rest="training in detail",
+            shown=dict.fromkeys(_BY_DATA, "by the number of images"),
+        ),
+    ],
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Learn a model of images, without labels.
+
+    Args:
+        words: What to train (vae, if none is named), and the images.
+        output: Directory for everything; a name made of DATA's and the model's, if none is given.
+        overwrite: Replace what nlprep wrote even if it is of another kind; never anything else.
+        on_error: What to do with a picture that cannot be read.
+        split: Which of the data's splits; train, where there are some.
+        cache: Where decoded images are kept; your cache directory, if none is named.
+        images: What pictures become.
+        dimension: Numbers in a code; the model's own default, if not given.
+        models: How each model is set.
+        backbone: The network that makes features.
+        validation: Share of the images that is held out to choose the weights; 0 for none.
+        resume: With auto, go on where the run was stopped, or start; never refuses a run that was begun, must one that
+            was not.
+        training: How it is trained.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
+    from dataclasses import replace
+
+    from nlprep.core.threads import torch_threads
+    from nlprep.core.training.records.runs import check_training_run
+    from vision.images.reading import read_images
+    from vision.models.files import IMAGE_MODEL
+    from vision.training import RUN, default_training, train_images
+
+    model, data = _model_and_data(words)
+    place = output or Path(f"{data.name.partition('.')[0] or 'images'}-{model}")
+    check_training_run(place, RUN, result=IMAGE_MODEL, inputs=console.inputs(data), overwrite=overwrite)
+    chosen = models.resolve(model=model).chosen()
+    given = _network(backbone)
+    if dimension is not None:
+        if not hasattr(chosen, "dimension"):
+            raise OptionError(f"--dimension: the codes of {model} have the size of its network's tokens: leave it out")
+        chosen = replace(chosen, dimension=dimension)  # type: ignore[type-var]
+    read = read_images(
+        data, split=split, preprocessing=images, on_error=on_error, cache=cache, threads=threads,
+        progress=console.progress,
+    )  # fmt: skip
+    held = round(validation * len(read))
+    settings = training.resolve(to_mapping(default_training(model, max(1, len(read) - held))))
+    with torch_threads(threads):
+        run = train_images(
+            read, place, model=model, config=chosen, backbone=given, training=settings, validation=validation,
+            resume=resume, overwrite=overwrite, progress=console.progress,
+        )  # fmt: skip
+    summary = {"output": str(run.directory), **run.summary}
+    if console.json_output:
+        console.result(summary)
+        return 0
+    shown = summary | summary["validation"]
+    speed = shown.get("images_per_second")
+    shown["images_per_second"] = None if speed is None else round(speed)
+    console.table(
+        ("training", str(run.directory)),
+        [(label, shown[name]) for name, label in _LABELS.items() if shown.get(name) is not None],
+    )
+    console.note(f"see what it learned: rep-vision report {run.directory}")
+    return 0
+
+
+def _model_and_data(words: tuple[str, ...]) -> tuple[str, Path]:
+    """A model's name and where the images are."""
+    if len(words) == 1:
+        return "vae", Path(words[0])
+    if len(words) > 2:
+        raise OptionError(f"{len(words)} words: give a model, if you want another than vae, and one place of images")
+    if words[0] not in METHODS:
+        raise OptionError(f"model {words[0]!r}: choose from {', '.join(METHODS)}")
+    return words[0], Path(words[1])
+
+
+def _network(backbone: Given[BackboneConfig]) -> BackboneConfig | None:
+    """The network that was asked for; None if nothing was said of it: then the model's own default counts."""
+    if not backbone.flags:
+        return None
+    return backbone.resolve({"kind": "transformers"} if "--init" in backbone.flags else None)
