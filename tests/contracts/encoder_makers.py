@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "language_models"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "vision"))
 from language_model_toys import sentences, toy_causal, toy_masked, toy_tokenizer
+from vision_toys import SMALL, toy_images, write_transformers_model
 
 from nlprep.embeddings.averaged_vectors import AveragedWordVectors, sif_weights
 from nlprep.embeddings.word_vectors import WordVectors
@@ -23,7 +26,12 @@ from nlprep.language_models.encoders.tf_idf import TfIdfEncoder
 from vision.baselines.configuration import PatchDictionaryConfig
 from vision.baselines.linear_encoder import LinearEncoder, fit_ica, fit_lda, fit_pca
 from vision.baselines.patch_dictionary import PatchDictionary
+from vision.encoders.image_encoder import ImageEncoder
+from vision.encoders.raw_pixels import RawPixels
 from vision.images.collection import Images
+from vision.images.preprocessing import Preprocessing
+from vision.models.files import SavedModel, build
+from vision.models.methods import find_method
 
 TEXTS = (
     "the dog sleeps in the garden",
@@ -108,7 +116,7 @@ def _weighted() -> AveragedWordVectors:
 
 @cache
 def _images() -> Images:
-    pixels = np.random.default_rng(4).integers(0, 256, (24, 3, 4, 5), dtype=np.uint8)
+    pixels = np.random.default_rng(4).integers(0, 256, (24, 3, 6, 7), dtype=np.uint8)
     return Images(pixels, np.arange(24) % 5, tuple("abcde"))
 
 
@@ -116,12 +124,47 @@ def _dictionary() -> PatchDictionary:
     return PatchDictionary.fit(_images(), PatchDictionaryConfig(atoms=6, patch=2, patches=100, iterations=5))
 
 
+# Kept until the process ends: what a case's items are the paths of.
+_FOLDER = tempfile.TemporaryDirectory(prefix="encoder-makers-")
+
+
+def _pictures() -> tuple[str, ...]:
+    """Paths of pictures of several sizes, grey and colour."""
+    from PIL import Image
+
+    paths = []
+    for place, shape in enumerate([(1, 8, 8), (3, 8, 8), (3, 20, 11), (1, 9, 30), (3, 5, 4)]):
+        pixels = toy_images(place + 3, shape).pixels[-1]
+        paths.append(str(Path(_FOLDER.name) / f"{place}.png"))
+        Image.fromarray(pixels[0] if shape[0] == 1 else np.moveaxis(pixels, 0, -1).copy()).save(paths[-1])
+    return tuple(paths)
+
+
+PICTURES = _pictures()
+NO_PICTURES = (7, None, b"bytes", ["a", "text"], np.zeros(5), np.zeros((2, 3, 4, 4)))
+NO_PICTURE_LISTS = (b"a text", None, 3, Path("one.png"), np.zeros((3, 8, 8), np.uint8))
+
+
+def _of_images(backbone: str = "convolutional", output: str = "codes", channels: int = 3) -> ImageEncoder:
+    config = find_method("autoencoder").config(dimension=6, backbone=SMALL[backbone])
+    preprocessing = Preprocessing(channels=channels, height=8, width=10)
+    model = build("autoencoder", preprocessing.shape, config)
+    saved = SavedModel(model=model, config=config, preprocessing=preprocessing, classes=("left", "right"))
+    return ImageEncoder(saved, output=output)
+
+
+def _pretrained() -> ImageEncoder:
+    with tempfile.TemporaryDirectory() as directory:
+        write_transformers_model(Path(directory))
+        return ImageEncoder.from_transformers(directory)
+
+
+def _raw_pixels() -> RawPixels:
+    return RawPixels(Preprocessing(channels=1, height=6, width=7, fit="pad"))
+
+
 def _image_case(kind: type, make: Callable[[], Encoder[Any]]) -> Case:
-    """Of images of bytes, as they lie in memory and apart, and of floats."""
-    pixels = _images().pixels
-    items = [*pixels[:4], pixels[4].astype(np.float32) / 255]
-    strangers = (7, None, b"bytes", "a text", [[1]], np.zeros((4, 5)), np.zeros((2, 4, 5)), np.zeros((3, 4, 5), int))
-    return Case(kind, make, items, strangers, singles=(pixels[0], "a text", None, 3, pixels[0] / 255))
+    return Case(kind, make, items=PICTURES, strangers=NO_PICTURES, singles=NO_PICTURE_LISTS)
 
 
 CASES = {
@@ -132,6 +175,10 @@ CASES = {
     "tf-idf": Case(TfIdfEncoder, _tf_idf),
     "averaged word vectors": Case(AveragedWordVectors, _averaged),
     "weighted word vectors": Case(AveragedWordVectors, _weighted),
+    "images": _image_case(ImageEncoder, _of_images),
+    "images, features": _image_case(ImageEncoder, lambda: _of_images("vit", "features", 1)),
+    "images, pretrained": _image_case(ImageEncoder, _pretrained),
+    "raw pixels": _image_case(RawPixels, _raw_pixels),
     "principal components": _image_case(LinearEncoder, lambda: fit_pca(_images(), 4)),
     "discriminants": _image_case(LinearEncoder, lambda: fit_lda(_images(), 3)),
     "independent components": _image_case(LinearEncoder, lambda: fit_ica(_images(), 3)),
