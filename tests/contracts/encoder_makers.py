@@ -114,6 +114,16 @@ def _weighted() -> AveragedWordVectors:
     return AveragedWordVectors(_vectors(), weights).without_common_direction(sentences()[:60])
 
 
+@cache
+def _images() -> Images:
+    pixels = np.random.default_rng(4).integers(0, 256, (24, 3, 6, 7), dtype=np.uint8)
+    return Images(pixels, np.arange(24) % 5, tuple("abcde"))
+
+
+def _dictionary() -> PatchDictionary:
+    return PatchDictionary.fit(_images(), PatchDictionaryConfig(atoms=6, patch=2, patches=100, iterations=5))
+
+
 # Kept until the process ends: what a case's items are the paths of.
 _FOLDER = tempfile.TemporaryDirectory(prefix="encoder-makers-")
 
@@ -157,24 +167,6 @@ def _image_case(kind: type, make: Callable[[], Encoder[Any]]) -> Case:
     return Case(kind, make, items=PICTURES, strangers=NO_PICTURES, singles=NO_PICTURE_LISTS)
 
 
-@cache
-def _images() -> Images:
-    pixels = np.random.default_rng(4).integers(0, 256, (24, 3, 4, 5), dtype=np.uint8)
-    return Images(pixels, np.arange(24) % 5, tuple("abcde"))
-
-
-def _dictionary() -> PatchDictionary:
-    return PatchDictionary.fit(_images(), PatchDictionaryConfig(atoms=6, patch=2, patches=100, iterations=5))
-
-
-def _array_case(kind: type, make: Callable[[], Encoder[Any]]) -> Case:
-    """Of images of bytes, as they lie in memory and apart, and of floats."""
-    pixels = _images().pixels
-    items = [*pixels[:4], pixels[4].astype(np.float32) / 255]
-    strangers = (7, None, b"bytes", "a text", [[1]], np.zeros((4, 5)), np.zeros((2, 4, 5)), np.zeros((3, 4, 5), int))
-    return Case(kind, make, items, strangers, singles=(pixels[0], "a text", None, 3, pixels[0] / 255))
-
-
 CASES = {
     "masked": Case(TextEncoder, _masked),
     "masked, of a layer, of unit length": Case(TextEncoder, _modern),
@@ -187,8 +179,8 @@ CASES = {
     "images, features": _image_case(ImageEncoder, lambda: _of_images("vit", "features", 1)),
     "images, pretrained": _image_case(ImageEncoder, _pretrained),
     "raw pixels": _image_case(RawPixels, _raw_pixels),
-    "principal components": _array_case(LinearEncoder, lambda: fit_pca(_images(), 4)),
-    "discriminants": _array_case(LinearEncoder, lambda: fit_lda(_images(), 3)),
-    "independent components": _array_case(LinearEncoder, lambda: fit_ica(_images(), 3)),
-    "patch dictionary": _array_case(PatchDictionary, _dictionary),
+    "principal components": _image_case(LinearEncoder, lambda: fit_pca(_images(), 4)),
+    "discriminants": _image_case(LinearEncoder, lambda: fit_lda(_images(), 3)),
+    "independent components": _image_case(LinearEncoder, lambda: fit_ica(_images(), 3)),
+    "patch dictionary": _image_case(PatchDictionary, _dictionary),
 }

@@ -28,8 +28,7 @@ from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine, uniforms
 from nlprep.vectors.whitening import Variances
 from vision.baselines.configuration import PatchDictionaryConfig
-from vision.baselines.linear_encoder import shape_of
-from vision.images.items import encode_batches, unit_array
+from vision.baselines.pictures import encode_pictures, open_preprocessing, preprocessing_of
 
 if TYPE_CHECKING:
     import os
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress
     from vision.images.collection import Images, Shape
+    from vision.images.preprocessing import Preprocessing
 
 ARTIFACT_KIND = "patch-dictionary"
 # Numbers of activations that are in memory at once.
@@ -51,7 +51,7 @@ class PatchDictionary:
     """Images coded by the patches that they hold. Made by `fit`.
 
     Args:
-        shape: (channels, height, width) of the images.
+        preprocessing: How pictures become images.
         config: The settings.
         mean: (p,) of normalised patches, p = channels patch patch.
         whitener: (p, p), which makes their variances equal.
@@ -63,31 +63,38 @@ class PatchDictionary:
 
     def __init__(
         self,
-        shape: Shape,
+        preprocessing: Preprocessing,
         config: PatchDictionaryConfig,
         mean: NDArray[np.floating[Any]],
         whitener: NDArray[np.floating[Any]],
         atoms: NDArray[np.floating[Any]],
     ) -> None:
-        _check_fit(shape, config)
-        self.shape, self.config = shape, config
+        _check_fit(preprocessing.shape, config)
+        self.preprocessing, self.config = preprocessing, config
         self.mean = np.asarray(mean, np.float32)
         self.whitener = np.asarray(whitener, np.float32)
         self.atoms = np.asarray(atoms, np.float32)
 
     @classmethod
     def fit(
-        cls, images: Images, config: PatchDictionaryConfig | None = None, *, progress: Progress = SILENT
+        cls,
+        images: Images,
+        config: PatchDictionaryConfig | None = None,
+        *,
+        preprocessing: Preprocessing | None = None,
+        progress: Progress = SILENT,
     ) -> PatchDictionary:
         """Learn a dictionary; labels are not looked at.
 
         Args:
             images: To learn from.
             config: The settings.
+            preprocessing: How pictures that are given later become images; default: cropped to the shape of these.
             progress: Gets what is done.
 
         Raises:
-            OptionError: A patch or a grid that does not fit into the images, or more atoms than patches.
+            OptionError: A patch or a grid that does not fit into the images, or more atoms than patches, or a
+                preprocessing that makes images of another shape.
             NlprepError: No images, or ones whose patches are all alike.
         """
         config = config or PatchDictionaryConfig()
@@ -106,7 +113,7 @@ class PatchDictionary:
         whitened = centred @ whitener.astype(np.float32)
         with progress.task(f"learning {config.atoms:,} atoms of {len(whitened):,} patches"):
             atoms = _learn_atoms(whitened, config)
-        return cls(images.shape, config, mean, whitener, _as_used(atoms, config))
+        return cls(preprocessing_of(images, preprocessing), config, mean, whitener, _as_used(atoms, config))
 
     @property
     def dimension(self) -> int:
@@ -120,20 +127,20 @@ class PatchDictionary:
         return None
 
     def encode(
-        self, images: Sequence[NDArray[Any]], /, batch_size: int = 64, *, progress: Progress = SILENT
+        self, items: Sequence[Any] | Images, batch_size: int = 64, *, progress: Progress = SILENT
     ) -> NDArray[np.float32]:
         """Make vectors (see `nlprep.evaluation.encoder.Encoder`).
 
         Args:
-            images: n arrays of the encoder's shape, uint8 or floats in [0, 1].
+            items: As for `vision.encoders.image_encoder.ImageEncoder.encode`.
             batch_size: How many are coded at once; fewer where they are large.
             progress: Gets images.
 
         Returns:
             (n, `dimension`) float32, by region (row by row), then by atom.
         """
-        return encode_batches(
-            images, self._codes, shape=self.shape, dimension=self.dimension, batch_size=batch_size, progress=progress
+        return encode_pictures(
+            items, batch_size, self.preprocessing, self._codes, dimension=self.dimension, progress=progress
         )
 
     def randomized(self, seed: int = 1) -> PatchDictionary:
@@ -141,7 +148,7 @@ class PatchDictionary:
         draws = np.random.default_rng([seed, *self.atoms.shape]).standard_normal(self.atoms.shape)
         lengths = np.linalg.norm(self.atoms, axis=1, keepdims=True)
         draws *= lengths / np.linalg.norm(draws, axis=1, keepdims=True)
-        return PatchDictionary(self.shape, replace(self.config, seed=seed), self.mean, self.whitener, draws)
+        return PatchDictionary(self.preprocessing, replace(self.config, seed=seed), self.mean, self.whitener, draws)
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write an artifact directory of kind ``patch-dictionary``, replacing an older one only when whole.
@@ -156,7 +163,7 @@ class PatchDictionary:
         write_artifact(
             directory,
             kind=ARTIFACT_KIND,
-            config={"shape": list(self.shape), "dictionary": to_mapping(self.config)},
+            config={"preprocessing": to_mapping(self.preprocessing), "dictionary": to_mapping(self.config)},
             tensors={"mean": self.mean, "whitener": self.whitener, "atoms": self.atoms},
             overwrite=overwrite,
         )
@@ -169,14 +176,14 @@ class PatchDictionary:
             FileError: Missing, of another kind, from a newer version, damaged or cut short.
         """
         artifact = read_artifact(directory, kind=ARTIFACT_KIND)
-        shape, settings = shape_of(artifact.config, directory), artifact.config.get("dictionary")
+        preprocessing, settings = open_preprocessing(artifact), artifact.config.get("dictionary")
         if not isinstance(settings, dict):
             raise FileError(directory, "does not say how it codes: fit and save it again")
         try:
             config = from_mapping(PatchDictionaryConfig, settings, where=str(directory))
         except OptionError as error:
             raise FileError(directory, f"has settings of another version ({error}): fit and save it again") from error
-        size = shape[0] * config.patch**2
+        size = preprocessing.channels * config.patch**2
         tensors = [
             artifact.tensor("mean", dtype="float32", shape=(size,)),
             artifact.tensor("whitener", dtype="float32", shape=(size, size)),
@@ -184,7 +191,7 @@ class PatchDictionary:
         ]
         if not all(np.isfinite(tensor).all() for tensor in tensors):
             raise FileError(directory, "holds weights that are no numbers: fit and save it again")
-        return cls(shape, config, *tensors)
+        return cls(preprocessing, config, *tensors)
 
     def activations(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Activations before pooling, (b, rows, columns, atoms or twice as many), of images in [0, 1]."""
@@ -216,7 +223,7 @@ class PatchDictionary:
         return np.maximum(distances, 0, out=distances)
 
     def _codes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        _, height, width = self.shape
+        _, height, width = self.preprocessing.shape
         rows, columns = height - self.config.patch + 1, width - self.config.patch + 1
         block = max(1, _BLOCK_NUMBERS // (rows * columns * len(self.atoms)))
         codes = np.empty((len(pixels), self.dimension), np.float32)
@@ -253,8 +260,8 @@ def _drawn_patches(images: Images, config: PatchDictionaryConfig) -> NDArray[np.
     found = np.empty((config.patches, images.shape[0], config.patch, config.patch), np.float32)
     for place in order:
         y, x = top[place], left[place]
-        found[place] = unit_array(images.pixels[image[place], :, y : y + config.patch, x : x + config.patch])
-    return found.reshape(config.patches, -1)
+        found[place] = images.pixels[image[place], :, y : y + config.patch, x : x + config.patch]
+    return found.reshape(config.patches, -1) / np.float32(255)
 
 
 def _normalised(patches: NDArray[np.float32], contrast: float) -> NDArray[np.float32]:
