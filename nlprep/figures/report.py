@@ -1,8 +1,9 @@
 """A report as one HTML file: words, tables, figures and settings, that opens anywhere, offline, for years.
 
-Figures are inside the file as data URIs. There are no scripts, no links to elsewhere and nothing that says when or
-where it was written; whatever comes from data is escaped, and a content security policy forbids the rest. The same
-parts give the same bytes.
+Figures are inside the file as data URIs. There are no links to elsewhere and nothing that says when or where it was
+written; whatever comes from data is escaped, and a content security policy forbids the rest. A page with an `ItemMap`
+has that map's one script, which the policy knows by its digest; any other page runs nothing. The same parts give the
+same bytes.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_na
 from nlprep.core.files import atomic_file
 from nlprep.core.ownership import FileFormat
 from nlprep.figures.cells import format_cell, is_number
+from nlprep.figures.item_map import SCRIPT, STYLE, ItemMap, format_item_map, script_source
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
 _TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = "default-src 'none'; {scripts}img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE = """\
 body { margin: 2.5rem auto; max-width: 62rem; padding: 0 1.25rem; background: #fff; color: #222;
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
@@ -97,7 +99,7 @@ class Settings:
     caption: str = "settings"
 
 
-Part = Heading | Paragraph | Table | Picture | Settings
+Part = Heading | Paragraph | Table | Picture | Settings | ItemMap
 
 
 def write_report(
@@ -121,7 +123,8 @@ def write_report(
         OptionError: Another ending.
         FileError: A picture that cannot be read or is of another format, or a place that cannot be written or holds
             something that is not ours.
-        NlprepError: A table with rows that are not as long as its header, or settings that have no names.
+        NlprepError: A table with rows that are not as long as its header, settings that have no names, or a map whose
+            parts are not as many as its points.
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise OptionError(f"report {str(path)!r}: end its name in .html")
@@ -137,14 +140,16 @@ def format_report(title: str, parts: Sequence[Part], *, language: str = "en") ->
         FileError: As `write_report`.
         NlprepError: As `write_report`.
     """
-    body = "\n".join(_format_part(part) for part in parts)
+    maps = [part for part in parts if isinstance(part, ItemMap)]
+    body = "\n".join(_format_part(part, parts) for part in parts)
+    policy = _POLICY.format(scripts=f"script-src {script_source()}; " if maps else "")
     return (
         "<!DOCTYPE html>\n"
         f'<html lang="{escape(language)}">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{_STYLE}{STYLE if maps else ''}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n{body}\n{f'<script>{SCRIPT}</script>' if maps else ''}</body>\n</html>\n"
     )
 
 
@@ -167,7 +172,7 @@ REPORT = FileFormat("a report", recognises=_is_report, sealed=_is_sealed)
 """Reports, which say themselves that they were made here."""
 
 
-def _format_part(part: Part) -> str:
+def _format_part(part: Part, parts: Sequence[Part]) -> str:
     if isinstance(part, Heading):
         return f"<h2>{escape(part.text)}</h2>"
     if isinstance(part, Paragraph):
@@ -176,6 +181,9 @@ def _format_part(part: Part) -> str:
         return _format_table(part)
     if isinstance(part, Picture):
         return _format_picture(part)
+    if isinstance(part, ItemMap):
+        before = parts[: next(place for place, other in enumerate(parts) if other is part)]
+        return format_item_map(part, sum(isinstance(other, ItemMap) for other in before))
     return _format_settings(part)
 
 
