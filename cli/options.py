@@ -69,7 +69,9 @@ class Options:
 
     def headed(self, configuration: type, *, first: bool) -> Iterator[tuple[Setting, str]]:
         """The settings that stand above, or else below, each with its heading; a nested part has one of its own."""
-        known = {setting.name: setting for setting in settings_of(configuration) if not set(setting.path) & set(self.omit)}
+        known = {
+            setting.name: setting for setting in settings_of(configuration) if not set(setting.path) & set(self.omit)
+        }
         title = self.title if first else self.rest
         listed = self.first or tuple(known)
         for name in listed if first else [name for name in known if name not in listed]:

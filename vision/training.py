@@ -156,7 +156,12 @@ def train_images(
         shown = held if held is not None else examples
         history = prepared.fit(made.step(), examples, validation=held, evaluate=_pictures_of(made, shown))
     summary = prepared.summarise(history) | {"model": model, "dimension": made.dimension}
-    notes = {"steps": history.steps, "examples": len(examples), "validation": summary["validation"]}
+    notes = {
+        "source": str(images.source),
+        "steps": history.steps,
+        "examples": len(examples),
+        "validation": summary["validation"],
+    }
     saved = SavedModel(
         model=made, config=config, preprocessing=preprocessing, classes=tuple(images.classes), notes=notes
     )

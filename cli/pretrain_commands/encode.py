@@ -59,7 +59,7 @@ def encode(
     from nlprep.core.ownership import check_replaceable
     from nlprep.core.threads import torch_threads
     from nlprep.language_models.encoders.text_encoder import TextEncoder
-    from nlprep.language_models.encoders.vector_arrays import VECTOR_ARRAYS, vector_array_ending, write_vector_arrays
+    from nlprep.vectors.vector_arrays import VECTOR_ARRAYS, vector_array_ending, write_vector_arrays
 
     if similarity is not None and texts is None:
         read, place = list(similarity), None

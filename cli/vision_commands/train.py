@@ -61,7 +61,13 @@ def train(
         Given[BackboneConfig],
         Options(
             title="network",
-            names={"kind": "backbone", "path": "init", "heads": "backbone_heads", "pretrained": "pretrained", **_NETWORK},
+            names={
+                "kind": "backbone",
+                "path": "init",
+                "heads": "backbone_heads",
+                "pretrained": "pretrained",
+                **_NETWORK,
+            },
         ),
     ],
     validation: float = 0.1,

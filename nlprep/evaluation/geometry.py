@@ -169,7 +169,7 @@ def alignment(first: ArrayLike, second: ArrayLike, *, power: float = 2.0) -> flo
 
 
 def effective_rank(features: ArrayLike, *, centre: bool = True) -> float:
-    """exp of the entropy of singular values as shares of their sum: the rank, weighted by how much is in it.
+    """Exp of the entropy of singular values as shares of their sum: the rank, weighted by how much is in it.
 
     >>> round(effective_rank([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), 6)
     2.0

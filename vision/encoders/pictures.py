@@ -71,7 +71,7 @@ def batches_of_pixels(
     pixels = items.pixels if isinstance(items, Images) else items
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[1:] == preprocessing.shape:
         for start in range(0, len(pixels), batch_size):
-            yield np.ascontiguousarray(pixels[start : start + batch_size])
+            yield np.array(pixels[start : start + batch_size], order="C")
         return
     threads = min(_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:

@@ -253,8 +253,10 @@ def _card(config: Mapping[str, Any], numbers: int) -> str:
     if config["classes"]:
         lines += ["", "## Classes in training", "", ", ".join(config["classes"])]
     lines += ["", "## Settings", "", *_listed(config["settings"])]
-    if config["notes"]:
-        lines += ["", "## Notes", "", *_listed(config["notes"])]
+    # Where the images lie on this machine is nobody else's concern.
+    notes = {key: value for key, value in config["notes"].items() if key != "source"}
+    if notes:
+        lines += ["", "## Notes", "", *_listed(notes)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Vectors of texts as arrays on disk: NumPy's ``.npy`` and ``.npz``, and safetensors."""
+"""Vectors of items as arrays on disk: NumPy's ``.npy`` and ``.npz``, and safetensors."""
 
 from __future__ import annotations
 
@@ -20,18 +20,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENDINGS = (".npy", ".npz", ".safetensors")
+NOUNS = ("texts", "images")
 _HEADER_LIMIT = 1 << 16
 
 
 def write_vector_arrays(
-    vectors: NDArray[np.float32], texts: Sequence[str], path: str | os.PathLike[str], *, overwrite: bool = False
+    vectors: NDArray[np.float32],
+    names: Sequence[str],
+    path: str | os.PathLike[str],
+    *,
+    noun: str = "texts",
+    overwrite: bool = False,
 ) -> None:
-    """Write vectors, and with ``.npz`` their texts, in the format that the file's ending asks for.
+    """Write vectors, and with ``.npz`` what they are of, in the format that the file's ending asks for.
 
     Args:
         vectors: (n, d) float32.
-        texts: The n texts that they are of.
+        names: The n items that they are of: texts, or names of images.
         path: Where they go.
+        noun: What these are called in an ``.npz`` file, one of `NOUNS`.
         overwrite: Whether a file there that holds vectors in such a format may be replaced.
 
     Raises:
@@ -43,7 +50,7 @@ def write_vector_arrays(
         if ending == ".npy":
             np.save(stream, vectors)
         elif ending == ".npz":
-            np.savez(stream, vectors=vectors, texts=np.array(texts))
+            np.savez(stream, **{"vectors": vectors, noun: np.array(names)})
         else:
             from safetensors.numpy import save
 
@@ -71,7 +78,7 @@ def _is_vector_array(path: Path) -> bool:
         if head.startswith(b"PK\x03\x04"):
             try:
                 with zipfile.ZipFile(stream) as archive:
-                    if sorted(archive.namelist()) != ["texts.npy", "vectors.npy"]:
+                    if set(archive.namelist()) not in [{f"{noun}.npy", "vectors.npy"} for noun in NOUNS]:
                         return False
                     with archive.open("vectors.npy") as inner:
                         return _is_matrix(inner)

@@ -1,0 +1,1 @@
+"""What learned encoders of images are used for."""
