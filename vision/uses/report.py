@@ -101,8 +101,8 @@ def write_image_report(
                 images.classes,
                 details={score: [round(float(value), 4) for value in oddness]},
                 neighbors=nearest,
-                caption=f"Images near one another have similar codes ({method}). Hover to see one, click for neighbours.",
-            ),  # fmt: skip
+                caption=f"Images near one another have similar codes ({method}): hover to see one, click for more.",
+            ),
             *_oddest(images, names, oddness, score, Path(scratch)),
             *_duplicates(images, names, pairs, Path(scratch)),
             *_neighborhoods(images, nearest, seed, Path(scratch)),

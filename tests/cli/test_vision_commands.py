@@ -1,0 +1,124 @@
+"""``rep-vision`` from a few drawn pictures to a page, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests_cli_support import asking, failing, one_line, snapshot
+
+from cli.vision import COMMANDS, main
+from vision.models.configuration import METHODS, ImageModelConfig
+from vision.models.methods import MODELS
+
+pytestmark = pytest.mark.slow
+
+TINY = ["--steps", "12", "--batch-size", "8", "--backbone", "mlp", "--backbone-width", "16", "--dimension", "4"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes that a glance tells apart, as a folder, a file, and a run of a VAE on them."""
+    from PIL import Image
+
+    place = tmp_path_factory.mktemp("vision")
+    noise = np.random.default_rng(1).integers(0, 60, (40, 10, 12), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    for number, (pixels, label) in enumerate(zip(noise, labels, strict=True)):
+        pixels[:5] += np.uint8(150 * label)
+        name = place / "photos" / ("bright" if label else "dark") / f"{number}.png"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(name)
+    np.savez(place / "images.npz", x=noise, y=labels)
+    cache = ["--cache", str(place / "cache")]
+    assert main(["train", str(place / "photos"), "-o", str(place / "run"), "--quiet", *TINY, *cache]) == 0
+    return place
+
+
+@pytest.fixture(autouse=True)
+def cache(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache-of-the-user"))
+
+
+@pytest.fixture
+def ask(capsys):
+    return asking(main, capsys)
+
+
+def test_a_model_is_used_by_every_command(folder, tmp_path, ask):
+    run, photos = folder / "run", folder / "photos"
+    codes = ask("encode", run, photos, "-o", tmp_path / "codes.npz")
+    assert codes == {"output": str(tmp_path / "codes.npz"), "images": 40, "dimension": 4}
+    kept = np.load(tmp_path / "codes.npz")
+    assert kept["vectors"].shape == (40, 4)
+    assert "dark" in str(kept["images"][-1])
+    # Vectors of ours are replaced, and only if that is asked for where nothing says whose they are.
+    assert ask("encode", run, photos, "-o", tmp_path / "codes.npz", "--overwrite") == codes
+    for command, words in (
+        ("sample", []),
+        ("reconstruct", [photos, "--number", 3]),
+        ("traverse", [photos, "--rows", 2, "--steps", 3]),
+    ):
+        figure = tmp_path / f"{command}.png"
+        assert ask(command, run, *words, "-o", figure)["output"] == str(figure)
+        assert figure.read_bytes().startswith(b"\x89PNG")
+    told = ask("probe", run, "--train", photos, "--test", photos, "--labels", "4,20", "--repeats", 2)
+    assert told["curves"][0]["name"] == str(run)
+    assert len(told["curves"]) == 3
+    accuracies = {curve["name"]: curve["points"][-1]["accuracy"] for curve in told["curves"]}
+    assert accuracies["raw pixels"] == 1.0
+
+
+def test_a_page_of_the_latest_run(folder, tmp_path, ask, monkeypatch):
+    monkeypatch.chdir(folder)
+    told = ask("report", "-o", tmp_path / "page.html", "--method", "pca")
+    assert told["images"] == 40
+    page = (tmp_path / "page.html").read_text()
+    assert "dark/" in page
+    assert "https://" not in page
+
+
+def test_the_same_command_goes_on_and_another_is_refused(folder, ask, capsys):
+    words = ["train", folder / "photos", "-o", folder / "run", *TINY]
+    before = snapshot(folder / "run" / "model")
+    assert ask(*words)["resumed_from"] == 12
+    assert snapshot(folder / "run" / "model") == before
+    refuse = failing(main, capsys, folder / "run")
+    assert "dimension" in refuse(*words, "--dimension", "5")
+    assert "--sparse-weight is for the sparse model" in refuse(*words, "--sparse-weight", "2")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "wae2", "photos"], "model 'wae2': choose from"),
+        (["train", "empty"], "empty"),
+        (["train", "photos", "--init", "nowhere"], "nowhere"),
+        (["train", "conditional-vae", "flat"], "labels"),
+        (["sample", "photos", "-o", "x.png"], "photos"),
+        (["sample", "run", "-o", "x.gif"], "x.gif"),
+        (["sample", "run", "-o", "x.png", "--label", "dark"], "--label is for conditional models"),
+        (["probe", "run", "--train", "flat", "--test", "flat"], "has no classes"),
+        (["report", "run", "--data", "nowhere"], "nowhere"),
+        (["traverse", "run", "photos", "-o", "x.png", "--image", "40"], "choose from 0 to 39"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(folder, capsys, monkeypatch, words, said):
+    monkeypatch.chdir(folder)
+    (folder / "empty").mkdir(exist_ok=True)
+    flat = folder / "flat"
+    flat.mkdir(exist_ok=True)
+    for picture in sorted((folder / "photos" / "dark").iterdir())[:3]:
+        (flat / picture.name).write_bytes(picture.read_bytes())
+    assert main([*words, "--quiet"]) == 2
+    assert said in one_line(capsys.readouterr().err)
+    assert not list(folder.glob("x.*"))
+
+
+def test_commands_and_models_are_listed_where_they_are():
+    assert set(METHODS) == set(MODELS)
+    for name in METHODS:
+        assert type(ImageModelConfig(model=name).chosen()) is MODELS[name].config
+    commands = Path(main.__code__.co_filename).parent / "vision_commands"
+    assert set(COMMANDS) == {path.stem for path in commands.glob("*.py")} - {"__init__", "runs"}
