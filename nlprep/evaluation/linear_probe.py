@@ -207,7 +207,9 @@ def probe_features(
     matrix, test_matrix = _as_matrix(features), _as_matrix(test_features)
     num_classes = _check_data(matrix, labels, test_matrix, test_labels)
     if config.classifier == "neighbors" and not isinstance(matrix, np.ndarray):
-        raise NlprepError(f"{name}: neighbours are looked for among dense features: choose the linear classifier")
+        raise NlprepError(
+            f"{name}: neighbours are looked for among dense features: choose the linear classifier, or leave it out"
+        )
     amounts = config.amounts(len(labels), num_classes)
     _check_amounts(amounts, labels, num_classes, config)
     measured: dict[LabelAmount, list[tuple[float, float]]] = {amount: [] for amount in amounts}
