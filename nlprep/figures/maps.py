@@ -80,7 +80,8 @@ def _principal_components(rows: NDArray[np.floating[Any]], number: int) -> NDArr
     if centred.shape[1] > number:
         _, directions = np.linalg.eigh(centred.T @ centred)
         centred = centred @ directions[:, : -number - 1 : -1]
-    return centred.astype(np.float32)
+    reduced: NDArray[np.float32] = centred.astype(np.float32)
+    return reduced
 
 
 def _fit_umap(rows: NDArray[np.float32], neighbors: int, state: int) -> NDArray[np.float32]:
