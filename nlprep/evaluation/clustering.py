@@ -11,9 +11,9 @@ The comparison needs no names for clusters. Of n examples, n_ij in cluster i and
 - matched accuracy: the accuracy under the best one-to-one naming of clusters by classes, found by the Hungarian method
   (Kuhn 1955); examples of clusters left without a name count as wrong.
 
-Whether there are groups at all is asked without classes: the silhouette (Rousseeuw 1987), the mean of (b - a) / max(a, b)
-over examples, a being the mean distance to the rest of the own cluster and b that to the nearest other one; from -1 to 1,
-and 0 where clusters run into one another.
+Whether there are groups at all is asked without classes: the silhouette (Rousseeuw 1987), the mean of (b - a) / max(a,
+b) over examples, a being the mean distance to the rest of the own cluster and b that to the nearest other one; from -1
+to 1, and 0 where clusters run into one another.
 """
 
 from __future__ import annotations

@@ -74,8 +74,8 @@ class ProbeConfig:
                 )
             except (ValueError, OverflowError):
                 raise OptionError(
-                    f"labels = {self.labels!r}: {word!r} is neither a share like 10%, nor a number, nor one of each class "
-                    "like 4/class"
+                    f"labels = {self.labels!r}: {word!r} is neither a share like 10%, nor a number, nor one of each "
+                    "class like 4/class"
                 ) from None
             if number > available:
                 raise OptionError(f"labels = {self.labels!r}: there are only {available:,} labelled examples")

@@ -1,12 +1,12 @@
 """How well a score tells what is odd from what is usual, and where to draw the line without having seen anything odd.
 
 Scores are higher the odder an example is. The area under the ROC curve is the chance that an odd example scores above a
-usual one, ties counting half; average precision is scikit-learn's (a step function, not interpolated), and depends on how
-many odd examples there are: the share of them, which is what chance gives, stands beside it.
+usual one, ties counting half; average precision is scikit-learn's (a step function, not interpolated), and depends on
+how many odd examples there are: the share of them, which is what chance gives, stands beside it.
 
-Where to draw the line is learned from usual examples alone (`fit_threshold`). The quantile of a sample is no promise: by
-bad luck the next examples exceed it far oftener. The line is therefore an order statistic high enough that the share of
-usual examples above it is at most as asked *with a stated confidence*, whatever the distribution (Wilks 1941,
+Where to draw the line is learned from usual examples alone (`fit_threshold`). The quantile of a sample is no promise:
+by bad luck the next examples exceed it far oftener. The line is therefore an order statistic high enough that the
+share of usual examples above it is at most as asked *with a stated confidence*, whatever the distribution (Wilks 1941,
 "Determination of sample sizes for setting tolerance limits").
 """
 
@@ -99,8 +99,8 @@ def evaluate_detection(
 ) -> DetectionResult:
     """Measure scores of examples of which it is known what they are.
 
-    The interval of the area is Newcombe's (`area_interval`); that of average precision is the percentile bootstrap, usual and
-    odd examples drawn apart.
+    The interval of the area is Newcombe's (`area_interval`); that of average precision is the percentile bootstrap,
+    usual and odd examples drawn apart.
 
     Args:
         usual: (n,) scores of usual examples, none of them learned from.
@@ -161,8 +161,8 @@ def area_under_curve(usual: ArrayLike, odd: ArrayLike) -> float:
 def area_interval(area: float, num_usual: int, num_odd: int, *, level: float = 0.95) -> Interval:
     """The interval of an area under the ROC curve that is right also near 1, where others shrink to nothing.
 
-    Newcombe 2006, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2", method 5:
-    the areas A with |A - area| <= z sqrt(V(A)), where, n and m being the numbers and N = (n + m) / 2 - 1,
+    Newcombe 2006, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2",
+    method 5: the areas A with |A - area| <= z sqrt(V(A)), where, n and m being the numbers and N = (n + m) / 2 - 1,
     V(A) = A (1 - A) (1 + N ((1 - A) / (2 - A) + A / (1 + A))) / (n m).
 
     >>> area_interval(1.0, 50, 50).low
@@ -236,8 +236,8 @@ def fit_threshold(usual: ArrayLike, *, rate: float = 0.05, confidence: float = 0
     if not len(enough):
         needed = int(np.ceil(np.log1p(-confidence) / np.log1p(-rate)))
         raise NlprepError(
-            f"{count:,} examples cannot show that at most {rate:g} lie above any of them with confidence {confidence:g}: "
-            f"give at least {needed:,}, or ask for less"
+            f"{count:,} examples cannot show that at most {rate:g} lie above any of them with confidence "
+            f"{confidence:g}: give at least {needed:,}, or ask for less"
         )
     place = int(enough[0])
     return Threshold(float(scores[place]), rate, float(reached[place]), confidence, count, place + 1)

@@ -3,18 +3,19 @@
 Of codes (n, d) and factors (n, K) that made the examples, all numbers in [0, 1] and higher the better:
 
 - **MIG**, Chen et al. 2018, "Isolating sources of disentanglement in variational autoencoders", equation 6: for each
-  factor, the mutual information with its best dimension less that with the second best, over the factor's entropy. Codes
-  are counted in bins of equal width from the least to the greatest value, as in Locatello et al. 2019; the figure depends
-  on their number, which therefore stands in the result, and few examples in many bins raise every mutual information.
+  factor, the mutual information with its best dimension less that with the second best, over the factor's entropy.
+  Codes are counted in bins of equal width from the least to the greatest value, as in Locatello et al. 2019; the
+  figure depends on their number, which therefore stands in the result, and few examples in many bins raise every
+  mutual information.
 - **DCI**, Eastwood and Williams 2018, "A framework for the quantitative evaluation of disentangled representations": a
-  random forest predicts each factor from the code; R_ij is the importance of dimension i for factor j. Disentanglement is
-  1 less the entropy (to the base K) of row i's shares, weighted over dimensions by their part of all importance;
+  random forest predicts each factor from the code; R_ij is the importance of dimension i for factor j. Disentanglement
+  is 1 less the entropy (to the base K) of row i's shares, weighted over dimensions by their part of all importance;
   completeness the same of columns (to the base d); informativeness the mean accuracy on examples held out (theirs is an
   error, and less is better).
 - **SAP**, Kumar, Sattigeri and Balakrishnan 2018, "Variational inference of disentangled latent concepts from unlabeled
-  observations", section 3: S_ij is the balanced accuracy of factor j when thresholds on dimension i alone tell its values;
-  the score is the mean over factors of the best less the second best. Thresholds are those of a tree on one number; unlike
-  there, they are fitted on some examples and judged on others.
+  observations", section 3: S_ij is the balanced accuracy of factor j when thresholds on dimension i alone tell its
+  values; the score is the mean over factors of the best less the second best. Thresholds are those of a tree on one
+  number; unlike there, they are fitted on some examples and judged on others.
 
 A dimension that is constant says nothing: its mutual information and importance are 0.
 """
@@ -231,8 +232,8 @@ def _checked_factors(factors: ArrayLike, num_examples: int, names: Sequence[str]
         )
     if not np.issubdtype(values.dtype, np.integer) or values.min() < 0:
         raise NlprepError(
-            f"factors of type {values.dtype} from {values.min()}: number each factor's values from 0, continuous ones by "
-            "bins"
+            f"factors of type {values.dtype} from {values.min()}: number each factor's values from 0, continuous "
+            "ones by bins"
         )
     if names and len(names) != values.shape[1]:
         raise NlprepError(f"{len(names)} names for {values.shape[1]} factors: give one for each")
@@ -246,7 +247,10 @@ def _checked_factors(factors: ArrayLike, num_examples: int, names: Sequence[str]
 
 
 def _held_out(factors: NDArray[np.int64], config: DisentanglementConfig) -> NDArray[np.bool_]:
-    """(n,) which examples accuracies are of: a share, drawn by the seed; one example of every value stays to learn from."""
+    """(n,) which examples accuracies are of: a share, drawn by the seed.
+
+    One example of every value of a factor stays to learn from.
+    """
     draws = integers(combine(config.seed, np.arange(len(factors))), 1, purpose=_HELD_OUT)[:, 0]
     order = np.argsort(draws, kind="stable")
     needed = np.zeros(len(factors), bool)

@@ -1,17 +1,17 @@
 """How vectors lie in their space, without asking what they are for: spread, rank, sparsity, straightness.
 
-- Uniformity and alignment: Wang and Isola 2020, "Understanding contrastive representation learning through alignment and
-  uniformity on the hypersphere". Of rows at length one, log mean exp(-t |x - y|^2) over pairs of different examples, which
-  is lower the more evenly they cover the sphere; and the mean of |x - x+|^a over pairs that belong together, 0 where
-  they coincide. Both are of vectors of length one whatever is given, as there.
+- Uniformity and alignment: Wang and Isola 2020, "Understanding contrastive representation learning through alignment
+  and uniformity on the hypersphere". Of rows at length one, log mean exp(-t |x - y|^2) over pairs of different
+  examples, which is lower the more evenly they cover the sphere; and the mean of |x - x+|^a over pairs that belong
+  together, 0 where they coincide. Both are of vectors of length one whatever is given, as there.
 - Effective rank: Roy and Vetterli 2007, "The effective rank: a measure of effective dimensionality": exp of the entropy
   of the singular values' shares of their sum. Of centred rows, that the mean does not pass for a direction of spread;
   and of rows as they are, which is RankMe (Garrido et al. 2023, equation 4, without its 1e-7 that
   keeps the logarithm of 0 away: 0 log 0 is 0 here).
 - Sparsity: Hoyer 2004, "Non-negative matrix factorization with sparseness constraints": of a row of d numbers,
   (sqrt(d) - |x|_1 / |x|_2) / (sqrt(d) - 1), 0 where all are of one size and 1 where a single one is not 0.
-- Interpolation: of paths of vectors, such as codes of images that lie evenly between two images, how straight they are and
-  how evenly they are walked (`measure_interpolation`).
+- Interpolation: of paths of vectors, such as codes of images that lie evenly between two images, how straight they are
+  and how evenly they are walked (`measure_interpolation`).
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class InterpolationResult:
         curvature: The mean angle in degrees between a step and the next: 0 for a straight line (Hénaff, Goris and
             Simoncelli 2019, "Perceptual straightening of natural videos"). None where there is one step only, or no two
             steps that move.
-        deviation: The mean over paths of the greatest distance of a point from where it would be were the path a straight
-            line walked evenly, over the distance between the ends: 0 where codes mix as their images do.
+        deviation: The mean over paths of the greatest distance of a point from where it would be were the path a
+            straight line walked evenly, over the distance between the ends: 0 where codes mix as their images do.
         still_paths: Paths whose ends coincide: nothing is known of them, and they stand in none of the figures.
     """
 
@@ -169,7 +169,7 @@ def alignment(first: ArrayLike, second: ArrayLike, *, power: float = 2.0) -> flo
 
 
 def effective_rank(features: ArrayLike, *, centre: bool = True) -> float:
-    """Exp of the entropy of singular values as shares of their sum: the rank, weighted by how much is in it.
+    """The exponential of the entropy of singular values as shares of their sum: the rank, by how much is in it.
 
     >>> round(effective_rank([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), 6)
     2.0
@@ -230,7 +230,9 @@ def hoyer_sparsity(features: ArrayLike, *, scaled: bool = False) -> NDArray[np.f
 
 
 def measure_interpolation(paths: ArrayLike) -> InterpolationResult:
-    """How straight paths are: codes of what lies evenly between two items, or features of what is decoded between two codes.
+    """How straight paths are.
+
+    A path is of codes of what lies evenly between two items, or of features of what is decoded between two codes.
 
     >>> measure_interpolation([[[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]]).curvature
     90.0

@@ -126,8 +126,9 @@ class ProbePoint:
         """The 95% interval of the mean accuracy, for other choices of labels and other test examples.
 
         Two sources of chance, each with its own interval, Student's over choices and Wilson's over test examples, whose
-        distances from the mean are added in squares (Zou and Donner 2008, "Construction of confidence limits about effect
-        measures: a general approach"). Of a single choice, what other choices would give is not known: Wilson's alone.
+        distances from the mean are added in squares (Zou and Donner 2008, "Construction of confidence limits about
+        effect measures: a general approach"). Of a single choice, what other choices would give is not known: Wilson's
+        alone.
         """
         tested = wilson_interval(round(self.accuracy * self.num_test), self.num_test)
         choices = len(self.accuracies)
@@ -184,8 +185,8 @@ def probe_features(
 ) -> ProbeCurve:
     """Fit probes with few and many labels, and measure them: linear ones, or neighbours that vote.
 
-    Of each random choice, the smaller sets of labels are parts of the larger. Every set has labels in the proportions of
-    the training set, at least one of each class, or as many of each class where it is asked for so.
+    Of each random choice, the smaller sets of labels are parts of the larger. Every set has labels in the proportions
+    of the training set, at least one of each class, or as many of each class where it is asked for so.
 
     Args:
         name: What the features come from.
@@ -206,7 +207,9 @@ def probe_features(
     matrix, test_matrix = _as_matrix(features), _as_matrix(test_features)
     num_classes = _check_data(matrix, labels, test_matrix, test_labels)
     if config.classifier == "neighbors" and not isinstance(matrix, np.ndarray):
-        raise NlprepError(f"{name}: neighbours are looked for among dense features: choose the linear classifier")
+        raise NlprepError(
+            f"{name}: neighbours are looked for among dense features: choose the linear classifier, or leave it out"
+        )
     amounts = config.amounts(len(labels), num_classes)
     _check_amounts(amounts, labels, num_classes, config)
     measured: dict[LabelAmount, list[tuple[float, float]]] = {amount: [] for amount in amounts}
@@ -257,8 +260,8 @@ def _check_amounts(
             )
         if amount.per_class is not None and amount.per_class > rarest:
             raise NlprepError(
-                f"labels = {config.labels!r}: one class has {rarest:,} training examples only: ask for fewer of each or "
-                "give more"
+                f"labels = {config.labels!r}: one class has {rarest:,} training examples only: ask for fewer of each "
+                "or give more"
             )
 
 

@@ -107,7 +107,7 @@ def overlay(pixels: NDArray[np.uint8], heats: NDArray[np.float64], low: float, h
 
 def _colours(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
     """(..., 3) for numbers in [0, 1]."""
-    import matplotlib
+    import matplotlib as mpl
 
-    found: NDArray[np.uint8] = matplotlib.colormaps[_COLOURS](shares, bytes=True)[..., :3]
+    found: NDArray[np.uint8] = mpl.colormaps[_COLOURS](shares, bytes=True)[..., :3]
     return found

@@ -131,7 +131,8 @@ def draw_image_rows(
     blocks = []
     for start in range(0, count, columns):
         part = slice(start, start + columns)
-        below: list[Sequence[str] | None] = [None] * (len(tiles) - 1) + [None if captions is None else captions[part]]
+        below: list[Sequence[str] | None] = [None] * len(tiles)
+        below[-1] = None if captions is None else captions[part]
         blocks.append([(images[part], words) for images, words in zip(tiles.values(), below, strict=True)])
     _draw(blocks, [list(tiles)] * len(blocks), path, title, gap=_BLOCK_GAP, overwrite=overwrite, scale=scale)
 
@@ -152,8 +153,8 @@ def draw_reconstructions(
         originals: As for `as_pixels`.
         reconstructions: Images of the same shape by the name of what made them, at least one.
         path: As for `draw_images`.
-        differences: Below each reconstruction, how far it is from the original in each channel: black where it is equal,
-            white where it is as far as can be.
+        differences: Below each reconstruction, how far it is from the original in each channel: black where it is
+            equal, white where it is as far as can be.
         columns: Images in a row; more go on below.
         title: A line above the figure.
         overwrite: As for `nlprep.figures.files.write_figure`.
@@ -209,7 +210,8 @@ def draw_image_sequences(
     count = len(next(iter(tiles.values())))
     if column_names and len(column_names) != count:
         raise NlprepError(f"{len(column_names)} names for {count} columns: give one for each")
-    named: list[Sequence[str] | None] = [None] * (len(tiles) - 1) + [column_names or None]
+    named: list[Sequence[str] | None] = [None] * len(tiles)
+    named[-1] = column_names or None
     block = list(zip(tiles.values(), named, strict=True))
     _draw([block], [list(tiles)], path, title, gap=_GAP, overwrite=overwrite)
 

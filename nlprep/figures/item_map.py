@@ -1,8 +1,8 @@
 """A map of items for a page: hover to see one, search by name, class or detail, click for its neighbours.
 
-The page holds all it needs: places and words as JSON, pictures on sheets as data URIs, and one script, which is the same
-on every page. A content security policy lets this script run by its digest, and no other; it reaches for nothing outside
-the page, and writes what comes from data as text, never as markup.
+The page holds all it needs: places and words as JSON, pictures on sheets as data URIs, and one script, which is the
+same on every page. A content security policy lets this script run by its digest, and no other; it reaches for nothing
+outside the page, and writes what comes from data as text, never as markup.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class ItemMap:
     Attributes:
         points: (n, 2), such as `nlprep.figures.maps.map_features` gives.
         names: n of them: a file's path, a text.
-        images: As for `nlprep.figures.images.as_pixels`, n of them, kept at 64 pixels on their longer side at most; None
-            for items that have none.
+        images: As for `nlprep.figures.images.as_pixels`, n of them, kept at 64 pixels on their longer side at most;
+            None for items that have none.
         classes: (n,) from 0, the places of classes in ``class_names``.
         class_names: For the legend.
         details: More to say of each item, n cells by what they are called, such as its score.
@@ -172,7 +172,8 @@ def _json(content: object) -> str:
 
 STYLE = """\
 .item-map .stage { position: relative; border: 1px solid #ddd; }
-.item-map .plane { display: block; width: 100%; height: 70vh; min-height: 22rem; cursor: crosshair; touch-action: none; }
+.item-map .plane { display: block; width: 100%; height: 70vh; min-height: 22rem; cursor: crosshair;
+  touch-action: none; }
 .item-map .tip { position: absolute; z-index: 2; max-width: 18rem; padding: .4rem .6rem; background: #fff;
   border: 1px solid #bbb; box-shadow: 0 2px 8px #0003; font-size: .85rem; line-height: 1.35; pointer-events: none; }
 .item-map .tip canvas, .item-map .found canvas, .item-map .chosen canvas { display: block; image-rendering: pixelated; }
@@ -183,8 +184,8 @@ STYLE = """\
 .item-map .entry canvas { vertical-align: -2px; margin-right: .25rem; }
 .item-map .found, .item-map .chosen { display: flex; flex-wrap: wrap; gap: .5rem; margin: .6rem 0; }
 .item-map .chosen strong { flex-basis: 100%; }
-.item-map button { font: inherit; font-size: .75rem; line-height: 1.25; width: 6.4rem; padding: .25rem; text-align: left;
-  background: #fff; border: 1px solid #ddd; cursor: pointer; overflow-wrap: anywhere; }
+.item-map button { font: inherit; font-size: .75rem; line-height: 1.25; width: 6.4rem; padding: .25rem;
+  text-align: left;  background: #fff; border: 1px solid #ddd; cursor: pointer; overflow-wrap: anywhere; }
 .item-map button:hover, .item-map button:focus-visible { border-color: #0072b2; outline: none; }
 """
 
@@ -239,7 +240,8 @@ for (const root of document.querySelectorAll(".item-map")) {
   function spot(item) {
     const [width, height] = size(), side = Math.min(width, height) - 60;
     const [x, y] = data.places[item];
-    return [left + zoom * ((width - side) / 2 + side * x / 10000), top_ + zoom * ((height - side) / 2 + side * y / 10000)];
+    const along = (length, share) => zoom * ((length - side) / 2 + side * share / 10000);
+    return [left + along(width, x), top_ + along(height, y)];
   }
   function draw() {
     const [width, height] = size(), ratio = window.devicePixelRatio || 1;
@@ -347,8 +349,13 @@ for (const root of document.querySelectorAll(".item-map")) {
   }
 
   let held = null, moved = false;
-  const at = (event) => { const box = plane.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
-  plane.addEventListener("pointerdown", (event) => { held = at(event); moved = false; plane.setPointerCapture(event.pointerId); });
+  function at(event) {
+    const box = plane.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+  plane.addEventListener("pointerdown", (event) => {
+    held = at(event); moved = false; plane.setPointerCapture(event.pointerId);
+  });
   plane.addEventListener("pointermove", (event) => {
     const [x, y] = at(event);
     if (held) {

@@ -58,7 +58,7 @@ def map_features(
     rows = np.asarray(features)
     if rows.ndim != 2 or len(rows) < 4:
         raise NlprepError(f"features of shape {rows.shape} make no map: give at least four items, a row of each")
-    plane, _ = principal_plane(rows)
+    plane: NDArray[np.float64] = principal_plane(rows)[0]
     if method == "pca":
         return plane
     few = min(neighbors, (len(rows) - 1) // 3 or 1)
@@ -80,7 +80,8 @@ def _principal_components(rows: NDArray[np.floating[Any]], number: int) -> NDArr
     if centred.shape[1] > number:
         _, directions = np.linalg.eigh(centred.T @ centred)
         centred = centred @ directions[:, : -number - 1 : -1]
-    return centred.astype(np.float32)
+    reduced: NDArray[np.float32] = centred.astype(np.float32)
+    return reduced
 
 
 def _fit_umap(rows: NDArray[np.float32], neighbors: int, state: int) -> NDArray[np.float32]:
@@ -160,7 +161,8 @@ def draw_map(
             chosen = spots[groups == group]
             drawn = look(int(group))
             axes.scatter(
-                *chosen.T,
+                chosen[:, 0],
+                chosen[:, 1],
                 s=size,
                 c=drawn.colour if len(class_names) else LINE,
                 marker=drawn.marker,
@@ -172,7 +174,7 @@ def draw_map(
         axes.imshow(canvas, interpolation="none", extent=(0, _SIDE, _SIDE, 0), aspect="auto", zorder=3)
         if len(class_names):
             handles, names = axes.get_legend_handles_labels()
-            legend = figure.legend(
+            legend: Any = figure.legend(
                 handles,
                 names,
                 loc="upper left",
@@ -219,7 +221,7 @@ def unit_square(places: NDArray[np.float64]) -> NDArray[np.float64]:
     """Points moved and scaled, in both directions alike, to fill the unit square; the second axis points down."""
     low, span = places.min(axis=0), np.ptp(places, axis=0)
     reach = float(span.max()) or 1.0
-    inside = (places - low + (reach - span) / 2) / reach
+    inside: NDArray[np.float64] = (places - low + (reach - span) / 2) / reach
     inside[:, 1] = 1 - inside[:, 1]
     return inside
 

@@ -140,8 +140,11 @@ def format_report(title: str, parts: Sequence[Part], *, language: str = "en") ->
         FileError: As `write_report`.
         NlprepError: As `write_report`.
     """
-    maps = [part for part in parts if isinstance(part, ItemMap)]
-    body = "\n".join(_format_part(part, parts) for part in parts)
+    sections, maps = [], 0
+    for part in parts:
+        sections.append(_format_part(part, maps))
+        maps += isinstance(part, ItemMap)
+    body = "\n".join(sections)
     policy = _POLICY.format(scripts=f"script-src {script_source()}; " if maps else "")
     return (
         "<!DOCTYPE html>\n"
@@ -172,7 +175,7 @@ REPORT = FileFormat("a report", recognises=_is_report, sealed=_is_sealed)
 """Reports, which say themselves that they were made here."""
 
 
-def _format_part(part: Part, parts: Sequence[Part]) -> str:
+def _format_part(part: Part, maps: int) -> str:
     if isinstance(part, Heading):
         return f"<h2>{escape(part.text)}</h2>"
     if isinstance(part, Paragraph):
@@ -182,8 +185,7 @@ def _format_part(part: Part, parts: Sequence[Part]) -> str:
     if isinstance(part, Picture):
         return _format_picture(part)
     if isinstance(part, ItemMap):
-        before = parts[: next(place for place, other in enumerate(parts) if other is part)]
-        return format_item_map(part, sum(isinstance(other, ItemMap) for other in before))
+        return format_item_map(part, maps)
     return _format_settings(part)
 
 

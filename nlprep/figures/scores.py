@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 7.2, 4.2
 _OUTSIDE = 0.01
-_ROOM = 0.25
+_ROOM = 0.5
 """How much of a group may lie beyond the bins, and the share of their width that they are first made wider by."""
 
 

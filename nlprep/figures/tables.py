@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.evaluation.intervals import Interval
@@ -35,7 +35,8 @@ def draw_table(
         header: Names of the columns.
         rows: Each as long as the header, at least one; cells as in `nlprep.figures.report.Table`.
         path: The figure; its ending (``.png``, ``.svg``, ``.pdf``) gives the format. Replaced only when whole.
-        best: By the name of a column, ``highest`` or ``lowest``: which of its numbers stands in bold, all that are equal.
+        best: By the name of a column, ``highest`` or ``lowest``: which of its numbers stands in bold, all that are
+            equal.
         title: A line above.
         overwrite: As for `nlprep.figures.files.write_figure`.
 
@@ -59,7 +60,8 @@ def draw_table(
         lines = [list(header), *([format_cell(cell) for cell in row] for row in rows)]
         # Widths are those of the words as they are drawn, on a figure of any size.
         trial = Figure(dpi=DPI)
-        renderer = FigureCanvasAgg(trial).get_renderer()
+        canvas: Any = FigureCanvasAgg(trial)
+        renderer = canvas.get_renderer()
 
         def width(text: str, *, heavy: bool) -> float:
             drawn = trial.text(0, 0, text, fontsize=LABEL_SIZE, weight="bold" if heavy else "normal")

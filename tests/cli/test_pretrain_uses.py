@@ -157,8 +157,12 @@ def test_probe(pretrained, labelled, tmp_path, answer, capsys):
     assert (tmp_path / "probe.png").read_bytes().startswith(b"\x89PNG")
     assert main([*map(str, words), "--no-baselines", "--repeats", "1"]) == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert rows[0][:3] == ["features", "labels", "accuracy"]
+    assert rows[0][:4] == ["features", "labels", "accuracy", "95% interval"]
     assert len(rows) == 3
+    few = [*words[:-1], "1/class,4/class", "--classifier", "neighbors", "--no-baselines", "--repeats", 2]
+    (curve,) = answer(*few)["curves"]
+    assert [(point["num_labels"], point["per_class"]) for point in curve["points"]] == [(2, 1), (8, 4)]
+    assert all(point["interval"]["low"] <= point["accuracy"] <= point["interval"]["high"] for point in curve["points"])
 
 
 @pytest.mark.slow

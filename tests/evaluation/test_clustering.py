@@ -106,12 +106,12 @@ def test_the_silhouette_is_its_definition():
     features[:, 2] *= 0.02
     result = evaluate_clustering(features, labels, ClusteringConfig(num_clusters=4, unit_length=False))
     groups = fit_clusters(features, 4, ClusteringConfig(unit_length=False)).assignments
-    for found, given in ((result.silhouette, groups), (result.class_silhouette, labels)):
+    for found, chosen in ((result.silhouette, groups), (result.class_silhouette, labels)):
         widths = []
         for row in range(90):
             away = np.sqrt(((features - features[row]) ** 2).sum(axis=1))
-            others = [away[(given == group) & (np.arange(90) != row)].mean() for group in range(given.max() + 1)]
-            own, rest = others[given[row]], min(np.delete(others, given[row]))
+            others = [away[(chosen == group) & (np.arange(90) != row)].mean() for group in range(chosen.max() + 1)]
+            own, rest = others[chosen[row]], min(np.delete(others, chosen[row]))
             widths.append((rest - own) / max(rest, own))
         assert found == pytest.approx(np.mean(widths), abs=1e-6)
     one = evaluate_clustering(features, np.zeros(90, int))

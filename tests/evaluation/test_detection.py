@@ -106,7 +106,7 @@ def test_a_threshold_is_the_least_rank_that_is_sure():
     assert fit_threshold(usual, rate=0.1, confidence=0.5).rank < line.rank
     # As few as there can be: the greatest of them.
     assert fit_threshold(range(59)).rank == 59
-    with pytest.raises(NlprepError, match="58 examples cannot show .* give at least 59"):
+    with pytest.raises(NlprepError, match=r"58 examples cannot show .* give at least 59"):
         fit_threshold(range(58))
 
 

@@ -82,7 +82,8 @@ def test_mutual_information_is_a_count():
         places = [sum(value >= edge for edge in edges) for value in codes[:, dimension]]
         pairs = list(zip(places, FACTORS[:, factor].tolist(), strict=True))
         slow = sum(
-            pairs.count(pair) / n
+            pairs.count(pair)
+            / n
             * log(n * pairs.count(pair) / (places.count(pair[0]) * (FACTORS[:, factor] == pair[1]).sum()))
             for pair in set(pairs)
         )
@@ -95,12 +96,15 @@ def test_mutual_information_is_a_count():
 def test_mig_depends_on_bins_which_are_told():
     codes = rotated(VALUES) + 0.2 * np.random.default_rng(1).normal(size=VALUES.shape)
     found = {
-        bins: evaluate_disentanglement(codes, FACTORS, DisentanglementConfig(bins=bins, trees=1)) for bins in (4, 20, 100)
+        bins: evaluate_disentanglement(codes, FACTORS, DisentanglementConfig(bins=bins, trees=1))
+        for bins in (4, 20, 100)
     }
     assert len({result.mig for result in found.values()}) == 3
     assert [result.bins for result in found.values()] == [4, 20, 100]
     # More bins of few examples find more, whether it is there or not.
-    assert found[4].mutual_information.mean() < found[20].mutual_information.mean() < found[100].mutual_information.mean()
+    assert (
+        found[4].mutual_information.mean() < found[20].mutual_information.mean() < found[100].mutual_information.mean()
+    )
 
 
 def test_dci_of_importances_is_entropies():
@@ -135,7 +139,9 @@ def test_separability_is_that_of_the_best_threshold():
         best, cut = np.inf, None
         places = np.sort(learned)
         for threshold in (places[1:] + places[:-1]) / 2:
-            sides = [[weight[v] * ((truth == v) & ((learned > threshold) == up)).sum() for v in (0, 1)] for up in (0, 1)]
+            sides = [
+                [weight[v] * ((truth == v) & ((learned > threshold) == up)).sum() for v in (0, 1)] for up in (0, 1)
+            ]
             impurity = sum(sum(side) * gini(side) for side in sides)
             if impurity < best:
                 best, cut = impurity, (threshold, [int(np.argmax(side)) for side in sides])

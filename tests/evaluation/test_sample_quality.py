@@ -75,9 +75,7 @@ def test_torchmetrics_has_the_same_fid_and_kid():
             return images.reshape(len(images), -1).double()
 
     tensors = [torch.from_numpy(side).reshape(-1, 1, 2, 4) for side in (real, generated)]
-    fid = FrechetInceptionDistance(feature=Flat(), normalize=True, input_img_size=(1, 2, 4)).set_dtype(
-        torch.float64
-    )
+    fid = FrechetInceptionDistance(feature=Flat(), normalize=True, input_img_size=(1, 2, 4)).set_dtype(torch.float64)
     kid = KernelInceptionDistance(feature=Flat(), subsets=1, subset_size=60, normalize=True)
     # They take normalised images for bytes otherwise; the features here are what they are given.
     fid.normalize = kid.normalize = False
@@ -142,7 +140,10 @@ def test_the_bias_of_fid_falls_with_the_number_of_examples():
 
 def test_the_floor_is_what_as_many_real_examples_score():
     real, config = normal(1000, 8), SampleQualityConfig(subsets=10)
-    good, bad = (evaluate_samples(real, side, config, space="normals") for side in (normal(500, 8, seed=1), normal(500, 8, 2, 1.0)))
+    good, bad = (
+        evaluate_samples(real, side, config, space="normals")
+        for side in (normal(500, 8, seed=1), normal(500, 8, 2, 1.0))
+    )
     for result in (good, bad):
         assert (result.floor.num_first, result.floor.num_second) == (500, 500)
         assert (result.fid_at_floor.num_first, result.fid_at_floor.num_second) == (500, 500)
