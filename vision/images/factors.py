@@ -129,8 +129,8 @@ def _in_ellipse(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bo
 
 
 def _in_heart(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    # The usual sextic, upright where y runs downwards.
-    x, y = 1.35 * x, -1.35 * y
+    # The usual sextic, whose farthest points are at the square root of two, upright where y runs downwards.
+    x, y = 1.45 * x, -1.45 * y
     return (x**2 + y**2 - 1) ** 3 - x**2 * y**3 <= 0
 
 
