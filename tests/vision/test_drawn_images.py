@@ -48,7 +48,7 @@ def test_shapes_are_whole_and_as_large_as_they_are_said_to_be():
     exact = {"square": 1.4**2, "ellipse": np.pi / 2}
     for name, factor in exact.items():
         chosen = DRAWN.images.labels == SHAPES.index(name)
-        np.testing.assert_allclose(area[chosen], (factor * reach**2)[chosen], rtol=0.05)
+        np.testing.assert_allclose(area[chosen], (factor * reach**2)[chosen], rtol=0.08)
 
 
 def test_shapes_turn_as_they_are_said_to():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from picture_files import encoded, gradient, write_pictures
@@ -158,3 +161,13 @@ def test_numbers_outside_their_range_are_refused(array, said):
 def test_settings_out_of_range_are_refused(settings, said):
     with pytest.raises(OptionError, match=said):
         PreprocessingConfig(**settings)
+
+
+def test_threads_leave_the_filters_of_warnings_alone():
+    before = list(warnings.filters)
+    preprocess = Preprocessing(channels=3, height=8, width=8)
+    data = encoded(Image.fromarray(gradient(30, 30)))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(preprocess, [data] * 200))
+    assert warnings.filters == before
+    assert all((one == found[0]).all() for one in found)
