@@ -239,7 +239,7 @@ def held_out_places(count: int, share: float, *, seed: int) -> tuple[NDArray[np.
 
 
 def _settings(model: str, config: Any, backbone: BackboneConfig | None) -> Any:
-    kind = find_method(model).config
+    kind: Any = find_method(model).config
     if config is None:
         config = kind()
     if type(config) is not kind:

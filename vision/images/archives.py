@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from nlprep.core.errors import FileError, os_errors_named
 from vision.images.arrangement import arrange
-from vision.images.folders import is_picture_name
+from vision.images.folders import is_picture_name, warn_of_unread
 from vision.images.sources import Pictures, file_state
 
 if TYPE_CHECKING:
@@ -121,7 +121,9 @@ def list_archive(path: Path, split: str | None) -> Pictures:
         FileError: There are none, or the archive is damaged or dangerous.
     """
     with open_archive(path) as archive:
-        members = [member for member in archive.infolist() if not member.is_dir() and is_picture_name(member.filename)]
+        held = [member for member in archive.infolist() if not member.is_dir()]
+    members = [member for member in held if is_picture_name(member.filename)]
+    warn_of_unread(path, [member.filename for member in held if not is_picture_name(member.filename)])
     members.sort(key=lambda member: member.filename)
     if not members:
         raise FileError(path, "holds no pictures: name an archive of JPEG, PNG, GIF, BMP, TIFF, WebP or PNM files")

@@ -26,7 +26,7 @@ from vision.images.preprocessing import (
     channel_pixels,
     picture_of_array,
 )
-from vision.images.sources import Arrays, ContentDigest, Pictures, digest_of_bytes
+from vision.images.sources import UNREADABLE, Arrays, ContentDigest, Pictures, digest_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 4 << 20
 _BLOCK_ROWS = 256
 _WORTH_FORKING = 2_000
-_UNREADABLE = bytes(16)
 
 
 class Sink(Protocol):
@@ -266,7 +265,7 @@ def convert_block(source: Pictures, places: Sequence[int], plan: Plan) -> Block:
         try:
             data = source.read(place)
         except FileError as error:
-            block.digests.append(_UNREADABLE)
+            block.digests.append(UNREADABLE)
             block.failures.append((place, error))
             continue
         block.digests.append(digest_of_bytes(data))

@@ -76,9 +76,11 @@ def _draw(name: str, draws: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Ima
     colour = tuple(round(float(140 * draw)) for draw in draws[5:8])
     canvas = Image.new("RGB", (width * _FINE, height * _FINE), ground)
     radius = _FINE * min(width, height) * (0.22 + 0.2 * float(draws[8]))
+    # Within the square in the middle, which is what a crop keeps.
+    side = _FINE * min(width, height)
     x, y = (
-        radius + float(draw) * (side * _FINE - 2 * radius)
-        for draw, side in zip(draws[9:11], (width, height), strict=True)
+        (_FINE * length - side) / 2 + radius + float(draw) * (side - 2 * radius)
+        for draw, length in zip(draws[9:11], (width, height), strict=True)
     )
     _SHAPES[name](ImageDraw.Draw(canvas), (x, y), radius, 2 * math.pi * float(draws[11]), colour, ground)
     return canvas.resize((width, height), Image.Resampling.BOX)

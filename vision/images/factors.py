@@ -79,7 +79,7 @@ def draw_factors(config: FactorsConfig = _AS_GIVEN) -> FactorImages:
     values: dict[str, NDArray[np.float64]] = {
         "shape": np.arange(len(SHAPES), dtype=np.float64),
         "scale": np.linspace(0.5, 1.0, config.scales) if config.scales > 1 else np.ones(1),
-        "orientation": np.arange(config.orientations) * (np.pi / 2 / config.orientations),
+        "orientation": np.linspace(0, np.pi / 2, config.orientations, endpoint=False),
         "x": _places(margin, config.side, config.columns),
         "y": _places(margin, config.side, config.rows),
     }
@@ -129,8 +129,8 @@ def _in_ellipse(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bo
 
 
 def _in_heart(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    # The usual sextic, upright where y runs downwards.
-    x, y = 1.25 * x, -1.25 * y
+    # The usual sextic, whose farthest points are at the square root of two, upright where y runs downwards.
+    x, y = 1.45 * x, -1.45 * y
     return (x**2 + y**2 - 1) ** 3 - x**2 * y**3 <= 0
 
 

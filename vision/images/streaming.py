@@ -8,7 +8,7 @@ import numpy as np
 
 from nlprep.core.errors import FileError
 from vision.images.conversion import picture_name
-from vision.images.decoding import open_picture, pillow_silenced
+from vision.images.decoding import open_picture
 from vision.images.preprocessing import channel_pixels
 from vision.images.reading import list_images
 from vision.images.sources import Pictures
@@ -72,11 +72,10 @@ class StreamedExamples:
 
         channels, height, width = self.preprocessing.shape
         pixels = np.empty((len(indices), height, width, channels), np.uint8)
-        with pillow_silenced():
-            for row, place in enumerate(indices.tolist()):
-                name = picture_name(self.source, place)
-                picture = self.preprocessing.fitted(open_picture(self.source.read(place), name), name)
-                pixels[row] = channel_pixels(picture, channels)
+        for row, place in enumerate(indices.tolist()):
+            name = picture_name(self.source, place)
+            picture = self.preprocessing.fitted(open_picture(self.source.read(place), name), name)
+            pixels[row] = channel_pixels(picture, channels)
         found = {"images": torch.from_numpy(pixels).permute(0, 3, 1, 2)}
         if self.labels is not None:
             found["labels"] = torch.from_numpy(self.labels[indices])
