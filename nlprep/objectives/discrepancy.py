@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-
 def gaussian_kernel(*bandwidths: float) -> Callable[[Tensor], Tensor]:
     """The sum over bandwidths h of ``exp(-d^2 / (2 h^2))``.
 
@@ -82,9 +81,7 @@ def squared_mmd(
     """
     check_whole("a discrepancy")
     if first.dim() != 2 or second.dim() != 2 or first.shape[1] != second.shape[1] or not len(first) or not len(second):
-        raise OptionError(
-            f"samples of shapes {list(first.shape)} and {list(second.shape)}: expected (n, d) and (m, d)"
-        )
+        raise OptionError(f"samples of shapes {list(first.shape)} and {list(second.shape)}: expected (n, d) and (m, d)")
     if unbiased and min(len(first), len(second)) < 2:
         raise OptionError("one example has no other to be paired with: give two of each sample, or unbiased=False")
     kernel = gaussian_kernel(1.0) if kernel is None else kernel

@@ -90,7 +90,9 @@ def test_the_standard_deviation_is_learned_but_never_below_its_floor():
         optimizer.zero_grad()
         (-likelihood.log_probability(torch.full_like(noisy, 0.5), noisy).mean()).backward()
         optimizer.step()
-    assert float(0.05 + likelihood.raw_scale.detach().exp()) == pytest.approx(float((noisy - 0.5).square().mean().sqrt()), rel=0.02)
+    assert float(0.05 + likelihood.raw_scale.detach().exp()) == pytest.approx(
+        float((noisy - 0.5).square().mean().sqrt()), rel=0.02
+    )
 
 
 @pytest.mark.parametrize("mean", [-2.0, -0.5, 0.1, 0.5, 3.0])

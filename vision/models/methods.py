@@ -44,7 +44,10 @@ class Method:
 MODELS: dict[str, Method] = {
     "autoencoder": Method("vision.models.autoencoder", "Autoencoder", configuration.AutoencoderConfig),
     "conditional-autoencoder": Method(
-        "vision.models.conditional_autoencoder", "ConditionalAutoencoder", configuration.AutoencoderConfig, labelled=True
+        "vision.models.conditional_autoencoder",
+        "ConditionalAutoencoder",
+        configuration.AutoencoderConfig,
+        labelled=True,
     ),
     "vae": Method("vision.models.vae", "Vae", configuration.VaeConfig),
     "conditional-vae": Method("vision.models.vae", "Vae", configuration.VaeConfig, labelled=True),

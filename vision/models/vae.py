@@ -71,9 +71,7 @@ class Vae(ImageModel):
                 config.backbone, shape, config.dimension + num_classes, self.likelihood.multiple * shape[0]
             )
 
-    def forward(
-        self, images: Tensor, labels: Tensor | None = None, beta: Tensor | None = None
-    ) -> Mapping[str, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor | None = None, beta: Tensor | None = None) -> Mapping[str, Tensor]:
         """``loss``, ``distortion``, ``rate``, ``negative_elbo``, and ``final_loss``: with beta as it will be.
 
         Args:
@@ -134,7 +132,7 @@ class Vae(ImageModel):
     def log_weights(
         self, targets: Tensor, codes: Tensor, mean: Tensor, log_scale: Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """log p(x | z) + log p(z) - log q(z | x), in nats: its mean is the bound, the log of its mean exponential more.
+        """Log of p(x | z) p(z) / q(z | x), in nats: its mean is the bound, the log of its mean exponential more.
 
         Args:
             targets: (b, channels, height, width) as `vision.models.likelihoods.Likelihood.targets` gave them.
