@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "language_models"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "vision"))
 from language_model_toys import sentences, toy_causal, toy_masked, toy_tokenizer
+from vision_toys import SMALL, toy_images, write_transformers_model
 
 from nlprep.embeddings.averaged_vectors import AveragedWordVectors, sif_weights
 from nlprep.embeddings.word_vectors import WordVectors
@@ -20,6 +23,11 @@ from nlprep.evaluation.encoder import Encoder
 from nlprep.language_models.encoders.configuration import EncoderConfig
 from nlprep.language_models.encoders.text_encoder import TextEncoder
 from nlprep.language_models.encoders.tf_idf import TfIdfEncoder
+from vision.encoders.image_encoder import ImageEncoder
+from vision.encoders.raw_pixels import RawPixels
+from vision.images.preprocessing import Preprocessing
+from vision.models.files import SavedModel, build
+from vision.models.methods import find_method
 
 TEXTS = (
     "the dog sleeps in the garden",
@@ -102,6 +110,49 @@ def _weighted() -> AveragedWordVectors:
     return AveragedWordVectors(_vectors(), weights).without_common_direction(sentences()[:60])
 
 
+# Kept until the process ends: what a case's items are the paths of.
+_FOLDER = tempfile.TemporaryDirectory(prefix="encoder-makers-")
+
+
+def _pictures() -> tuple[str, ...]:
+    """Paths of pictures of several sizes, grey and colour."""
+    from PIL import Image
+
+    paths = []
+    for place, shape in enumerate([(1, 8, 8), (3, 8, 8), (3, 20, 11), (1, 9, 30), (3, 5, 4)]):
+        pixels = toy_images(place + 3, shape).pixels[-1]
+        paths.append(str(Path(_FOLDER.name) / f"{place}.png"))
+        Image.fromarray(pixels[0] if shape[0] == 1 else np.moveaxis(pixels, 0, -1).copy()).save(paths[-1])
+    return tuple(paths)
+
+
+PICTURES = _pictures()
+NO_PICTURES = (7, None, b"bytes", ["a", "text"], np.zeros(5), np.zeros((2, 3, 4, 4)))
+NO_PICTURE_LISTS = (b"a text", None, 3, Path("one.png"), np.zeros((3, 8, 8), np.uint8))
+
+
+def _of_images(backbone: str = "convolutional", output: str = "codes", channels: int = 3) -> ImageEncoder:
+    config = find_method("autoencoder").config(dimension=6, backbone=SMALL[backbone])
+    preprocessing = Preprocessing(channels=channels, height=8, width=10)
+    model = build("autoencoder", preprocessing.shape, config)
+    saved = SavedModel(model=model, config=config, preprocessing=preprocessing, classes=("left", "right"))
+    return ImageEncoder(saved, output=output)
+
+
+def _pretrained() -> ImageEncoder:
+    with tempfile.TemporaryDirectory() as directory:
+        write_transformers_model(Path(directory))
+        return ImageEncoder.from_transformers(directory)
+
+
+def _raw_pixels() -> RawPixels:
+    return RawPixels(Preprocessing(channels=1, height=6, width=7, fit="pad"))
+
+
+def _image_case(kind: type, make: Callable[[], Encoder[Any]]) -> Case:
+    return Case(kind, make, items=PICTURES, strangers=NO_PICTURES, singles=NO_PICTURE_LISTS)
+
+
 CASES = {
     "masked": Case(TextEncoder, _masked),
     "masked, of a layer, of unit length": Case(TextEncoder, _modern),
@@ -110,4 +161,8 @@ CASES = {
     "tf-idf": Case(TfIdfEncoder, _tf_idf),
     "averaged word vectors": Case(AveragedWordVectors, _averaged),
     "weighted word vectors": Case(AveragedWordVectors, _weighted),
+    "images": _image_case(ImageEncoder, _of_images),
+    "images, features": _image_case(ImageEncoder, lambda: _of_images("vit", "features", 1)),
+    "images, pretrained": _image_case(ImageEncoder, _pretrained),
+    "raw pixels": _image_case(RawPixels, _raw_pixels),
 }

@@ -145,6 +145,18 @@ class TransformersBackbone(Backbone):
         return rows, columns, rows * columns
 
 
+def wanted_size(directory: Path) -> tuple[int, int]:
+    """Height and width of what a model sees in the end, of a square picture.
+
+    Raises:
+        FileError: It does not say.
+    """
+    _, kept = _sizes(_preprocessing(directory), (3, 0, 0))
+    if not all(kept):
+        raise FileError(directory, f"{PREPROCESSOR} asks for no size: give a preprocessing of one")
+    return kept
+
+
 def _read(path: Path) -> dict[str, Any]:
     with os_errors_named(path):
         raw = path.read_bytes()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.core.randomness import Seeds
+    from vision.images.preprocessing import Preprocessing
 
 Shape = tuple[int, int, int]
 """Channels (1: grey, 3: red, green and blue), height, width."""
@@ -31,6 +32,8 @@ class Images:
         classes: The names of the classes.
         names: What each image is called, such as its path in the folder; None: by number.
         source: Where they come from, for errors and records.
+        preprocessing: What made them of pictures, to be kept with a model; None where they were given as they are.
+        digest: Of all pixels, where it is known (`vision.images.splits.content_digest`).
 
     Raises:
         NlprepError: Numbers that differ, pixels of another type or form, or a label that has no class.
@@ -41,6 +44,8 @@ class Images:
     classes: tuple[str, ...] = ()
     names: Sequence[str] | None = None
     source: str = "images"
+    preprocessing: Preprocessing | None = None
+    digest: str | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.dtype != np.uint8 or self.pixels.shape[1] not in (1, 3):
@@ -81,11 +86,12 @@ class Images:
             pixels=self.pixels[indices],
             labels=None if self.labels is None else self.labels[indices],
             names=None if self.names is None else [self.names[place] for place in indices],
+            digest=None,
         )
 
 
 class ImageExamples:
-    """Images as the loop's examples: ``images`` (b, channels, height, width) uint8, and ``labels`` if asked for.
+    """Images as the loop's examples: ``images`` (b, channels, height, width) uint8, ``labels`` where there are some.
 
     Bytes go to the device, a quarter of what floats would be, in the memory format ``channels_last`` if they are kept
     so; `unit_pixels` makes them numbers there.

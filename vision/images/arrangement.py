@@ -1,0 +1,126 @@
+"""What the folders that pictures lie in say of them: to which split they belong, and to which class.
+
+- A folder that holds nothing but one other folder, which holds folders, is a wrapping and is taken off.
+- If all folders at the top are called train, test or validation (or val, valid, dev, training, testing), they are
+  splits.
+- Below, the first folder is the class; what lies deeper in it belongs to it too.
+- If a picture lies in no class, none of the split has labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nlprep.core.errors import FileError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+}
+"""Names of splits, and what they are called here."""
+
+ALL = "all"
+"""Asks for the images of all splits together."""
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Which of some files are chosen, and their classes.
+
+    Attributes:
+        places: (n,) of those chosen, in order.
+        labels: (n,) int64, or None.
+        classes: The names of the classes of all splits.
+        split: The one chosen; empty where there are none, ``all`` for all of them.
+    """
+
+    places: NDArray[np.int64]
+    labels: NDArray[np.int64] | None
+    classes: tuple[str, ...]
+    split: str
+
+
+def arrange(names: Sequence[str], split: str | None, source: str | os.PathLike[str]) -> Arrangement:
+    """Choose a split among files, and find their classes.
+
+    Args:
+        names: Paths within the source, with ``/``.
+        split: As for `vision.images.reading.read_images`.
+        source: For errors.
+
+    Raises:
+        FileError: There is no such split.
+    """
+    paths = [name.split("/") for name in names]
+    while (
+        paths
+        and all(len(path) > 2 for path in paths)
+        and len({path[0] for path in paths}) == 1
+        and paths[0][0].lower() not in SPLITS
+    ):
+        paths = [path[1:] for path in paths]
+    has_splits = bool(paths) and all(len(path) > 1 and path[0].lower() in SPLITS for path in paths)
+    splits = [SPLITS[path[0].lower()] for path in paths] if has_splits else []
+    if has_splits:
+        paths = [path[1:] for path in paths]
+    chosen = choose_split(set(splits), split, source)
+    places = [place for place in range(len(paths)) if chosen in ("", ALL) or splits[place] == chosen]
+    classes = class_names({path[0] for path in paths if len(path) > 1})
+    number = {name: place for place, name in enumerate(classes)}
+    labels = None
+    if all(len(paths[place]) > 1 for place in places) and places:
+        labels = np.array([number[paths[place][0]] for place in places], np.int64)
+    return Arrangement(np.array(places, np.int64), labels, classes if labels is not None else (), chosen)
+
+
+def choose_split(found: set[str], wanted: str | None, source: str | os.PathLike[str]) -> str:
+    """The split to read: the wanted one; if none is wanted, train where there are splits.
+
+    Args:
+        found: Names of splits as in the values of `SPLITS`; empty where there are none.
+        wanted: A name, ``all`` or None.
+        source: For errors.
+
+    Returns:
+        One of those found, ``all``, or empty where there are none.
+
+    Raises:
+        FileError: The wanted one is not there.
+    """
+    name = None if wanted is None else SPLITS.get(wanted.lower(), wanted)
+    if name is None:
+        if not found or "train" in found:
+            return "train" if found else ""
+        if len(found) == 1:
+            return next(iter(found))
+        name = "train"
+    if name == ALL:
+        return ALL if found else ""
+    if name not in found:
+        there = f"it has {', '.join(sorted(found))}" if found else "it is not divided into folders train, test, ..."
+        raise FileError(source, f"has no split {wanted or name!r}: {there}; ask for one of these, or for {ALL!r}")
+    return name
+
+
+def class_names(found: Iterable[str]) -> tuple[str, ...]:
+    """Names of classes in order: of numbers if all are, and else of the alphabet."""
+    names = set(found)
+    try:
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    except ValueError:
+        return tuple(sorted(names))

@@ -1,0 +1,307 @@
+"""From a source to images of one shape, block by block, in little memory.
+
+What is not asked for is decided by the data: whether pictures are all of one size, and whether any has a colour. Nobody
+knows before the last is read, so the pass begins with what the first picture suggests, and begins anew, twice at most,
+when a later one contradicts it. The outcome does not depend on the order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from nlprep.core.errors import FileError
+from vision.images.decoding import open_picture, plain_picture
+from vision.images.preprocessing import (
+    DEFAULT_SIDE,
+    LARGEST_KEPT,
+    Preprocessing,
+    channel_pixels,
+    picture_of_array,
+)
+from vision.images.sources import Arrays, ContentDigest, Pictures, digest_of_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from nlprep.core.progress import Task
+    from vision.images.configuration import PreprocessingConfig
+    from vision.images.sources import Source
+
+_BLOCK_BYTES = 4 << 20
+_BLOCK_ROWS = 256
+_UNREADABLE = bytes(16)
+
+
+class Sink(Protocol):
+    """What takes images as they come."""
+
+    def begin(self, shape: tuple[int, int, int]) -> None:
+        """Forget what came; images of this (height, width, channels) follow."""
+
+    def write(self, rows: NDArray[np.uint8]) -> None:
+        """Take (b, height, width, channels)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pass makes of pictures, and what would contradict it.
+
+    Attributes:
+        preprocessing: What is done; with three channels while it is open whether there are colours.
+        keeps_size: Whether a picture of another size is a contradiction.
+        expects_grey: Whether a colour is one.
+    """
+
+    preprocessing: Preprocessing
+    keeps_size: bool
+    expects_grey: bool
+
+    @property
+    def row(self) -> tuple[int, int, int]:
+        """(height, width, channels) of what the pass gives."""
+        return self.preprocessing.height, self.preprocessing.width, self.decided.channels
+
+    @property
+    def decided(self) -> Preprocessing:
+        """What is done if nothing contradicts the plan."""
+        return replace(self.preprocessing, channels=1) if self.expects_grey else self.preprocessing
+
+    def without_size(self) -> Plan:
+        """The plan if sizes differ."""
+        resized = replace(self.preprocessing, height=DEFAULT_SIDE, width=DEFAULT_SIDE)
+        return replace(self, preprocessing=resized, keeps_size=False)
+
+    def with_colour(self) -> Plan:
+        """The plan if there are colours."""
+        return replace(self, expects_grey=False)
+
+
+def first_plan(config: PreprocessingConfig, size: tuple[int, int]) -> Plan:
+    """The plan that the first picture suggests.
+
+    Args:
+        config: What is asked for.
+        size: (height, width) of that picture.
+    """
+    channels = config.channels or 3
+    small = max(size) <= LARGEST_KEPT
+    height = config.height or (size[0] if small else DEFAULT_SIDE)
+    width = config.width or config.height or (size[1] if small else DEFAULT_SIDE)
+    return Plan(
+        Preprocessing(channels=channels, height=height, width=width, fit=config.fit),
+        keeps_size=config.height is None and small,
+        expects_grey=config.channels is None,
+    )
+
+
+@dataclass
+class Block:
+    """A few pictures, converted.
+
+    Attributes:
+        pixels: (b, height, width, channels) of those that could be read.
+        places: (b,) which they are.
+        failures: What is wrong with the others.
+        digests: Of all contents, in order.
+        contradiction: What to do instead, if one contradicts the plan; then the rest counts for nothing.
+    """
+
+    pixels: NDArray[np.uint8]
+    places: list[int] = field(default_factory=list)
+    failures: list[tuple[int, FileError]] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    contradiction: Plan | None = None
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What came of a source.
+
+    Attributes:
+        preprocessing: What was done to every picture.
+        places: (n,) which of the source's were kept, in order.
+        skipped: Names of the others, and what is wrong with each.
+        content: `ContentDigest` of what was read.
+    """
+
+    preprocessing: Preprocessing
+    places: NDArray[np.int64]
+    skipped: list[tuple[str, str]]
+    content: str
+
+
+def convert(
+    source: Source, config: PreprocessingConfig, sink: Sink, *, skip: bool, threads: int, task: Task
+) -> Conversion:
+    """Decode a source into a sink.
+
+    Args:
+        source: Where pictures come from.
+        config: What they are to be.
+        sink: Takes them.
+        skip: Whether pictures that cannot be read are left out.
+        threads: That decode.
+        task: Is told of each picture.
+
+    Raises:
+        FileError: One that cannot be read, unless these are skipped; or none that can.
+    """
+    if isinstance(source, Arrays):
+        return _convert_arrays(source, config, sink, task)
+    plan: Plan | None = first_plan(config, _first_size(source))
+    while plan is not None:
+        settled = plan
+        sink.begin(settled.row)
+        digest, places = ContentDigest(), list[int]()
+        skipped: list[tuple[str, str]] = []
+        plan = None
+        for block in _converted_blocks(source, settled, threads):
+            plan = block.contradiction
+            if plan is not None:
+                break
+            for place, error in block.failures:
+                if not skip:
+                    raise error
+                skipped.append((source.names[place], error.problem))
+            for one in block.digests:
+                digest.add(one)
+            sink.write(block.pixels)
+            places += block.places
+            task.advance(len(block.digests))
+    return Conversion(settled.decided, np.array(places, np.int64), skipped, digest.text())
+
+
+def _first_size(source: Pictures) -> tuple[int, int]:
+    first: FileError | None = None
+    for place in range(len(source)):
+        try:
+            name = picture_name(source, place)
+            width, height = plain_picture(open_picture(source.read(place), name), name).size
+        except FileError as error:
+            first = first or error
+        else:
+            return height, width
+    raise FileError(source.path, f"none of its {len(source):,} pictures can be read: first of them, {first}")
+
+
+def picture_name(source: Pictures, place: int) -> str:
+    """What a picture is called in errors."""
+    return f"{source.path}/{source.names[place]}"
+
+
+def _converted_blocks(source: Pictures, plan: Plan, threads: int) -> Iterator[Block]:
+    row = int(np.prod(plan.row))
+    rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // row))
+    starts = range(0, len(source), rows)
+
+    def work(start: int) -> Block:
+        return convert_block(source, range(start, min(start + rows, len(source))), plan)
+
+    if threads == 1:
+        yield from map(work, starts)
+        return
+    yield from _in_order(work, starts, threads)
+
+
+def _in_order(work: Callable[[int], Block], starts: Sequence[int], threads: int) -> Iterator[Block]:
+    """Results in order, few of them waiting at a time."""
+    waiting: deque[Any] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    try:
+        for start in starts:
+            waiting.append(pool.submit(work, start))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def convert_block(source: Pictures, places: Sequence[int], plan: Plan) -> Block:
+    """Read and convert a few pictures, in any thread."""
+    pixels = np.empty((len(places), *plan.row), np.uint8)
+    block = Block(pixels)
+    for place in places:
+        try:
+            data = source.read(place)
+        except FileError as error:
+            block.digests.append(_UNREADABLE)
+            block.failures.append((place, error))
+            continue
+        block.digests.append(digest_of_bytes(data))
+        try:
+            image = _convert(data, picture_name(source, place), plan)
+        except FileError as error:
+            block.failures.append((place, error))
+            continue
+        if isinstance(image, Plan):
+            return Block(pixels[:0], contradiction=image)
+        pixels[len(block.places)] = image
+        block.places.append(place)
+    block.pixels = pixels[: len(block.places)]
+    return block
+
+
+def _convert(data: bytes, name: str, plan: Plan) -> NDArray[np.uint8] | Plan:
+    """The image of a picture, or the plan that it calls for."""
+    picture = open_picture(data, name)
+    preprocessing = plan.preprocessing
+    if plan.keeps_size:
+        plain = plain_picture(picture, name)
+        if plain.size != (preprocessing.width, preprocessing.height):
+            return plan.without_size()
+        fitted = preprocessing.fit_plain(plain)
+    else:
+        fitted = preprocessing.fitted(picture, name)
+    if not plan.expects_grey:
+        return channel_pixels(fitted, preprocessing.channels)
+    pixels = channel_pixels(fitted, 1 if fitted.mode == "L" else 3)
+    return plan.with_colour() if has_colour(pixels) else pixels[..., :1]
+
+
+def has_colour(pixels: NDArray[np.uint8]) -> bool:
+    """Whether any pixel of (..., channels) has channels that differ."""
+    return pixels.shape[-1] == 3 and bool((pixels[..., :1] != pixels[..., 1:]).any())
+
+
+def _convert_arrays(source: Arrays, config: PreprocessingConfig, sink: Sink, task: Task) -> Conversion:
+    """Images as numbers are all of one size and read at once; what is decided late is whether they have a colour."""
+    plan: Plan | None = None
+    again = True
+    while again:
+        again = False
+        for block in source.blocks():
+            if plan is None:
+                height, width = block.shape[1:3]
+                plan = first_plan(config, (height, width))
+                sink.begin(plan.row)
+            pixels = _fit_block(block, plan, str(source.path))
+            if plan.expects_grey and has_colour(pixels):
+                plan = plan.with_colour()
+                sink.begin(plan.row)
+                again = True
+                break
+            sink.write(pixels[..., :1] if plan.expects_grey else pixels)
+            task.advance(len(pixels))
+    if plan is None:
+        raise FileError(source.path, "holds no images: name a file that does")
+    return Conversion(plan.decided, np.arange(len(source)), [], source.content())
+
+
+def _fit_block(block: NDArray[np.uint8], plan: Plan, name: str) -> NDArray[np.uint8]:
+    """(b, height, width, channels) of numbers that may have another size and opacity."""
+    wanted = plan.preprocessing
+    fits = block.shape[1:3] == (wanted.height, wanted.width)
+    if fits and (block.shape[3] == wanted.channels or (block.shape[3] == 1 and plan.expects_grey)):
+        return block
+    channels = 1 if block.shape[3] == 1 and plan.expects_grey else wanted.channels
+    images = (wanted.fitted(picture_of_array(image, name), name) for image in block)
+    return np.stack([channel_pixels(image, channels) for image in images])

@@ -1,0 +1,125 @@
+"""Pictures in folders, one file each, however deep."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nlprep.core.errors import FileError, os_errors_named
+from vision.images.arrangement import arrange
+from vision.images.decoding import PICTURE_SUFFIXES
+from vision.images.sources import FileState, Pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+UNREAD_SUFFIXES = frozenset(
+    f".{kind}"
+    for kind in ("arw", "cr2", "cr3", "dng", "heic", "heif", "jp2", "jxl", "nef", "orf", "psd", "raf", "rw2", "svg")
+)
+"""Kinds of pictures that are not read, which somebody may miss."""
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a path in a folder or an archive is a picture's, by its ending; hidden files are not."""
+    *folders, last = name.split("/")
+    if last.startswith(".") or "__MACOSX" in folders or any(folder.startswith(".") for folder in folders):
+        return False
+    return os.path.splitext(last)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122 - a million of them
+
+
+@dataclass(frozen=True)
+class FolderReader:
+    """Reads pictures' files of a folder."""
+
+    folder: Path
+    names: Sequence[str]
+
+    def __call__(self, place: int) -> bytes:
+        """The bytes of one file (see `vision.images.sources.PictureReader`)."""
+        path = os.path.join(self.folder, self.names[place])  # noqa: PTH118 - a million of them
+        with os_errors_named(path), open(path, "rb", buffering=0) as stream:  # noqa: PTH123
+            return stream.read()
+
+
+def list_folder(folder: Path, split: str | None) -> Pictures:
+    """The pictures of a folder.
+
+    Args:
+        folder: With pictures in it or in folders in it; links are followed.
+        split: As for `vision.images.reading.read_images`.
+
+    Raises:
+        FileError: There are none, or it cannot be read.
+    """
+    with os_errors_named(folder):
+        states = sorted(_walk(folder), key=lambda state: state.name)
+    if not states:
+        raise FileError(folder, f"holds no pictures{_what_it_holds(folder)}: name a folder of {_kinds()} files")
+    arrangement = arrange([state.name for state in states], split, folder)
+    files = [states[place] for place in arrangement.places]
+    names = [state.name for state in files]
+    return Pictures(
+        folder,
+        names,
+        FolderReader(folder, names),
+        files,
+        arrangement.labels,
+        arrangement.classes,
+        arrangement.split,
+    )
+
+
+def _kinds() -> str:
+    return "JPEG, PNG, GIF, BMP, TIFF, WebP or PNM"
+
+
+def _walk(folder: Path) -> Iterator[FileState]:
+    met: set[tuple[int, int]] = set()
+    waiting = [(os.fspath(folder), "")]
+    while waiting:
+        place, prefix = waiting.pop()
+        status = os.stat(place)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in met:
+            # A link that leads back.
+            continue
+        met.add((status.st_dev, status.st_ino))
+        with os.scandir(place) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                if entry.is_dir():
+                    if not entry.name.startswith(".") and entry.name != "__MACOSX":
+                        waiting.append((entry.path, name + "/"))
+                elif is_picture_name(entry.name):
+                    state = _state(entry, name)
+                    if state is not None:
+                        yield state
+
+
+def _state(entry: os.DirEntry[str], name: str) -> FileState | None:
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        # A link to nothing: named when it is read.
+        return FileState(name, 0, (0, 0))
+    return (
+        FileState(name, status.st_size, (status.st_mtime_ns, status.st_ctime_ns))
+        if stat.S_ISREG(status.st_mode)
+        else None
+    )
+
+
+def _what_it_holds(folder: Path) -> str:
+    for _, _, names in os.walk(folder):
+        for name in sorted(names):
+            if not name.startswith("."):
+                return f" (but {name!r}, for one)"
+    return ", it is empty"
+
+
+def unread_pictures(names: Sequence[str]) -> list[str]:
+    """Those of some paths that are pictures of kinds that are not read."""
+    return [name for name in names if os.path.splitext(name)[1].lower() in UNREAD_SUFFIXES]  # noqa: PTH122
