@@ -58,9 +58,9 @@ def gaussian_kl_terms(
     away = mean if other_mean is None else mean - other_mean
     if other_log_scale is None:
         return (torch.exp(2 * log_scale) + away.square() - 1) / 2 - log_scale
-    # Differences of logarithms: a quotient of variances may overflow where the divergence does not.
+    # Differences of logarithms, and squares last: variances may overflow where the divergence does not.
     ratio = log_scale - other_log_scale
-    return (torch.expm1(2 * ratio) + away.square() * torch.exp(-2 * other_log_scale)) / 2 - ratio
+    return (torch.expm1(2 * ratio) + (away * torch.exp(-other_log_scale)).square()) / 2 - ratio
 
 
 def gaussian_log_density(values: Tensor, mean: Tensor | None = None, log_scale: Tensor | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+import torch
 
 from nlprep.core.errors import OptionError
 from vision.backbones.networks import make_decoder
@@ -22,6 +22,8 @@ from vision.models.model import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from torch import Tensor
 
     from vision.images.collection import Shape
     from vision.models.configuration import AutoencoderConfig
@@ -59,8 +61,6 @@ class ConditionalAutoencoder(Autoencoder):
 
     def scores(self, images: Tensor, labels: Tensor | None = None) -> Mapping[str, Tensor]:
         """``reconstruction_error`` of each image; where labels are missing, that of the class that suits it best."""
-        import torch
-
         pixels = unit_pixels(images)
         if labels is not None:
             return {"reconstruction_error": self._errors(pixels, labels)}

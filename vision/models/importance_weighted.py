@@ -15,8 +15,8 @@ with w'_j = w_j / sum w,
     encoder:  sum_j w'_j^2  d log w_j / d z_j  d z_j / d encoder,      where q's own parameters in log w are constants,
     decoder:  sum_j w'_j  d log w_j / d decoder.
 
-Promised, and tested: with one sample of each, the gradient of the decoder is the plain one's to the bit, the
-encoder's is in expectation and with less variance; the bound is a loop's over codes.
+Promised, and tested: the bound is a loop's over codes; from the same draws the gradient of the decoder is the plain
+one's, and that of the encoder is in expectation; where q is the posterior it has no noise at all.
 """
 
 from __future__ import annotations

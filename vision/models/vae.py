@@ -132,7 +132,7 @@ class Vae(ImageModel):
     def log_weights(
         self, targets: Tensor, codes: Tensor, mean: Tensor, log_scale: Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """Log p(x | z) + log p(z) - log q(z | x), in nats: its mean is the bound, the log of its mean exponential more.
+        """Log of p(x | z) p(z) / q(z | x), in nats: its mean is the bound, the log of its mean exponential more.
 
         Args:
             targets: (b, channels, height, width) as `vision.models.likelihoods.Likelihood.targets` gave them.

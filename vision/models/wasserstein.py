@@ -13,7 +13,8 @@ deterministic. D is, as ``penalty`` says,
   *added*: codes are drawn to the prior. It couples the examples of a batch, so that training is a
   `nlprep.core.training.steps.coupled.CoupledStep`: parts of a batch give the whole one's loss.
 - ``adversarial``: -log of what an adversary holds to be the probability that a code came from the prior (their
-  algorithm 1 with the non-saturating loss; Makhzani et al. 2015). The adversary moves first; it is no part of the model.
+  algorithm 1 with the non-saturating loss; Makhzani et al. 2015). The adversary moves first, and is no part of the
+  model.
 
 Promised, and tested: the penalty falls where codes approach the prior; a batch in parts has the gradient of the whole.
 """
