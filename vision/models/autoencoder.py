@@ -74,7 +74,7 @@ class Autoencoder(ImageModel):
 
     def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002 - sees no labels
         """Images of codes."""
-        made = self.decoder(codes).float()
+        made: Tensor = self.decoder(codes).float()
         return made.sigmoid() if self.config.error == "bce" else made.clamp(0, 1)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

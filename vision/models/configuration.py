@@ -138,3 +138,18 @@ class MaskedAutoencoderConfig:
             raise OptionError(f"backbone: kind = {self.backbone.kind!r}: patches are hidden from a vit: choose it")
         if self.decoder_width % self.decoder_heads:
             raise OptionError(f"decoder_heads = {self.decoder_heads}: must divide the width, {self.decoder_width}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestrictedBoltzmannConfig:
+    """A restricted Boltzmann machine: hidden units that are independent given the pixels, and the other way round."""
+
+    dimension: int = option(128, "hidden units, and numbers in a code", minimum=1)
+    chains: int = option(
+        100, "chains of samples that go on from step to step (PCD); 0: they begin at the images in every step (CD)",
+        minimum=0,
+    )  # fmt: skip
+    gibbs_steps: int = option(1, "steps of the chains in each step of training (the k of CD-k)", minimum=1)
+
+    def __post_init__(self) -> None:
+        check(self)

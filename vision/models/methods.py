@@ -53,6 +53,12 @@ MODELS: dict[str, Method] = {
     ),
     "robust": Method("vision.models.robust_autoencoder", "RobustAutoencoder", configuration.RobustAutoencoderConfig),
     "masked": Method("vision.models.masked_autoencoder", "MaskedAutoencoder", configuration.MaskedAutoencoderConfig),
+    "rbm": Method(
+        "vision.models.restricted_boltzmann",
+        "RestrictedBoltzmann",
+        configuration.RestrictedBoltzmannConfig,
+        training={"weight_decay": 0.0},
+    ),
 }
 """By the name that users give."""
 

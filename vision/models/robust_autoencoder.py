@@ -77,5 +77,5 @@ class RobustAutoencoder(Autoencoder):
 
     def _residuals(self, images: Tensor) -> Tensor:
         pixels = unit_pixels(images)
-        made = self.decoder(self._code(pixels)).float()
+        made: Tensor = self.decoder(self._code(pixels)).float()
         return (pixels - made).flatten(1)
