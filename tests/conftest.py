@@ -30,6 +30,12 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what tests cache out of the user's own cache."""
+    os.environ["NLPREP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def topic_sentences() -> list[list[str]]:
     """Sentences of two topics that share no words but a few function words; words of a topic belong together."""

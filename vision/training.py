@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from nlprep.core.training.recipe import RunArguments
     from vision.backbones.configuration import BackboneConfig
     from vision.images.collection import Images
-    from vision.images.preprocessing import Preprocessing
     from vision.models.model import ImageModel
 
 RUN = "image-training"
@@ -90,7 +89,6 @@ def train_images(
     backbone: BackboneConfig | None = None,
     training: TrainingConfig | None = None,
     validation: Images | float = 0.1,
-    preprocessing: Preprocessing | None = None,
     **run: Unpack[RunArguments],
 ) -> ImageTraining:
     """Train a model of images; the same call again goes on where it was stopped.
@@ -100,7 +98,8 @@ def train_images(
     model makes of them, and samples, where it can.
 
     Args:
-        images: What to train on; mapped ones are read as they are needed.
+        images: What to train on; mapped ones are read as they are needed. How pictures became these images is kept
+            with the model, for those that come later; where they do not say, pictures are cropped to their shape.
         directory: The run's directory (see `nlprep.core.training.recipe`).
         model: A name in `vision.models.methods.MODELS`.
         config: Its settings, of the class that `MODELS` names; default: as it is made without arguments.
@@ -108,8 +107,6 @@ def train_images(
         training: The loop's settings; default: `default_training`.
         validation: Images to measure on, which decide which weights are kept; or the share of ``images`` that is held
             out for it, at most 5,000, chosen by the seed; 0: none.
-        preprocessing: How the pictures became these images, kept with the model for those that come later; default:
-            to the same shape, cropped.
         **run: As `nlprep.core.training.recipe.RunArguments`.
 
     Returns:
@@ -128,8 +125,7 @@ def train_images(
     if not len(images):
         raise NlprepError(f"{images.source}: there are no images to train on: give some")
     channels, height, width = images.shape
-    if preprocessing is None:
-        preprocessing = Preprocessing(channels=channels, height=height, width=width)
+    preprocessing = images.preprocessing or Preprocessing(channels=channels, height=height, width=width)
     seed = 1 if training is None else training.seed
     examples, held = _examples(images, validation, labels=method.labelled, seed=seed)
     training = training or default_training(model, len(examples))
@@ -238,7 +234,7 @@ def held_out_places(count: int, share: float, *, seed: int) -> tuple[NDArray[np.
 
 
 def _settings(model: str, config: Any, backbone: BackboneConfig | None) -> Any:
-    kind = find_method(model).config
+    kind: Any = find_method(model).config
     if config is None:
         config = kind()
     if type(config) is not kind:

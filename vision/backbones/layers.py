@@ -10,7 +10,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from vision.images.collection import Shape
 
-_GROUPS = 8
+_GROUPS, _LEAST_IN_A_GROUP = 8, 4
 _SMALLEST = 8
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -29,10 +29,19 @@ def make_activation(name: str) -> nn.Module:
 
 
 def make_norm(name: str, channels: int) -> nn.Module:
-    """A fresh normalisation of maps: ``group`` (Wu and He 2018; of 8, or as many as divide), ``batch``, ``none``."""
+    """A fresh normalisation of maps: ``group`` (Wu and He 2018), ``batch`` or ``none``.
+
+    Groups are 8, or as many as divide the channels and leave at least four in each: a group of one number, where maps
+    have one place, would be normalised to nothing.
+    """
     if name == "batch":
         return nn.BatchNorm2d(channels)
-    return nn.GroupNorm(math.gcd(_GROUPS, channels), channels) if name == "group" else nn.Identity()
+    if name == "none":
+        return nn.Identity()
+    groups = math.gcd(_GROUPS, channels)
+    while groups > 1 and channels // groups < _LEAST_IN_A_GROUP:
+        groups //= 2
+    return nn.GroupNorm(groups, channels)
 
 
 def centred(pixels: Tensor) -> Tensor:

@@ -98,6 +98,9 @@ class TransformersBackbone(Backbone):
                 raise FileError(directory, f"is no model that makes vectors of images ({reason})") from error
             self.model.train(training)
 
+    mean: Tensor
+    deviation: Tensor
+
     def preprocessed(self, pixels: Tensor) -> Tensor:
         """Pixels as the model wants them: resized, cropped, normalised."""
         if pixels.shape[1] != self.channels:
@@ -134,7 +137,8 @@ class TransformersBackbone(Backbone):
         rows, columns, places = self._places(given)
         if not 0 < places <= last.shape[1]:
             return None
-        return last[:, last.shape[1] - places :].transpose(1, 2).unflatten(2, (rows, columns))
+        kept = last[:, last.shape[1] - places :].transpose(1, 2)
+        return kept.reshape(len(kept), -1, rows, columns)
 
     def _places(self, given: Tensor) -> tuple[int, int, int]:
         """Patches from top to bottom, from left to right and in all; zeros where the model has none."""
@@ -212,7 +216,8 @@ def _build(directory: Path) -> Any:
     with _named(directory), _quiet():
         config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         # Deep, because a model writes into its settings.
-        return AutoModel.from_config(deepcopy(config), trust_remote_code=False)
+        make: Any = AutoModel.from_config
+        return make(deepcopy(config), trust_remote_code=False)
 
 
 def _load(directory: Path) -> tuple[Any, set[str]]:

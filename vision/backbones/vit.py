@@ -101,7 +101,8 @@ class VisionTransformer(Backbone):
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Tokens (b, `tokens`, width) of patches, row by row, with what tells their places."""
-        return self.patches(centred(self.padded(pixels))).flatten(2).transpose(1, 2) + self.places
+        tokens: Tensor = self.patches(centred(self.padded(pixels))).flatten(2).transpose(1, 2)
+        return tokens + self.places
 
     def transform(self, tokens: Tensor) -> Tensor:
         """Tokens after all blocks and the last normalisation, (b, n, width); n may be less than `tokens`."""
@@ -115,4 +116,4 @@ class VisionTransformer(Backbone):
     def forward_maps(self, pixels: Tensor) -> Tensor:
         """Tokens at their places, (b, width, *grid)."""
         tokens = self.transform(self.embed(pixels))
-        return tokens.transpose(1, 2).unflatten(2, self.grid)
+        return tokens.transpose(1, 2).reshape(len(tokens), self.dimension, *self.grid)

@@ -7,15 +7,15 @@ it is refused all the same, and so is one that holds far more than its size.
 from __future__ import annotations
 
 import re
-import threading
+import struct
 import zipfile
 import zlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nlprep.core.errors import FileError, os_errors_named
 from vision.images.arrangement import arrange
-from vision.images.folders import is_picture_name
+from vision.images.folders import is_picture_name, warn_of_unread
 from vision.images.sources import Pictures, file_state
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _ESCAPING = re.compile(r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\0")
 """Absolute paths, drives, steps upwards, and what is cut off by a zero byte."""
+
+_LOCAL_HEADER = 30
 
 LARGEST_RATIO = 200
 """How many times its compressed size a thing in an archive may have..."""
@@ -59,6 +61,8 @@ def _check_members(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
             raise FileError(path, f"holds {name!r}, a path that leads out of it: do not unpack it; make a clean one")
         if member.flag_bits & 1:
             raise FileError(path, f"{name!r} in it is encrypted: unpack it and name the folder")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise FileError(path, f"{name!r} in it is compressed in another way than zip's own: make it with deflate")
         size += member.compress_size
         held += member.file_size
         check_ratio(path, repr(name) + " in it", member.compress_size, member.file_size)
@@ -77,27 +81,32 @@ def check_ratio(path: Path, what: str, compressed: int, size: int) -> None:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class ArchiveReader:
-    """Reads pictures' files in an archive; each thread and process opens it for itself."""
+    """Reads pictures' files in an archive, alike in every thread and process: nothing is kept open."""
 
     path: Path
     members: Sequence[zipfile.ZipInfo]
-    _opened: Any = field(default_factory=threading.local, repr=False)
 
     def __call__(self, place: int) -> bytes:
         """The bytes of one file (see `vision.images.sources.PictureReader`)."""
         member = self.members[place]
-        archive = getattr(self._opened, "archive", None)
-        if archive is None:
-            with os_errors_named(self.path):
-                archive = self._opened.archive = zipfile.ZipFile(self.path)
+        with os_errors_named(self.path), open(self.path, "rb", buffering=0) as stream:  # noqa: PTH123 - a million times
+            stream.seek(member.header_offset)
+            head = stream.read(_LOCAL_HEADER)
+            if len(head) == _LOCAL_HEADER:
+                name_length, extra_length = struct.unpack("<HH", head[26:])
+                stream.seek(name_length + extra_length, 1)
+            packed = stream.read(member.compress_size)
         try:
-            data: bytes = archive.read(member)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
-            raise FileError(
-                f"{self.path}/{member.filename}", f"cannot be read from the archive ({error}): make the archive again"
-            ) from None
+            data = packed
+            if member.compress_type == zipfile.ZIP_DEFLATED:
+                # No more than it said that it is.
+                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, member.file_size + 1)
+        except zlib.error:
+            data = b""
+        if not head.startswith(b"PK\x03\x04") or len(data) != member.file_size or zlib.crc32(data) != member.CRC:
+            raise FileError(f"{self.path}/{member.filename}", "is damaged in the archive: make the archive again")
         return data
 
 
@@ -112,7 +121,9 @@ def list_archive(path: Path, split: str | None) -> Pictures:
         FileError: There are none, or the archive is damaged or dangerous.
     """
     with open_archive(path) as archive:
-        members = [member for member in archive.infolist() if not member.is_dir() and is_picture_name(member.filename)]
+        held = [member for member in archive.infolist() if not member.is_dir()]
+    members = [member for member in held if is_picture_name(member.filename)]
+    warn_of_unread(path, [member.filename for member in held if not is_picture_name(member.filename)])
     members.sort(key=lambda member: member.filename)
     if not members:
         raise FileError(path, "holds no pictures: name an archive of JPEG, PNG, GIF, BMP, TIFF, WebP or PNM files")

@@ -31,7 +31,7 @@ from nlprep.core.ownership import check_apart
 from vision.images.collection import Images
 from vision.images.conversion import convert
 from vision.images.preprocessing import Preprocessing
-from vision.images.sources import Arrays
+from vision.images.sources import Arrays, SkippedPicturesWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +49,6 @@ _VERSION = 1
 """Raised whenever the same pictures would be made other images."""
 _HEADER = 256
 _NAMED = 5
-
-
-class SkippedPicturesWarning(UserWarning):
-    """Pictures that could not be read were left out."""
 
 
 def default_cache() -> Path:

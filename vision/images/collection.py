@@ -79,6 +79,24 @@ class Images:
         """What an image is called."""
         return str(place) if self.names is None else self.names[place]
 
+    def required_labels(self, use: str) -> NDArray[np.int64]:
+        """The labels, where a use needs some.
+
+        Args:
+            use: What needs them, for the error.
+
+        Raises:
+            NlprepError: There are none, or all are of one class.
+        """
+        if self.labels is None:
+            raise NlprepError(
+                f"{self.source}: has no labels, which {use} needs: put pictures in a folder for each class"
+            )
+        if len(self.labels) == 0 or (self.labels == self.labels[0]).all():
+            only = repr(self.classes[int(self.labels[0])]) if len(self.labels) else "none"
+            raise NlprepError(f"{self.source}: the only class is {only}, and {use} needs at least two: add another")
+        return self.labels
+
     def select(self, indices: NDArray[np.int64]) -> Images:
         """Those of the given places, copied."""
         return replace(
@@ -99,22 +117,30 @@ class ImageExamples:
     Args:
         images: What to train on.
         labels: Whether to give labels, for models that are conditioned on them.
+        places: (m,) which of the images, such as those that `vision.images.splits.split_places` sets aside; None: all.
     """
 
-    def __init__(self, images: Images, *, labels: bool = False) -> None:
+    def __init__(self, images: Images, *, labels: bool = False, places: NDArray[np.int64] | None = None) -> None:
         if labels and images.labels is None:
             raise NlprepError(f"{images.source}: has no labels, which this model is conditioned on: give classes")
         self.images = images
         self.labels = labels
+        self.places = places
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.images) if self.places is None else len(self.places)
 
     def batch(self, indices: NDArray[np.int64], seeds: Seeds) -> dict[str, torch.Tensor]:  # noqa: ARG002
         """Fetch images (see `nlprep.core.training.data.examples.Examples`)."""
         import torch
 
-        found: dict[str, Any] = {"images": torch.from_numpy(self.images.pixels[indices])}
+        if self.places is not None:
+            indices = self.places[indices]
+        # As they are kept, the channels last or not, rather than as NumPy would lay them out.
+        pixels = self.images.pixels
+        last = pixels.strides[1] < pixels.strides[3] or pixels.shape[1] == 1
+        chosen = torch.from_numpy(pixels.transpose(0, 2, 3, 1)[indices] if last else pixels[indices])
+        found: dict[str, Any] = {"images": chosen.permute(0, 3, 1, 2) if last else chosen}
         if self.labels and self.images.labels is not None:
             found["labels"] = torch.from_numpy(self.images.labels[indices])
         return found

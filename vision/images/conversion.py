@@ -7,14 +7,17 @@ when a later one contradicts it. The outcome does not depend on the order.
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
+import sys
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from nlprep.core.errors import FileError
+from nlprep.core.errors import FileError, NlprepError
 from vision.images.decoding import open_picture, plain_picture
 from vision.images.preprocessing import (
     DEFAULT_SIDE,
@@ -23,7 +26,7 @@ from vision.images.preprocessing import (
     channel_pixels,
     picture_of_array,
 )
-from vision.images.sources import Arrays, ContentDigest, Pictures, digest_of_bytes
+from vision.images.sources import UNREADABLE, Arrays, ContentDigest, Pictures, digest_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 4 << 20
 _BLOCK_ROWS = 256
-_UNREADABLE = bytes(16)
+_WORTH_FORKING = 2_000
 
 
 class Sink(Protocol):
@@ -197,30 +200,59 @@ def picture_name(source: Pictures, place: int) -> str:
 
 
 def _converted_blocks(source: Pictures, plan: Plan, threads: int) -> Iterator[Block]:
-    row = int(np.prod(plan.row))
-    rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // row))
-    starts = range(0, len(source), rows)
-
-    def work(start: int) -> Block:
-        return convert_block(source, range(start, min(start + rows, len(source))), plan)
-
-    if threads == 1:
-        yield from map(work, starts)
+    rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // int(np.prod(plan.row))))
+    parts = [range(start, min(start + rows, len(source))) for start in range(0, len(source), rows)]
+    if threads == 1 or len(parts) == 1:
+        yield from (convert_block(source, part, plan) for part in parts)
         return
-    yield from _in_order(work, starts, threads)
+    pool: Executor
+    if _forks(len(source)):
+        # More than half of decoding a small picture is Python, which runs in one thread at a time. What is given to a
+        # child when it is forked is not copied; the children call nothing but Pillow and NumPy.
+        context = multiprocessing.get_context("fork")
+        pool = ProcessPoolExecutor(threads, context, initializer=_begin_child, initargs=(source, plan))
+        yield from _in_order(pool, _convert_in_child, parts, 2 * threads)
+    else:
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        yield from _in_order(pool, lambda part: convert_block(source, part, plan), parts, 2 * threads)
 
 
-def _in_order(work: Callable[[int], Block], starts: Sequence[int], threads: int) -> Iterator[Block]:
+def _forks(count: int) -> bool:
+    """Whether children can be forked, and there is work enough for them."""
+    return sys.platform == "linux" and count >= _WORTH_FORKING and not multiprocessing.current_process().daemon
+
+
+_given: tuple[Pictures, Plan] | None = None
+"""What a child works on."""
+
+
+def _begin_child(source: Pictures, plan: Plan) -> None:
+    global _given
+    # Ctrl-C is the parent's to hear.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _given = source, plan
+
+
+def _convert_in_child(part: range) -> Block:
+    if _given is None:
+        raise RuntimeError("no child")
+    return convert_block(_given[0], part, _given[1])
+
+
+def _in_order(pool: Executor, work: Callable[[range], Block], parts: Sequence[range], ahead: int) -> Iterator[Block]:
     """Results in order, few of them waiting at a time."""
-    waiting: deque[Any] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    waiting: deque[Future[Block]] = deque()
     try:
-        for start in starts:
-            waiting.append(pool.submit(work, start))
-            if len(waiting) > 2 * threads:
+        for part in parts:
+            waiting.append(pool.submit(work, part))
+            if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenExecutor:
+        raise NlprepError(
+            "a process that decodes pictures was killed, perhaps for want of memory: use fewer threads"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -233,7 +265,7 @@ def convert_block(source: Pictures, places: Sequence[int], plan: Plan) -> Block:
         try:
             data = source.read(place)
         except FileError as error:
-            block.digests.append(_UNREADABLE)
+            block.digests.append(UNREADABLE)
             block.failures.append((place, error))
             continue
         block.digests.append(digest_of_bytes(data))

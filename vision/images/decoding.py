@@ -70,7 +70,7 @@ _WORST_RECORD = 80
 def pillow_silenced() -> Iterator[None]:
     """Keep Pillow's warnings about odd files to itself inside the block; what is wrong is said by errors of ours.
 
-    Not for worker threads: Python keeps one list of filters for all of them.
+    For the caller's thread, around all of the work: Python keeps one list of filters for all threads.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)

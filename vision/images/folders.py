@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nlprep.core.errors import FileError, os_errors_named
 from vision.images.arrangement import arrange
 from vision.images.decoding import PICTURE_SUFFIXES
-from vision.images.sources import FileState, Pictures
+from vision.images.sources import FileState, Pictures, SkippedPicturesWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,7 +57,9 @@ def list_folder(folder: Path, split: str | None) -> Pictures:
         FileError: There are none, or it cannot be read.
     """
     with os_errors_named(folder):
-        states = sorted(_walk(folder), key=lambda state: state.name)
+        others: list[str] = []
+        states = sorted(_walk(folder, others), key=lambda state: state.name)
+    warn_of_unread(folder, others)
     if not states:
         raise FileError(folder, f"holds no pictures{_what_it_holds(folder)}: name a folder of {_kinds()} files")
     arrangement = arrange([state.name for state in states], split, folder)
@@ -77,7 +80,7 @@ def _kinds() -> str:
     return "JPEG, PNG, GIF, BMP, TIFF, WebP or PNM"
 
 
-def _walk(folder: Path) -> Iterator[FileState]:
+def _walk(folder: Path, others: list[str]) -> Iterator[FileState]:
     met: set[tuple[int, int]] = set()
     waiting = [(os.fspath(folder), "")]
     while waiting:
@@ -97,6 +100,8 @@ def _walk(folder: Path) -> Iterator[FileState]:
                     state = _state(entry, name)
                     if state is not None:
                         yield state
+                else:
+                    others.append(name)
 
 
 def _state(entry: os.DirEntry[str], name: str) -> FileState | None:
@@ -120,6 +125,18 @@ def _what_it_holds(folder: Path) -> str:
     return ", it is empty"
 
 
-def unread_pictures(names: Sequence[str]) -> list[str]:
-    """Those of some paths that are pictures of kinds that are not read."""
-    return [name for name in names if os.path.splitext(name)[1].lower() in UNREAD_SUFFIXES]  # noqa: PTH122
+def warn_of_unread(path: Path, names: Sequence[str]) -> None:
+    """Say how many of some files are pictures of kinds that are not read, which somebody may miss.
+
+    Args:
+        path: The folder or archive.
+        names: Of all files in it that are not taken for pictures.
+    """
+    unread = [name for name in names if os.path.splitext(name)[1].lower() in UNREAD_SUFFIXES]  # noqa: PTH122
+    if unread:
+        warnings.warn(
+            f"{path}: {len(unread):,} pictures are of kinds that are not read, such as {min(unread)}, and are left "
+            "out: convert them to JPEG or PNG",
+            SkippedPicturesWarning,
+            stacklevel=2,
+        )

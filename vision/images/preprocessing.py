@@ -27,7 +27,6 @@ from vision.images.decoding import (
     check_size,
     open_picture,
     orientation,
-    pillow_silenced,
     plain_picture,
     scale_16_bits,
     scale_unit_floats,
@@ -78,7 +77,7 @@ class Preprocessing:
         return self.channels, self.height, self.width
 
     def __call__(self, item: Picture) -> NDArray[np.uint8]:
-        """One picture as an image.
+        """One picture as an image; several threads may call it at once.
 
         Args:
             item: A path, the bytes of a picture's file, a Pillow image, or an array: (height, width), (height, width,
@@ -92,11 +91,10 @@ class Preprocessing:
             FileError: A file that is no picture, or a damaged one.
             NlprepError: An array that is no picture.
         """
-        with pillow_silenced():
-            picture, name = _as_picture(item)
-            # Reducing would change a picture that is the caller's.
-            fitted = self.fitted(picture, name, reduce=not isinstance(item, Image.Image))
-            return np.ascontiguousarray(channel_pixels(fitted, self.channels).transpose(2, 0, 1))
+        picture, name = _as_picture(item)
+        # Reducing would change a picture that is the caller's.
+        fitted = self.fitted(picture, name, reduce=not isinstance(item, Image.Image))
+        return np.ascontiguousarray(channel_pixels(fitted, self.channels).transpose(2, 0, 1))
 
     def fitted(self, picture: Image.Image, name: str, *, reduce: bool = True) -> Image.Image:
         """A picture made to fit, in the colours that it has.

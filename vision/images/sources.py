@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nlprep.core.errors import os_errors_named
+from nlprep.core.errors import FileError, os_errors_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
+
+
+class SkippedPicturesWarning(UserWarning):
+    """Pictures that cannot be read were left out."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,10 @@ class Pictures:
         """A digest of all contents, as `ContentDigest` makes it."""
         digest = ContentDigest()
         for place in range(len(self)):
-            digest.add(digest_of_bytes(self.read(place)))
+            try:
+                digest.add(digest_of_bytes(self.read(place)))
+            except FileError:
+                digest.add(UNREADABLE)
         return digest.text()
 
 
@@ -124,6 +131,10 @@ class Arrays:
 
 
 Source = Pictures | Arrays
+
+
+UNREADABLE = bytes(16)
+"""Stands for the digest of a file that cannot be read."""
 
 
 class ContentDigest:

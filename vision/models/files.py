@@ -134,7 +134,7 @@ def load_model(path: str | os.PathLike[str]) -> SavedModel:
         classes, notes = tuple(map(str, values["classes"])), dict(values["notes"])
         num_classes = int(values["num_classes"])
         kind = BackboneConfig if name is None else find_method(name).config
-        config = from_mapping(kind, _placed(values["settings"], directory / BACKBONE), where=CONFIG_NAME)
+        config: Any = from_mapping(kind, _placed(values["settings"], directory / BACKBONE), where=CONFIG_NAME)
         preprocessing = from_mapping(Preprocessing, values["preprocessing"], where=CONFIG_NAME)
     except (KeyError, TypeError, ValueError, OptionError) as error:
         raise FileError(

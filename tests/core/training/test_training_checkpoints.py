@@ -101,6 +101,28 @@ def test_optimisers_go_on_where_they_were(tmp_path: Path, kind: type[torch.optim
     assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_moments_are_laid_out_as_their_weights_are(fused: bool) -> None:
+    def trained(restarted: bool) -> torch.Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            net = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+            batches = torch.randn(4, 2, 3, 5, 6)
+        optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, fused=fused)
+        for number, batch in enumerate(batches):
+            if restarted and number == 2:
+                tensors, values = optimizer_tensors({"a": optimizer})
+                tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+                optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, fused=fused)
+                restore_optimizers({"a": optimizer}, Checkpoint(2, tensors, {"optimizers": values}))
+            optimizer.zero_grad()
+            net(batch).square().sum().backward()
+            optimizer.step()
+        return net.weight.detach()
+
+    assert torch.equal(trained(True), trained(False))
+
+
 def damaged(raw: bytes, how: float | str) -> bytes:
     if how == "flip":
         place = len(raw) * 2 // 3

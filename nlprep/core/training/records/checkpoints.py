@@ -352,3 +352,9 @@ def restore_optimizers(optimizers: Mapping[str, torch.optim.Optimizer], checkpoi
                 index, key = name.removeprefix(f"optimizer.{player}.").split(".", 1)
                 state.setdefault(int(index), {})[key] = value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        for parameter, kept in optimizer.state.items():
+            for key, value in kept.items():
+                # Files know no memory formats, and torch's fused AdamW goes through memory as if all were laid out as
+                # the first: moments in another order would be those of other weights.
+                if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                    kept[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

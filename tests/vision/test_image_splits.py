@@ -1,0 +1,94 @@
+"""Images set aside, by class and by seed alone; digests; pictures streamed without being kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from picture_files import write_pictures
+
+from nlprep.core.errors import FileError, NlprepError, OptionError
+from vision.images.collection import ImageExamples, Images
+from vision.images.preprocessing import Preprocessing
+from vision.images.reading import read_images
+from vision.images.splits import content_digest, describe_images, split_images, split_places
+from vision.images.streaming import StreamedExamples
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (100, 3, 4, 5), np.uint8)
+LABELS = np.repeat([0, 1, 2], [60, 39, 1])
+IMAGES = Images(PIXELS, LABELS, ("a", "b", "c"), names=[f"n{k}" for k in range(100)])
+
+
+def test_a_split_takes_a_share_of_each_class():
+    stays, aside = split_places(IMAGES, 0.2, seed=3)
+    assert np.bincount(LABELS[aside]).tolist() == [12, 8]
+    assert np.bincount(LABELS[stays]).tolist() == [48, 31, 1]
+    np.testing.assert_array_equal(np.sort(np.concatenate([stays, aside])), np.arange(100))
+    again = split_places(IMAGES, 0.2, seed=3)
+    np.testing.assert_array_equal(aside, again[1])
+    assert aside.tolist() != split_places(IMAGES, 0.2, seed=4)[1].tolist()
+
+
+def test_a_split_without_labels():
+    stays, aside = split_images(Images(PIXELS), 0.25)
+    assert (len(stays), len(aside)) == (75, 25)
+
+
+def test_examples_of_some_places_copy_nothing():
+    _, aside = split_places(IMAGES, 0.2)
+    examples = ImageExamples(IMAGES, labels=True, places=aside)
+    assert len(examples) == len(aside)
+    found = examples.batch(np.array([3, 0]), np.zeros(2, np.uint64))
+    np.testing.assert_array_equal(found["images"], PIXELS[aside[[3, 0]]])
+    np.testing.assert_array_equal(found["labels"], LABELS[aside[[3, 0]]])
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
+def test_shares_out_of_range_are_refused(share):
+    with pytest.raises(OptionError, match="must be between 0 and 1"):
+        split_places(IMAGES, share)
+
+
+def test_the_digest_is_of_the_pixels_however_they_lie(tmp_path):
+    write_pictures(tmp_path, ["cat/a.png", "dog/b.png"])
+    images = read_images(tmp_path)
+    copied = Images(np.ascontiguousarray(images.pixels), images.labels, images.classes)
+    assert copied.digest is None
+    assert content_digest(copied) == content_digest(images) == images.digest
+    assert describe_images(copied) == describe_images(images)
+    other = np.array(images.pixels)
+    other[1, 0, 0, 0] ^= 1
+    assert content_digest(Images(other)) != images.digest
+    assert images.select(np.array([1])).digest is None
+    assert content_digest(images.select(np.array([1]))) != images.digest
+
+
+def test_labels_are_a_part_of_what_is_described():
+    assert describe_images(IMAGES) != describe_images(Images(PIXELS, LABELS[::-1].copy(), ("a", "b", "c")))
+    assert describe_images(Images(PIXELS))["labels"] is None
+
+
+def test_streamed_pictures_are_those_that_are_read(tmp_path):
+    write_pictures(tmp_path, ["cat/a.png", "dog/b.png", "dog/c.png"], (20, 30))
+    images = read_images(tmp_path)
+    examples = StreamedExamples(tmp_path, images.preprocessing, labels=True)
+    assert len(examples) == 3
+    found = examples.batch(np.array([2, 0]), np.zeros(2, np.uint64))
+    np.testing.assert_array_equal(found["images"], images.pixels[[2, 0]])
+    np.testing.assert_array_equal(found["labels"], [1, 0])
+
+
+def test_what_cannot_be_streamed_is_refused(tmp_path):
+    write_pictures(tmp_path / "p", ["a.png"])
+    (tmp_path / "p" / "b.png").write_bytes(b"?")
+    with pytest.raises(FileError, match="has no labels, which are asked for"):
+        StreamedExamples(tmp_path / "p", Preprocessing(), labels=True)
+    with pytest.raises(FileError, match=r"b\.png: is no picture"):
+        StreamedExamples(tmp_path / "p", Preprocessing()).batch(np.array([1]), np.zeros(1, np.uint64))
+    np.savez(tmp_path / "x.npz", x=PIXELS)
+    with pytest.raises(FileError, match="holds numbers, which are not decoded one by one"):
+        StreamedExamples(tmp_path / "x.npz", Preprocessing())
+
+
+def test_examples_with_labels_want_some():
+    with pytest.raises(NlprepError, match="has no labels"):
+        ImageExamples(Images(PIXELS), labels=True)
