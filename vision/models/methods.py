@@ -43,7 +43,12 @@ class Method:
 
 MODELS: dict[str, Method] = {
     "autoencoder": Method("vision.models.autoencoder", "Autoencoder", configuration.AutoencoderConfig),
-    "linear": Method("vision.models.linear_autoencoder", "LinearAutoencoder", configuration.LinearAutoencoderConfig),
+    "linear": Method(
+        "vision.models.linear_autoencoder",
+        "LinearAutoencoder",
+        configuration.LinearAutoencoderConfig,
+        training={"weight_decay": 0.0},
+    ),
     "sparse": Method("vision.models.sparse_autoencoder", "SparseAutoencoder", configuration.SparseAutoencoderConfig),
     "denoising": Method(
         "vision.models.denoising_autoencoder", "DenoisingAutoencoder", configuration.DenoisingAutoencoderConfig
