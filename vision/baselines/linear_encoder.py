@@ -67,7 +67,7 @@ class LinearEncoder:
     @property
     def dimension(self) -> int:
         """The number of directions."""
-        return self.projection.shape[1]
+        return int(self.projection.shape[1])
 
     @property
     def module(self) -> nn.Module | None:
@@ -150,8 +150,8 @@ class LinearEncoder:
         return cls(preprocessing, mean, projection, method)
 
     def _codes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        codes: NDArray[np.float32] = (pixels.reshape(len(pixels), -1) - self.mean) @ self.projection
-        return codes
+        codes = (pixels.reshape(len(pixels), -1) - self.mean) @ self.projection
+        return codes.astype(np.float32, copy=False)
 
 
 def fit_pca(
@@ -177,7 +177,7 @@ def fit_pca(
     if not np.ptp(matrix, axis=0).any():
         raise NlprepError(f"{images.source}: all {len(images):,} images are the same: give others")
     fitted = PCA(dimension, random_state=seed).fit(matrix)
-    scale = 1.0
+    scale: NDArray[np.float64] | float = 1.0
     if whiten:
         # Directions without variance stay without.
         deviations = np.sqrt(fitted.explained_variance_)

@@ -198,7 +198,7 @@ class PatchDictionary:
         windows = _windows(pixels, self.config.patch)
         count, rows, columns = windows.shape[:3]
         patches = _normalised(windows.reshape(count * rows * columns, -1), self.config.contrast) - self.mean
-        whitened = patches @ self.whitener
+        whitened: NDArray[np.float32] = (patches @ self.whitener).astype(np.float32, copy=False)
         return self._activate(whitened).reshape(count, rows, columns, -1)
 
     def _activate(self, whitened: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -211,16 +211,20 @@ class PatchDictionary:
                 alpha=self.config.penalty, max_iter=200,
             )  # fmt: skip
             return np.maximum(np.concatenate([signed, -signed], 1), 0).astype(np.float32)
-        products = whitened @ self.atoms.T
+        products: NDArray[np.float32] = whitened @ self.atoms.T
         if self.config.activation == "soft":
-            return np.maximum(np.concatenate([products, -products], 1) - np.float32(self.config.penalty), 0)
+            thresholded: NDArray[np.float32] = np.concatenate([products, -products], 1) - np.float32(
+                self.config.penalty
+            )
+            return thresholded.clip(min=0)
         squares = np.einsum("ij,ij->i", whitened, whitened)[:, None]
         products *= -2
         products += squares
         products += np.einsum("ij,ij->i", self.atoms, self.atoms)
-        distances = np.sqrt(np.maximum(products, 0, out=products), out=products)
-        np.subtract(distances.mean(1, keepdims=True), distances, out=distances)
-        return np.maximum(distances, 0, out=distances)
+        np.sqrt(np.maximum(products, 0, out=products), out=products)
+        np.subtract(products.mean(1, keepdims=True), products, out=products)
+        np.maximum(products, 0, out=products)
+        return products
 
     def _codes(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         _, height, width = self.preprocessing.shape
@@ -295,7 +299,8 @@ def _as_used(atoms: NDArray[np.floating[Any]], config: PatchDictionaryConfig) ->
     if config.activation == "triangle":
         return atoms
     lengths = np.linalg.norm(atoms, axis=1, keepdims=True)
-    return atoms / np.maximum(lengths, 1e-12)
+    scaled: NDArray[np.floating[Any]] = atoms / np.maximum(lengths, 1e-12)
+    return scaled
 
 
 def _pooled(activations: NDArray[np.float32], pooling: int) -> NDArray[np.float32]:

@@ -214,6 +214,21 @@ class MaskedAutoencoderConfig:
             raise OptionError(f"decoder_heads = {self.decoder_heads}: must divide the width, {self.decoder_width}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RestrictedBoltzmannConfig:
+    """A restricted Boltzmann machine: hidden units that are independent given the pixels, and the other way round."""
+
+    dimension: int = option(128, "hidden units, and numbers in a code", minimum=1)
+    chains: int = option(
+        100, "chains of samples that go on from step to step (PCD); 0: they begin at the images in every step (CD)",
+        minimum=0,
+    )  # fmt: skip
+    gibbs_steps: int = option(1, "steps of the chains in each step of training (the k of CD-k)", minimum=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 METHODS = (
     "vae",
     "conditional-vae",
@@ -227,6 +242,7 @@ METHODS = (
     "contractive",
     "robust",
     "masked",
+    "rbm",
 )
 """The names of `vision.models.methods.MODELS`, known without them; a test holds the two together."""
 
@@ -252,6 +268,7 @@ class ImageModelConfig:
     )
     robust: RobustAutoencoderConfig = option(RobustAutoencoderConfig(), "how", counts_for=("model", ("robust",)))
     masked: MaskedAutoencoderConfig = option(MaskedAutoencoderConfig(), "how", counts_for=("model", ("masked",)))
+    rbm: RestrictedBoltzmannConfig = option(RestrictedBoltzmannConfig(), "how", counts_for=("model", ("rbm",)))
 
     def __post_init__(self) -> None:
         check(self)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _FLOOR = 1e-6
 _DEVIATION = 0.02
-_PURPOSE_MASK = 1
+_FIXED, _PURPOSE_MASK = 1, 1
 
 
 class MaskedAutoencoder(ImageModel):
@@ -51,7 +51,7 @@ class MaskedAutoencoder(ImageModel):
         shape: Of the images.
         config: Its settings.
         num_classes: Must be 0: it sees no labels.
-        seed: Of its weights, and of the mask of pictures.
+        seed: Of its weights.
 
     Raises:
         OptionError: A mask that leaves no patch visible, or hides none.
@@ -61,7 +61,7 @@ class MaskedAutoencoder(ImageModel):
 
     def __init__(self, shape: Shape, config: MaskedAutoencoderConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
-        self.shape, self.config, self.num_classes, self.seed = shape, config, num_classes, seed
+        self.shape, self.config, self.num_classes = shape, config, num_classes
         with seeded(seed):
             backbone = make_backbone(config.backbone, shape)
             if not isinstance(backbone, VisionTransformer):
@@ -149,8 +149,8 @@ class MaskedAutoencoder(ImageModel):
         return order.argsort(1) >= self.visible
 
     def _fixed_order(self, count: int, device: torch.device) -> Tensor:
-        """(count, N), the same for every image: a function of the seed."""
-        draws = uniforms(combine(self.seed, np.arange(self.backbone.tokens)), 1, purpose=_PURPOSE_MASK)[:, 0]
+        """(count, N), the same for every image and every model of so many patches."""
+        draws = uniforms(combine(_FIXED, np.arange(self.backbone.tokens)), 1, purpose=_PURPOSE_MASK)[:, 0]
         order = torch.from_numpy(np.argsort(draws, kind="stable"))
         return order.to(device).expand(count, -1)
 

@@ -55,7 +55,12 @@ MODELS: dict[str, Method] = {
         "vision.models.importance_weighted", "ImportanceWeightedAutoencoder", configuration.ImportanceWeightedConfig
     ),
     "wae": Method("vision.models.wasserstein", "WassersteinAutoencoder", configuration.WassersteinConfig),
-    "linear": Method("vision.models.linear_autoencoder", "LinearAutoencoder", configuration.LinearAutoencoderConfig),
+    "linear": Method(
+        "vision.models.linear_autoencoder",
+        "LinearAutoencoder",
+        configuration.LinearAutoencoderConfig,
+        training={"weight_decay": 0.0},
+    ),
     "sparse": Method("vision.models.sparse_autoencoder", "SparseAutoencoder", configuration.SparseAutoencoderConfig),
     "denoising": Method(
         "vision.models.denoising_autoencoder", "DenoisingAutoencoder", configuration.DenoisingAutoencoderConfig
@@ -65,6 +70,12 @@ MODELS: dict[str, Method] = {
     ),
     "robust": Method("vision.models.robust_autoencoder", "RobustAutoencoder", configuration.RobustAutoencoderConfig),
     "masked": Method("vision.models.masked_autoencoder", "MaskedAutoencoder", configuration.MaskedAutoencoderConfig),
+    "rbm": Method(
+        "vision.models.restricted_boltzmann",
+        "RestrictedBoltzmann",
+        configuration.RestrictedBoltzmannConfig,
+        training={"weight_decay": 0.0},
+    ),
 }
 """By the name that users give."""
 

@@ -10,9 +10,9 @@ Autoencoder with Maximum Correntropy Criterion", with correntropy); the second w
 which then stay badly reconstructed, and so are found (as the l2,1 norm of Zhou and Paffenroth 2017, which is
 ``absolute``). Both are the plain squared error, halved, while residuals are far below c.
 
-What falls back to nothing far away (Cauchy, Geman-McClure, correntropy) has no gradient where everything is far away:
-its scale should not lie below what residuals are at the start. 0.1 of the range from black to white is where a plain
-network begins.
+What falls back to nothing far away (Cauchy, Geman-McClure, correntropy) has hardly a gradient where everything is far
+away. A network begins with residuals of half the range from black to white: give these a scale of 0.3 or so, above all
+for residuals of images, or nothing is learned.
 
 Promised: the loss is the sum of the closed forms, whatever the choice; with outliers planted, the others' error is
 lower than what the squared error leaves.
@@ -77,5 +77,5 @@ class RobustAutoencoder(Autoencoder):
 
     def _residuals(self, images: Tensor) -> Tensor:
         pixels = unit_pixels(images)
-        made = self.decoder(self._code(pixels)).float()
+        made: Tensor = self.decoder(self._code(pixels)).float()
         return (pixels - made).flatten(1)

@@ -1,0 +1,113 @@
+"""What every model of images must keep, whichever: all in the table of models are found."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from vision_toys import SMALL, settings, toy_images
+
+from nlprep.core.training import fit
+from vision.images.collection import ImageExamples
+from vision.images.preprocessing import Preprocessing
+from vision.models.files import SavedModel, load_model, save_model
+from vision.models.methods import MODELS
+from vision.models.model import CanDecode, CanReconstruct, CanSample, CanScore, seeded
+
+SHAPE = (1, 8, 8)
+EVERY = pytest.mark.parametrize("name", MODELS)
+
+
+def small(name: str) -> Any:
+    """Its settings with few numbers."""
+    config = MODELS[name].config()
+    fields = {field.name for field in dataclasses.fields(config)}
+    changes: dict[str, Any] = {"dimension": 6, "active": 3, "chains": 5, "decoder_width": 6, "decoder_depth": 1}
+    if "backbone" in fields:
+        changes["backbone"] = SMALL["vit" if config.backbone.kind == "vit" else "mlp"]
+    return dataclasses.replace(config, **{key: value for key, value in changes.items() if key in fields})
+
+
+def made(name: str, seed: int = 1) -> Any:
+    return MODELS[name].load()(SHAPE, small(name), num_classes=2 if MODELS[name].labelled else 0, seed=seed)
+
+
+def given(name: str, count: int = 5) -> dict[str, torch.Tensor]:
+    images = toy_images(count)
+    batch = {"images": torch.from_numpy(images.pixels)}
+    if MODELS[name].labelled:
+        batch["labels"] = torch.from_numpy(images.labels)
+    return batch
+
+
+@EVERY
+def test_weights_are_a_function_of_the_seed(name: str) -> None:
+    before = torch.get_rng_state()
+    one, same, other = (list(made(name, seed).state_dict().values()) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@EVERY
+def test_codes_depend_on_the_image_alone(name: str) -> None:
+    model, images = made(name).eval(), given(name)["images"]
+    before = torch.get_rng_state()
+    with torch.inference_mode():
+        codes = model.encode(images)
+        assert codes.shape == (5, model.dimension)
+        torch.testing.assert_close(model.encode(images.float() / 255), codes)
+        torch.testing.assert_close(model.encode(images[3:4]), codes[3:4], atol=1e-5, rtol=1e-4)
+        assert model.encode(images[:0]).shape == (0, model.dimension)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.isfinite(codes).all()
+    assert len(torch.unique(codes, dim=0)) == 5
+
+
+@EVERY
+def test_what_it_can_do_has_the_forms_that_are_promised(name: str) -> None:
+    model, batch = made(name).eval(), given(name)
+    images, labels = batch["images"], batch.get("labels")
+    made_images = []
+    with torch.inference_mode(), seeded(0):
+        if isinstance(model, CanReconstruct):
+            made_images.append(model.reconstruct(images, labels))
+        if isinstance(model, CanDecode):
+            made_images.append(model.decode(model.encode(images), labels))
+        if isinstance(model, CanSample):
+            made_images.append(model.sample(5, labels))
+        if isinstance(model, CanScore):
+            scores = model.scores(images)
+            assert scores
+            assert all(score.shape == (5,) and torch.isfinite(score).all() for score in scores.values())
+    for found in made_images:
+        assert found.shape == images.shape
+        assert found.dtype == torch.float32
+        assert (found >= 0).all()
+        assert (found <= 1).all()
+
+
+@EVERY
+def test_it_is_trained_saved_and_opened(name: str, tmp_path) -> None:
+    model = made(name)
+    examples = ImageExamples(toy_images(16), labels=MODELS[name].labelled)
+    before = [value.clone() for value in model.state_dict().values()]
+    history = fit(model.step(), examples, config=settings(steps=2), directory=tmp_path / "run", validation=examples)
+    assert history.steps == 2
+    assert not all(torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True))
+    preprocessing = Preprocessing(channels=1, height=8, width=8)
+    save_model(SavedModel(model=model, config=small(name), preprocessing=preprocessing), tmp_path / "saved")
+    loaded = load_model(tmp_path / "saved").model
+    images = given(name)["images"]
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded.encode(images), model.eval().encode(images))
+        if isinstance(model, CanScore) and not inspect.signature(model.scores).parameters.keys() - {"images"}:
+            with seeded(0):
+                first = model.scores(images)
+            with seeded(0):
+                second = loaded.scores(images)
+            for score in first:
+                torch.testing.assert_close(first[score], second[score])
