@@ -15,10 +15,15 @@ if _WORKER and hasattr(os, "sched_setaffinity"):
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 # Nothing in the tests may reach for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# How long examples take to draw says how busy the machine is.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
