@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-import pytest
+# Of several processes of tests each keeps to a processor of its own: threads that wait for each other's processor take
+# many times as long. What tests run in other processes inherits it. It is done before NumPy is imported, whose linear
+# algebra counts the processors then: two threads of it on one processor took 20 times as long.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if _WORKER and hasattr(os, "sched_setaffinity"):
+    _PROCESSORS = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {_PROCESSORS[int(_WORKER.removeprefix("gw")) % len(_PROCESSORS)]})
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 # Nothing in the tests may reach for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# Of several processes of tests each keeps to a processor of its own: threads that wait for each other's processor take
-# many times as long. What tests run in other processes inherits it.
-_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
-if _WORKER and hasattr(os, "sched_setaffinity"):
-    _PROCESSORS = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {_PROCESSORS[int(_WORKER.removeprefix("gw")) % len(_PROCESSORS)]})
+# How long examples take to draw says how busy the machine is.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

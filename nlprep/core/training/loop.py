@@ -248,10 +248,10 @@ class _Loop:
         found = None
         if self.accelerator.is_main_process:
             pairs = MicroBatches(self.examples, self.order, batch_size=2, rank=0, world_size=1, parts=1)
-            pair = {name: tensor.to(self.device) for name, tensor in pairs[0].items()}
-            with self.updates.evaluating():
-                found = find_coupling(self.step, self.updates.plain, pair, moment=Moment(self.done, self.steps))
-        found = self.updates.agree(found)
+            pair = self.updates.players.move(pairs[0])
+            with self.evaluator.measurements.evaluating():
+                found = find_coupling(self.step, self.updates.players.plain, pair, moment=Moment(self.done, self.steps))
+        found = self.updates.players.agree(found)
         if found is not None:
             raise OptionError(found)
 

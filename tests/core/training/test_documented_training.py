@@ -18,7 +18,7 @@ def test_the_programs_of_the_page_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     programs = [block for block in blocks if re.search(r"^from nlprep", block, re.MULTILINE)]
-    assert len(programs) == 3
+    assert len(programs) == 5
     # One after the other, as a reader would; the encoder is the reader's own.
     names = {"encoder": torch.nn.Linear(3, 4)}
     for program in programs:

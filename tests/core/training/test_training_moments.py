@@ -23,6 +23,8 @@ from nlprep.core.training.steps.step import Batch, Moment, PlainStep
 class Witness(Duel):
     """Notes when it was asked what."""
 
+    coupled = False
+
     def __init__(self, **rates: int) -> None:
         super().__init__(**rates)
         self.asked: list[tuple[str, str, Moment]] = []

@@ -93,6 +93,8 @@ def test_dropout_draws_anew_in_each_step_part_and_turn_and_is_of_the_seed() -> N
         drawn: list[list[float]] = []
 
         class Drawing(Duel):
+            coupled = False
+
             def losses(self, player: str, modules: Any, batch: Any, *, moment: Any) -> dict[str, torch.Tensor]:
                 drawn.append(torch.rand(4).tolist())
                 return super().losses(player, modules, batch, moment=moment)
@@ -142,7 +144,7 @@ def test_what_is_not_finite_stops_before_the_update(tmp_path: Path, what: str, m
     expected = make_step(Net())
     fit(expected, Numbers(), config=settings(
         checkpoint_every=2, micro_batch_size=micro_batch_size, steps=12), directory=tmp_path / "whole")  # fmt: skip
-    poisoned = make_step(Poisoned(what, 6 if micro_batch_size is None else 5 * 4 + 2))
+    poisoned = make_step(Poisoned(what, 6 if micro_batch_size is None else 5 * 4 + 2), coupled=False)
     with pytest.raises(
         NonFiniteError, match=rf"^the {what} is (nan|inf) at step 6 \(batch 5, positions 40 to 47"
     ) as caught:
