@@ -1,7 +1,7 @@
 """``rep-vision probe``: what codes are worth, by how few labels they need."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -10,6 +10,9 @@ from cli.options import AtLeastOne, Options, Switch, Threads
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import NlprepError
 from nlprep.evaluation.configuration import ProbeConfig
+
+if TYPE_CHECKING:
+    from nlprep.evaluation.encoder import Encoder
 
 EPILOG = """\
 examples:
@@ -74,7 +77,7 @@ def probe(
         for run in runs
     }
     first = next(iter(encoders.values()))
-    labelled = []
+    labelled: list[Labelled[Any]] = []
     for place, split in ((train, train_split), (test, test_split)):
         images = read_for(first, place, console, split=split)
         if images.labels is None:
@@ -82,8 +85,9 @@ def probe(
                 f"{place}: has no classes to learn or to measure: give folders of classes, or y in a file"
             )
         names = [images.classes[label] for label in images.labels]
-        labelled.append(Labelled(images.pixels, names, name=str(place)))
-    compared = dict(encoders)
+        items: Any = images.pixels
+        labelled.append(Labelled(items, names, name=str(place)))
+    compared: "dict[str, Encoder[Any]]" = dict(encoders)
     if baselines:
         compared["raw pixels"] = RawPixels(first.saved.preprocessing)
     with torch_threads(threads):

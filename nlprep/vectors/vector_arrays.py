@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,7 +50,8 @@ def write_vector_arrays(
         if ending == ".npy":
             np.save(stream, vectors)
         elif ending == ".npz":
-            np.savez(stream, **{"vectors": vectors, noun: np.array(names)})
+            arrays: Any = {"vectors": vectors, noun: np.array(names)}
+            np.savez(stream, **arrays)
         else:
             from safetensors.numpy import save
 
