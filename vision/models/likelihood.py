@@ -16,8 +16,8 @@ samples), plus the mean over a random subset of n of them of what L adds:
 It is unbiased for the mean of L over all images, because E is the same number in both places: a control variate with
 coefficient 1. Images differ in how hard they are by far more (some 25 nats among digits) than in how far the cheap
 bound lies below the likelihood (some 2), so that on digits the standard error is a tenth of that of the plain mean over
-the same subset, or less the better q is; `LikelihoodEstimate` holds both. The standard error says how the figure would vary
-with the subset, not with the test set, nor how far L still lies below log p(x): `effective_samples` hints at that.
+the same subset, or less the better q is; `LikelihoodEstimate` holds both. The standard error says how the figure would
+vary with the subset, not with the test set, nor how far L still lies below log p(x): `effective_samples` hints at that.
 
 **However it is batched.** Noise is a function of (seed, image, sample), and so are the draws that make grey pixels
 binary: the estimate is the same, but for rounding, whatever the rows at once. Everything is computed in float32 with
