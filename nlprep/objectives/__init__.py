@@ -1,7 +1,9 @@
 """Losses that belong to no modality: functions of tensors, for any step of the training loop.
 
-A module is one family of losses, with its papers: contrast within the batch is `nlprep.objectives.info_nce`;
-correlation, redundancy reduction, divergences and adversarial losses get a module each when they come. A loss takes
+A module is one family of losses, with its papers: contrast within the batch is `nlprep.objectives.info_nce`,
+divergences of Gaussians are `nlprep.objectives.divergences`, and what tells two samples apart
+`nlprep.objectives.discrepancy`; correlation, redundancy reduction and adversarial losses get a module each when they
+come. A loss takes
 tensors and gives a scalar tensor in nats, a mean over examples; it knows no module, no device and no process. One that
 couples the examples of a batch is given the whole batch, by a `nlprep.core.training.steps.coupled.CoupledStep`.
 """
