@@ -52,12 +52,7 @@ class ImportanceWeightedAutoencoder(Vae):
     def __init__(self, shape: Shape, config: ImportanceWeightedConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__(shape, config, num_classes=num_classes, seed=seed)
 
-    def forward(
-        self,
-        images: Tensor,
-        labels: Tensor | None = None,
-        beta: Tensor | None = None,  # noqa: ARG002 - there is none
-    ) -> Mapping[str, Tensor]:
+    def forward(self, images: Tensor, **given: Tensor) -> Mapping[str, Tensor]:
         """``loss``, the negative of the bound, and ``negative_elbo``, that of one code, from the same draws."""
         targets = self.likelihood.targets(unit_pixels(images))
         mean, log_scale = self.posterior(targets)
@@ -67,13 +62,13 @@ class ImportanceWeightedAutoencoder(Vae):
         if double:
             # Codes carry the encoder's whole gradient; q itself is taken at its value.
             mean, log_scale = mean.detach(), log_scale.detach()
-        weights = self.log_weights(targets, codes, mean, log_scale, labels)
+        weights = self.log_weights(targets, codes, mean, log_scale, given.get("labels"))
         bound = (torch.logsumexp(weights, 0) - math.log(len(weights))).mean()
         loss = -bound
         if double:
             shares = weights.detach().softmax(0)
             # The decoder's gradient has one factor of the shares, and what goes on to the encoder another.
-            codes.register_hook(lambda gradient: gradient * shares[..., None])
+            codes.register_hook(lambda gradient: gradient * shares[..., None])  # type: ignore[no-untyped-call]
             surrogate = -(shares * weights).sum(0).mean()
             loss = surrogate + (loss - surrogate).detach()
         return {"loss": loss, "negative_elbo": -weights.mean().detach()}

@@ -99,4 +99,5 @@ def _decode(model: CanDecode, codes: Tensor, labels: Tensor | None) -> Tensor:
     """Images of codes (b, ..., d), with the label of their first axis."""
     each = codes[0, ..., 0].numel()
     spread = None if labels is None else labels.repeat_interleave(each)
-    return model.decode(codes.flatten(0, -2), spread).unflatten(0, codes.shape[:-1])
+    made = model.decode(codes.flatten(0, -2), spread)
+    return made.view(*codes.shape[:-1], *made.shape[1:])

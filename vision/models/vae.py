@@ -71,24 +71,24 @@ class Vae(ImageModel):
                 config.backbone, shape, config.dimension + num_classes, self.likelihood.multiple * shape[0]
             )
 
-    def forward(self, images: Tensor, labels: Tensor | None = None, beta: Tensor | None = None) -> Mapping[str, Tensor]:
+    def forward(self, images: Tensor, **given: Tensor) -> Mapping[str, Tensor]:
         """``loss``, ``distortion``, ``rate``, ``negative_elbo``, and ``final_loss``: with beta as it will be.
 
         Args:
             images: (b, channels, height, width) uint8, or float32 in [0, 1].
-            labels: (b,) where it is conditioned on them.
-            beta: The weight of the rate now; None: that of the settings.
+            given: ``labels`` (b,) where it is conditioned on them; ``beta``, the weight of the rate now, if it is
+                not that of the settings.
         """
         beta_at_last, free_bits = self._weights()
         targets = self.likelihood.targets(unit_pixels(images))
         mean, log_scale = self.posterior(targets)
         codes = mean + log_scale.exp() * torch.randn_like(mean)
-        distortion = -self.likelihood.log_probability(self.numbers(codes, labels), targets).mean()
+        distortion = -self.likelihood.log_probability(self.numbers(codes, given.get("labels")), targets).mean()
         terms = gaussian_kl_terms(mean, log_scale)
         rate = terms.sum(-1).mean()
         charged = terms.clamp(min=free_bits).sum(-1).mean() if free_bits else rate
         return {
-            "loss": distortion + (beta_at_last if beta is None else beta) * charged,
+            "loss": distortion + given.get("beta", beta_at_last) * charged,
             "distortion": distortion.detach(),
             "rate": rate.detach(),
             "negative_elbo": (distortion + rate).detach(),
@@ -127,7 +127,7 @@ class Vae(ImageModel):
         """What the decoder says, (..., likelihood's multiple of channels, height, width), of codes (..., dimension)."""
         flat = with_classes(codes, labels, self.num_classes).flatten(0, -2)
         made: Tensor = self.decoder(flat)
-        return made.unflatten(0, codes.shape[:-1])
+        return made.view(*codes.shape[:-1], *made.shape[1:])
 
     def log_weights(
         self, targets: Tensor, codes: Tensor, mean: Tensor, log_scale: Tensor, labels: Tensor | None = None
