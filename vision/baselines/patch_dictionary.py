@@ -210,13 +210,8 @@ class PatchDictionary:
                 whitened.astype(np.float64), self.atoms.astype(np.float64), algorithm="lasso_cd",
                 alpha=self.config.penalty, max_iter=200,
             )  # fmt: skip
-<<<<<<< HEAD
-            active: NDArray[np.float32] = np.maximum(np.concatenate([signed, -signed], 1), 0).astype(np.float32)
-            return active
-=======
             halves: NDArray[np.float32] = np.concatenate([signed, -signed], 1).astype(np.float32)
             return halves.clip(min=0)
->>>>>>> v-autoencoders
         products: NDArray[np.float32] = whitened @ self.atoms.T
         if self.config.activation == "soft":
             thresholded: NDArray[np.float32] = np.concatenate([products, -products], 1) - np.float32(
