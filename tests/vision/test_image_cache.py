@@ -14,7 +14,7 @@ import torch
 from picture_files import encoded, gradient, write_pictures, zip_folder
 from PIL import Image
 
-from nlprep.core.errors import FileError
+from nlprep.core.errors import FileError, NlprepError
 from vision.images import cache as caching
 from vision.images import conversion
 from vision.images.cache import PackedNames, default_cache, pack_names
@@ -225,3 +225,27 @@ def test_names_are_packed():
     with pytest.raises(IndexError):
         packed[5]
     assert list(PackedNames(*pack_names([]))) == []
+
+
+def test_names_that_are_not_utf_8_are_read(tmp_path):
+    folder = tmp_path / "p" / os.fsdecode(b"caf\xe9")
+    write_pictures(folder, [os.fsdecode(b"a\xff.png")])
+    write_pictures(tmp_path / "p", ["tea/b.png"])
+    (folder / os.fsdecode(b"b\xff.png")).write_bytes(b"?")
+    with pytest.warns(UserWarning, match=r"caf\\xe9/b\\xff\.png is no picture"):
+        images = read_images(tmp_path / "p", on_error="skip")
+    assert images.classes == ("caf\\xe9", "tea")
+    assert os.fsencode(images.name(0)) == b"caf\xe9/a\xff.png"
+
+
+def end_at_once(part):
+    os._exit(1)
+
+
+def test_a_worker_that_is_killed_is_an_error_of_one_line(pictures, kept, monkeypatch):
+    monkeypatch.setattr(conversion, "_BLOCK_ROWS", 1)
+    monkeypatch.setattr(conversion, "_WORTH_FORKING", 1)
+    monkeypatch.setattr(conversion, "_convert_in_child", end_at_once)
+    with pytest.raises(NlprepError, match="a process that decodes pictures was killed, perhaps for want of memory"):
+        read_images(pictures, cache=kept, threads=2)
+    assert entries(kept) == []

@@ -171,3 +171,11 @@ def test_threads_leave_the_filters_of_warnings_alone():
         found = list(pool.map(preprocess, [data] * 200))
     assert warnings.filters == before
     assert all((one == found[0]).all() for one in found)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"channels": 2}, {"width": 0}, {"height": -1}, {"fit": "squeeze"}, {"height": "64"}, {"height": None}]
+)
+def test_what_was_stored_wrong_is_refused(settings):
+    with pytest.raises(OptionError):
+        from_mapping(Preprocessing, settings, where="model")

@@ -177,7 +177,7 @@ def _names_of_entry(source: Source, config: PreprocessingConfig) -> tuple[str, s
     for state in source.files:
         name = Path(state.name).name if isinstance(source, Arrays) else state.name
         listed.update(f"\0{name}\0{state.size}".encode("utf-8", "surrogateescape"))
-        dated.update(f"\0{state.times}".encode())
+        dated.update(b"\0%d %d" % state.times)
     return listed.hexdigest(), dated.hexdigest()
 
 
@@ -193,12 +193,17 @@ def _fill(
         tensors["names"], tensors["name_ends"] = pack_names([source.names[n] for n in conversion.places])
     facts = {
         "preprocessing": to_mapping(conversion.preprocessing),
-        "classes": list(source.classes),
-        "skipped": conversion.skipped,
+        "classes": list(map(_writable, source.classes)),
+        "skipped": [(_writable(name), problem) for name, problem in conversion.skipped],
         "content": conversion.content,
         "digest": file.digest,
     }
     fill_artifact(place, kind=KIND, config=facts, tensors=tensors)
+
+
+def _writable(name: str) -> str:
+    """A name as UTF-8 can hold it: bytes of a file's name that are none are written out."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class PixelFile:

@@ -1,4 +1,4 @@
-"""How pictures become images of one shape."""
+"""How pictures become images of one shape, and how finely images are drawn."""
 
 from __future__ import annotations
 
@@ -33,3 +33,17 @@ class PreprocessingConfig:
             raise OptionError(f"channels = {self.channels}: choose 1 (grey) or 3 (colour)")
         if self.width is not None and self.height is None:
             raise OptionError(f"width = {self.width} without a height: give both, or the height alone for squares")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorsConfig:
+    """How finely each factor is divided: there are as many images as the product of the numbers, times three shapes."""
+
+    side: int = option(32, "height and width in pixels", minimum=12)
+    scales: int = option(4, "sizes, from half to whole", minimum=1)
+    orientations: int = option(6, "turns within a quarter", minimum=1)
+    columns: int = option(8, "places from left to right", minimum=1)
+    rows: int = option(8, "places from top to bottom", minimum=1)
+
+    def __post_init__(self) -> None:
+        check(self)

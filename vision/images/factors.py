@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlprep.core.configuration import check, option
 from vision.images.collection import Images
+from vision.images.configuration import FactorsConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,20 +28,6 @@ _FINE = 4
 """Points a pixel along each axis, of which a pixel is the mean."""
 _LARGEST = 0.28
 """Half of the largest shape's extent, as a share of the image's side."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FactorsConfig:
-    """How finely each factor is divided: there are as many images as the product of the numbers, times three shapes."""
-
-    side: int = option(32, "height and width in pixels", minimum=12)
-    scales: int = option(4, "sizes, from half to whole", minimum=1)
-    orientations: int = option(6, "turns within a quarter", minimum=1)
-    columns: int = option(8, "places from left to right", minimum=1)
-    rows: int = option(8, "places from top to bottom", minimum=1)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)

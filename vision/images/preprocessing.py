@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from nlprep.core.configuration import check, option
-from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
-from vision.images.configuration import Fit  # noqa: TC001 - a field's type
+from nlprep.core.configuration import check
+from nlprep.core.errors import FileError, NlprepError, os_errors_named
+from vision.images.configuration import Fit, PreprocessingConfig
 from vision.images.decoding import (
     check_size,
     open_picture,
@@ -59,17 +59,20 @@ class Preprocessing:
         width: Pixels.
         fit: Where proportions differ: ``crop`` fills the image and keeps the centre, ``pad`` shows all of the picture
             and puts black around, ``stretch`` distorts.
+
+    Raises:
+        OptionError: A value out of its range.
     """
 
-    channels: int = option(3, "1: grey, 3: colour", minimum=1, maximum=3)
-    height: int = option(DEFAULT_SIDE, "pixels from top to bottom", minimum=1)
-    width: int = option(DEFAULT_SIDE, "pixels from left to right", minimum=1)
-    fit: Fit = option("crop", "other proportions: crop, pad or stretch", choices=("crop", "pad", "stretch"))
+    channels: int = 3
+    height: int = DEFAULT_SIDE
+    width: int = DEFAULT_SIDE
+    fit: Fit = "crop"
 
     def __post_init__(self) -> None:
         check(self)
-        if self.channels == 2:
-            raise OptionError("channels = 2: choose 1 (grey) or 3 (colour)")
+        # Whatever may be asked for may be done.
+        PreprocessingConfig(channels=self.channels, height=self.height, width=self.width, fit=self.fit)
 
     @property
     def shape(self) -> Shape:
