@@ -87,7 +87,7 @@ def probe(
         names = [images.classes[label] for label in images.labels]
         items: Any = images.pixels
         labelled.append(Labelled(items, names, name=str(place)))
-    compared: "dict[str, Encoder[Any]]" = dict(encoders)
+    compared: dict[str, Encoder[Any]] = dict(encoders)
     if baselines:
         compared["raw pixels"] = RawPixels(first.saved.preprocessing)
     with torch_threads(threads):
