@@ -177,7 +177,7 @@ def _names_of_entry(source: Source, config: PreprocessingConfig) -> tuple[str, s
     for state in source.files:
         name = Path(state.name).name if isinstance(source, Arrays) else state.name
         listed.update(f"\0{name}\0{state.size}".encode("utf-8", "surrogateescape"))
-        dated.update(f"\0{state.times}".encode())
+        dated.update(b"\0%d %d" % state.times)
     return listed.hexdigest(), dated.hexdigest()
 
 
