@@ -98,11 +98,18 @@ def probe(
         )
         return 0
     rows = [
-        (curve.name, point.num_labels, f"{point.accuracy:.1%}", f"{point.spread:.1%}", len(point.accuracies))
+        (
+            curve.name,
+            point.num_labels,
+            f"{point.accuracy:.1%}",
+            f"{point.interval.low:.1%} to {point.interval.high:.1%}",
+            f"{point.spread:.1%}",
+            len(point.accuracies),
+        )
         for curve in result.curves
         for point in curve.points
     ]
-    console.table(("features", "labels", "accuracy", "spread", "choices of labels"), rows)
+    console.table(("features", "labels", "accuracy", "95% interval", "spread", "choices of labels"), rows)
     console.note(f"the most frequent label alone: {result.majority:.1%}; {result.num_test:,} test examples")
     if plot is not None:
         console.note(f"figure: {plot}")

@@ -10,17 +10,21 @@ The comparison needs no names for clusters. Of n examples, n_ij in cluster i and
   more clusters can only raise;
 - matched accuracy: the accuracy under the best one-to-one naming of clusters by classes, found by the Hungarian method
   (Kuhn 1955); examples of clusters left without a name count as wrong.
+
+Whether there are groups at all is asked without classes: the silhouette (Rousseeuw 1987), the mean of (b - a) / max(a,
+b) over examples, a being the mean distance to the rest of the own cluster and b that to the nearest other one; from -1
+to 1, and 0 where clusters run into one another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nlprep.core.errors import NlprepError
-from nlprep.core.randomness import combine
+from nlprep.core.randomness import combine, integers
 from nlprep.evaluation.arrays import checked_features, checked_labels
 from nlprep.evaluation.configuration import ClusteringConfig
 from nlprep.vectors.normalization import scaled_to_unit
@@ -28,7 +32,8 @@ from nlprep.vectors.normalization import scaled_to_unit
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-_STARTS = 1
+_STARTS, _SAMPLE = 1, 2
+_SILHOUETTE_EXAMPLES = 5_000
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,9 @@ class ClusteringResult:
         adjusted_rand_index: 0 for chance, 1 for the same.
         purity: In (0, 1].
         matched_accuracy: In (0, 1].
+        silhouette: Of the clusters, on 5,000 examples at most; None where it is not asked of features, or there is one
+            cluster or as many as examples.
+        class_silhouette: The same of the classes, as if they were clusters.
     """
 
     num_examples: int
@@ -67,6 +75,8 @@ class ClusteringResult:
     adjusted_rand_index: float
     purity: float
     matched_accuracy: float
+    silhouette: float | None = None
+    class_silhouette: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
@@ -90,7 +100,25 @@ def evaluate_clustering(
     rows = checked_features(features)
     classes = checked_labels(labels, len(rows))
     num_clusters = config.num_clusters or len(np.unique(classes))
-    return compare_clusters(fit_clusters(rows, num_clusters, config).assignments, classes)
+    assignments = fit_clusters(rows, num_clusters, config).assignments
+    return replace(
+        compare_clusters(assignments, classes),
+        silhouette=_silhouette(rows, assignments, config),
+        class_silhouette=_silhouette(rows, classes, config),
+    )
+
+
+def _silhouette(rows: NDArray[np.floating[Any]], groups: NDArray[np.int64], config: ClusteringConfig) -> float | None:
+    """Of Euclidean distances between rows as they were grouped; None where it is not defined."""
+    if len(rows) > _SILHOUETTE_EXAMPLES:
+        draws = integers(combine(config.seed, np.arange(len(rows))), 1, purpose=_SAMPLE)[:, 0]
+        some = np.sort(np.argsort(draws, kind="stable")[:_SILHOUETTE_EXAMPLES])
+        rows, groups = rows[some], groups[some]
+    if not 1 < len(np.unique(groups)) < len(rows):
+        return None
+    from sklearn.metrics import silhouette_score
+
+    return float(silhouette_score(scaled_to_unit(rows) if config.unit_length else rows, groups))
 
 
 def fit_clusters(features: ArrayLike, num_clusters: int, config: ClusteringConfig | None = None) -> Clusters:

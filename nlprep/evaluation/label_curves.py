@@ -65,7 +65,7 @@ def measure_label_curves(
     batch_size: int = 32,
     progress: Progress = SILENT,
 ) -> LabelCurves:
-    """Fit linear probes on frozen features of each encoder, with few and many labels.
+    """Fit probes, linear or of neighbours, on frozen features of each encoder, with few and many labels.
 
     Features are computed once. The labels chosen are the same for every encoder. Where an example has two items, u and
     v, its features are u, v, |u - v| and u v (Conneau et al. 2017, "InferSent").
@@ -115,7 +115,7 @@ def _with_baseline(
 
 
 def _check_numbers(config: ProbeConfig, available: int, names: Sequence[str]) -> None:
-    fewest = config.num_labels(available)[0]
+    fewest = config.amounts(available, len(names))[0].number
     if fewest < len(names):
         raise NlprepError(
             f"labels = {config.labels!r}: {fewest:,} of {available:,} examples are fewer than the {len(names)} labels "

@@ -14,6 +14,7 @@ no chance.
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -25,7 +26,9 @@ from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine, integers
 from nlprep.evaluation.configuration import ProbeConfig
+from nlprep.evaluation.intervals import Interval, wilson_interval
 from nlprep.evaluation.labelled import stratified_order
+from nlprep.evaluation.nearest_neighbors import fit_neighbors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nlprep.core.progress import Progress
+    from nlprep.evaluation.configuration import LabelAmount
+    from nlprep.evaluation.nearest_neighbors import NearestNeighbors
 
     Features: TypeAlias = NDArray[np.floating[Any]] | Tensor | sparray
     Matrix: TypeAlias = NDArray[np.float64] | csr_array
@@ -94,13 +99,17 @@ class ProbePoint:
         num_labels: How many.
         share: Of those there are.
         accuracies: On the test set, one for each choice of labels.
-        l2: The penalty of each.
+        chosen: What was chosen with each: the penalty of a linear probe, the k of neighbours.
+        num_test: Examples that accuracies are of.
+        per_class: Labels of each class; None where classes keep their proportions.
     """
 
     num_labels: int
     share: float
     accuracies: tuple[float, ...]
-    l2: tuple[float, ...]
+    chosen: tuple[float, ...]
+    num_test: int
+    per_class: int | None = None
 
     @property
     def accuracy(self) -> float:
@@ -112,15 +121,38 @@ class ProbePoint:
         """Their sample standard deviation; 0 of a single one."""
         return stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
 
+    @property
+    def interval(self) -> Interval:
+        """The 95% interval of the mean accuracy, for other choices of labels and other test examples.
+
+        Two sources of chance, each with its own interval, Student's over choices and Wilson's over test examples, whose
+        distances from the mean are added in squares (Zou and Donner 2008, "Construction of confidence limits about
+        effect measures: a general approach"). Of a single choice, what other choices would give is not known: Wilson's
+        alone.
+        """
+        tested = wilson_interval(round(self.accuracy * self.num_test), self.num_test)
+        choices = len(self.accuracies)
+        reach = 0.0
+        if choices > 1:
+            from scipy.stats import t
+
+            reach = float(t.ppf(0.975, choices - 1)) * self.spread / math.sqrt(choices)
+        low = self.accuracy - math.hypot(reach, tested.value - tested.low)
+        high = self.accuracy + math.hypot(reach, tested.high - tested.value)
+        return Interval(self.accuracy, max(0.0, low), min(1.0, high), 0.95)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
         return {
             "num_labels": self.num_labels,
+            "per_class": self.per_class,
             "share": self.share,
             "accuracy": self.accuracy,
+            "interval": self.interval.to_dict(),
             "spread": self.spread,
             "accuracies": list(self.accuracies),
-            "l2": list(self.l2),
+            "chosen": list(self.chosen),
+            "num_test": self.num_test,
         }
 
 
@@ -151,10 +183,10 @@ def probe_features(
     *,
     progress: Progress = SILENT,
 ) -> ProbeCurve:
-    """Fit probes with few and many labels, and measure them.
+    """Fit probes with few and many labels, and measure them: linear ones, or neighbours that vote.
 
-    Of each random choice, the smaller sets of labels are parts of the larger, and every set has labels in the
-    proportions of the training set, at least one of each class.
+    Of each random choice, the smaller sets of labels are parts of the larger. Every set has labels in the proportions
+    of the training set, at least one of each class, or as many of each class where it is asked for so.
 
     Args:
         name: What the features come from.
@@ -165,7 +197,7 @@ def probe_features(
 
     Raises:
         NlprepError: Shapes that do not agree, features that are not finite, a single class, or fewer labels than
-            classes.
+            classes or than are asked for of one; sparse features for neighbours.
 
     Warns:
         ProbeWarning: A fit ended before its minimum.
@@ -174,29 +206,63 @@ def probe_features(
     (features, labels), (test_features, test_labels) = train, test
     matrix, test_matrix = _as_matrix(features), _as_matrix(test_features)
     num_classes = _check_data(matrix, labels, test_matrix, test_labels)
-    numbers = config.num_labels(len(labels))
-    for number in numbers:
-        if number < num_classes:
-            raise NlprepError(
-                f"labels = {config.labels!r}: {number:,} of {len(labels):,} examples are fewer than the {num_classes} "
-                "classes: ask for more labels or give more examples"
-            )
-    measured: dict[int, list[tuple[float, float]]] = {number: [] for number in numbers}
-    with progress.task(f"probing {name}", config.repeats * len(numbers)) as task:
+    if config.classifier == "neighbors" and not isinstance(matrix, np.ndarray):
+        raise NlprepError(
+            f"{name}: neighbours are looked for among dense features: choose the linear classifier, or leave it out"
+        )
+    amounts = config.amounts(len(labels), num_classes)
+    _check_amounts(amounts, labels, num_classes, config)
+    measured: dict[LabelAmount, list[tuple[float, float]]] = {amount: [] for amount in amounts}
+    with progress.task(f"probing {name}", config.repeats * len(amounts)) as task:
         for repeat in range(config.repeats):
             order = stratified_order(labels, int(combine(config.seed, _ORDER, repeat)))
-            for number in numbers:
+            for amount in amounts:
                 # All there are is one choice only.
-                if number < len(labels) or repeat == 0:
-                    chosen = np.sort(order[:number])
-                    probe = _fit_chosen(matrix[chosen], labels[chosen], num_classes, config, repeat)
-                    measured[number].append((probe.accuracy(test_matrix, test_labels), probe.l2))
+                if amount.number < len(labels) or repeat == 0:
+                    chosen = _choose(order, labels, amount, num_classes)
+                    probe, value = _fit_chosen(matrix[chosen], labels[chosen], num_classes, config, repeat)
+                    right = probe.predict(test_matrix) == test_labels
+                    measured[amount].append((float(right.mean()), value))
                 task.advance()
     points = [
-        ProbePoint(number, number / len(labels), tuple(a for a, _ in found), tuple(p for _, p in found))
-        for number, found in measured.items()
+        ProbePoint(
+            amount.number,
+            amount.number / len(labels),
+            tuple(accuracy for accuracy, _ in found),
+            tuple(value for _, value in found),
+            len(test_labels),
+            amount.per_class,
+        )
+        for amount, found in measured.items()
     ]
     return ProbeCurve(name, int(matrix.shape[1]), tuple(points))
+
+
+def _choose(
+    order: NDArray[np.int64], labels: NDArray[np.integer[Any]], amount: LabelAmount, num_classes: int
+) -> NDArray[np.int64]:
+    """Rows to learn from, ascending: the first of an order, or the first of each class in it."""
+    if amount.per_class is None:
+        return np.sort(order[: amount.number])
+    first = [order[labels[order] == number][: amount.per_class] for number in range(num_classes)]
+    return np.sort(np.concatenate(first))
+
+
+def _check_amounts(
+    amounts: list[LabelAmount], labels: NDArray[np.integer[Any]], num_classes: int, config: ProbeConfig
+) -> None:
+    rarest = int(np.bincount(labels, minlength=num_classes).min())
+    for amount in amounts:
+        if amount.number < num_classes:
+            raise NlprepError(
+                f"labels = {config.labels!r}: {amount.number:,} of {len(labels):,} examples are fewer than the "
+                f"{num_classes} classes: ask for more labels or give more examples"
+            )
+        if amount.per_class is not None and amount.per_class > rarest:
+            raise NlprepError(
+                f"labels = {config.labels!r}: one class has {rarest:,} training examples only: ask for fewer of each "
+                "or give more"
+            )
 
 
 def _check_data(
@@ -224,11 +290,15 @@ def _check_data(
 
 def _fit_chosen(
     matrix: Matrix, labels: NDArray[np.integer[Any]], num_classes: int, config: ProbeConfig, repeat: int
-) -> LinearProbe:
+) -> tuple[LinearProbe | NearestNeighbors, float]:
+    """A classifier and what was chosen for it on the labels that it is given."""
+    if config.classifier == "neighbors" and isinstance(matrix, np.ndarray):
+        neighbors = fit_neighbors(matrix, labels)
+        return neighbors, float(neighbors.k)
     l2 = config.l2
     if l2 is None:
         l2 = choose_l2(matrix, labels, num_classes, seed=int(combine(config.seed, _HELD_OUT, repeat)))
-    return fit_linear_probe(matrix, labels, num_classes, l2=l2)
+    return fit_linear_probe(matrix, labels, num_classes, l2=l2), l2
 
 
 def choose_l2(matrix: Features, labels: NDArray[np.integer[Any]], num_classes: int, *, seed: int = 1) -> float:

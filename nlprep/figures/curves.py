@@ -140,7 +140,7 @@ def draw_probe_curves(
     title: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Draw the accuracy of probes by their number of labels, with its spread over choices of labels.
+    """Draw the accuracy of probes by their number of labels, with its 95% interval (`ProbePoint.interval`).
 
     Args:
         curves: One line each.
@@ -161,10 +161,11 @@ def draw_probe_curves(
     shares: dict[float, float] = {}
     for curve in curves:
         means = 100 * np.array([point.accuracy for point in curve.points])
-        spreads = 100 * np.array([point.spread for point in curve.points])
+        intervals = [point.interval for point in curve.points]
+        low, high = (100 * np.array([getattr(interval, end) for interval in intervals]) for end in ("low", "high"))
         numbers = np.array([point.num_labels for point in curve.points], np.float64)
         shares |= {float(point.num_labels): point.share for point in curve.points}
-        lines.append(Line(curve.name, numbers, means, means - spreads, means + spreads))
+        lines.append(Line(curve.name, numbers, means, low, high))
     draw_lines(
         lines,
         path,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,11 +27,29 @@ TILE = 160
 """The longer side that an image is drawn at, in pixels, about: small ones are magnified by a whole number."""
 _GAP = 12
 _BLOCK_GAP = 36
+_BAR_HEIGHT = 18
 _MARGIN = 24
 _LINE_HEIGHT = round(1.45 * SMALL_SIZE * DPI / 72)
 _LETTER_WIDTH = 0.62 * SMALL_SIZE * DPI / 72
 _LONGEST_NAME = 24
 _CAPTION_LINES = 3
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What colours stand for, drawn as a bar below images.
+
+    Attributes:
+        colours: (w, 3) uint8, from the least to the greatest.
+        low: What the least stands for.
+        high: What the greatest does.
+        name: Of what is measured.
+    """
+
+    colours: NDArray[np.uint8]
+    low: str
+    high: str
+    name: str = ""
 
 
 def draw_images(
@@ -79,6 +98,8 @@ def draw_image_rows(
     path: str | os.PathLike[str],
     *,
     columns: int = 10,
+    captions: Sequence[str] | None = None,
+    scale: Scale | None = None,
     title: str | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -90,29 +111,109 @@ def draw_image_rows(
         rows: Images as for `as_pixels` by the name of their row; as many and of the same height and width in each.
         path: As for `draw_images`.
         columns: Images in a row.
+        captions: One below each column of images, for those that belong together.
+        scale: A bar below that says what colours stand for.
         title: A line above the figure.
         overwrite: As for `nlprep.figures.files.write_figure`.
 
     Raises:
         OptionError: No known ending, or less than one column.
-        NlprepError: No images, not images, or rows that differ.
+        NlprepError: No images, not images, rows that differ, or captions that are not as many.
         FileError: The place cannot be written.
     """
     figure_format(path)
     if columns < 1:
         raise OptionError(f"columns = {columns}: must be at least 1")
-    if not rows:
-        raise NlprepError("there are no images to draw: give at least one row")
-    pixels = {name: as_pixels(images, name) for name, images in rows.items()}
-    shapes = {name: (len(images), *images.shape[1:3]) for name, images in pixels.items()}
-    if len(set(shapes.values())) > 1:
-        raise NlprepError(f"rows of different images, {shapes}: give as many of the same size in each")
-    tiles = {name: _resized(images) for name, images in pixels.items()}
+    tiles = _rows_of_tiles(rows)
     count = len(next(iter(tiles.values())))
-    blocks = [
-        [(images[start : start + columns], None) for images in tiles.values()] for start in range(0, count, columns)
-    ]
-    _draw(blocks, [list(tiles)] * len(blocks), path, title, gap=_BLOCK_GAP, overwrite=overwrite)
+    if captions is not None and len(captions) != count:
+        raise NlprepError(f"{len(captions)} captions for {count} images: give one for each")
+    blocks = []
+    for start in range(0, count, columns):
+        part = slice(start, start + columns)
+        below: list[Sequence[str] | None] = [None] * len(tiles)
+        below[-1] = None if captions is None else captions[part]
+        blocks.append([(images[part], words) for images, words in zip(tiles.values(), below, strict=True)])
+    _draw(blocks, [list(tiles)] * len(blocks), path, title, gap=_BLOCK_GAP, overwrite=overwrite, scale=scale)
+
+
+def draw_reconstructions(
+    originals: Any,
+    reconstructions: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    *,
+    differences: bool = False,
+    columns: int = 10,
+    title: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Draw originals, and below each what models made of it.
+
+    Args:
+        originals: As for `as_pixels`.
+        reconstructions: Images of the same shape by the name of what made them, at least one.
+        path: As for `draw_images`.
+        differences: Below each reconstruction, how far it is from the original in each channel: black where it is
+            equal, white where it is as far as can be.
+        columns: Images in a row; more go on below.
+        title: A line above the figure.
+        overwrite: As for `nlprep.figures.files.write_figure`.
+
+    Raises:
+        OptionError: No known ending, or less than one column.
+        NlprepError: No images, not images, or not as many of the same size.
+        FileError: The place cannot be written.
+    """
+    figure_format(path)
+    if not reconstructions:
+        raise NlprepError("there are no reconstructions to draw: give those of at least one model")
+    first = as_pixels(originals, "originals")
+    rows = {"original": first}
+    for name, images in reconstructions.items():
+        if name in rows:
+            raise NlprepError(f"reconstructions named {name!r}: give them another name than the row above has")
+        rows[name] = as_pixels(images, name)
+        if rows[name].shape != first.shape:
+            raise NlprepError(
+                f"{name} of shape {rows[name].shape} for originals of shape {first.shape}: give one of each, as large"
+            )
+        if differences:
+            apart = np.abs(rows[name].astype(np.int16) - first.astype(np.int16)).astype(np.uint8)
+            rows[f"{name}, difference"] = apart
+    draw_image_rows(rows, path, columns=columns, title=title, overwrite=overwrite)
+
+
+def draw_image_sequences(
+    rows: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    *,
+    column_names: Sequence[str] = (),
+    title: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Draw rows that are each read from left to right: traversals of dimensions, interpolations between two images.
+
+    Args:
+        rows: Images as for `as_pixels` by the name of their row; as many and of the same height and width in each.
+        path: As for `draw_images`.
+        column_names: What changes along a row, such as the values of a dimension; below the last row, one for each.
+        title: A line above the figure.
+        overwrite: As for `nlprep.figures.files.write_figure`.
+
+    Raises:
+        OptionError: No known ending.
+        NlprepError: No images, not images, rows that differ, or names that are not as many as columns.
+        FileError: The place cannot be written.
+    """
+    figure_format(path)
+    tiles = _rows_of_tiles(rows)
+    count = len(next(iter(tiles.values())))
+    if column_names and len(column_names) != count:
+        raise NlprepError(f"{len(column_names)} names for {count} columns: give one for each")
+    named: list[Sequence[str] | None] = [None] * len(tiles)
+    named[-1] = column_names or None
+    block = list(zip(tiles.values(), named, strict=True))
+    _draw([block], [list(tiles)], path, title, gap=_GAP, overwrite=overwrite)
 
 
 def as_pixels(images: Any, what: str = "images") -> NDArray[np.uint8]:
@@ -148,6 +249,16 @@ def as_pixels(images: Any, what: str = "images") -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:3], 3)))
 
 
+def _rows_of_tiles(rows: Mapping[str, Any]) -> dict[str, NDArray[np.uint8]]:
+    if not rows:
+        raise NlprepError("there are no images to draw: give at least one row")
+    pixels = {name: as_pixels(images, name) for name, images in rows.items()}
+    shapes = {name: (len(images), *images.shape[1:3]) for name, images in pixels.items()}
+    if len(set(shapes.values())) > 1:
+        raise NlprepError(f"rows of different images, {shapes}: give as many of the same size in each")
+    return {name: _resized(images) for name, images in pixels.items()}
+
+
 def _resized(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Images magnified by a whole number, or shrunk by area, so that their longer side is about `TILE`."""
     height, width = pixels.shape[1:3]
@@ -169,11 +280,14 @@ def _draw(
     *,
     gap: int,
     overwrite: bool,
+    scale: Scale | None = None,
 ) -> None:
     """Put rows of tiles, in blocks, on one canvas whose pixels are the figure's, and write words between them."""
     height, width = blocks[0][0][0].shape[1:3]
     columns = max(len(tiles) for block in blocks for tiles, _ in block)
     longest = max((len(name) for block in names for name in block), default=0)
+    if scale is not None:
+        longest = max(longest, len(scale.low))
     left = _MARGIN + (round(_LETTER_WIDTH * min(longest, _LONGEST_NAME)) + _GAP if longest else 0)
     top = _MARGIN + (round(2.2 * TITLE_SIZE * DPI / 72) if title else 0)
     words: list[tuple[float, float, str, dict[str, Any]]] = []
@@ -194,11 +308,20 @@ def _draw(
         y += gap - _GAP
     total_height = y - gap + _MARGIN
     total_width = left + columns * (width + _GAP) - _GAP + _MARGIN
+    if scale is not None:
+        bar = scale.colours[None].repeat(_BAR_HEIGHT, axis=0)
+        placed.append((total_height, left, bar))
+        middle = total_height + _BAR_HEIGHT / 2
+        beside = left + bar.shape[1] + _GAP
+        words.append((left - 8, middle, scale.low, {"ha": "right", "va": "center"}))
+        words.append((beside - 4, middle, f"{scale.high}   {scale.name}".rstrip(), {"va": "center"}))
+        total_width = max(total_width, beside + round(_LETTER_WIDTH * (len(scale.high + scale.name) + 4)) + _MARGIN)
+        total_height += _BAR_HEIGHT + _MARGIN
     if title:
         total_width = max(total_width, 2 * _MARGIN + round(0.62 * TITLE_SIZE * DPI / 72 * len(title)))
     canvas = np.full((total_height, total_width, 3), 255, np.uint8)
     for y, x, tile in placed:
-        canvas[y : y + height, x : x + width] = tile
+        canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     with house_style():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

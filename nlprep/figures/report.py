@@ -1,8 +1,9 @@
 """A report as one HTML file: words, tables, figures and settings, that opens anywhere, offline, for years.
 
-Figures are inside the file as data URIs. There are no scripts, no links to elsewhere and nothing that says when or
-where it was written; whatever comes from data is escaped, and a content security policy forbids the rest. The same
-parts give the same bytes.
+Figures are inside the file as data URIs. There are no links to elsewhere and nothing that says when or where it was
+written; whatever comes from data is escaped, and a content security policy forbids the rest. A page with an `ItemMap`
+has that map's one script, which the policy knows by its digest; any other page runs nothing. The same parts give the
+same bytes.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_file
 from nlprep.core.ownership import FileFormat
-from nlprep.evaluation.intervals import Interval
+from nlprep.figures.cells import format_cell, is_number
+from nlprep.figures.item_map import SCRIPT, STYLE, ItemMap, format_item_map, script_source
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
 _TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = "default-src 'none'; {scripts}img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE = """\
 body { margin: 2.5rem auto; max-width: 62rem; padding: 0 1.25rem; background: #fff; color: #222;
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
@@ -97,7 +99,7 @@ class Settings:
     caption: str = "settings"
 
 
-Part = Heading | Paragraph | Table | Picture | Settings
+Part = Heading | Paragraph | Table | Picture | Settings | ItemMap
 
 
 def write_report(
@@ -121,7 +123,8 @@ def write_report(
         OptionError: Another ending.
         FileError: A picture that cannot be read or is of another format, or a place that cannot be written or holds
             something that is not ours.
-        NlprepError: A table with rows that are not as long as its header, or settings that have no names.
+        NlprepError: A table with rows that are not as long as its header, settings that have no names, or a map whose
+            parts are not as many as its points.
     """
     if Path(path).suffix.lower() not in (".html", ".htm"):
         raise OptionError(f"report {str(path)!r}: end its name in .html")
@@ -137,14 +140,19 @@ def format_report(title: str, parts: Sequence[Part], *, language: str = "en") ->
         FileError: As `write_report`.
         NlprepError: As `write_report`.
     """
-    body = "\n".join(_format_part(part) for part in parts)
+    sections, maps = [], 0
+    for part in parts:
+        sections.append(_format_part(part, maps))
+        maps += isinstance(part, ItemMap)
+    body = "\n".join(sections)
+    policy = _POLICY.format(scripts=f"script-src {script_source()}; " if maps else "")
     return (
         "<!DOCTYPE html>\n"
         f'<html lang="{escape(language)}">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{_STYLE}{STYLE if maps else ''}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n{body}\n{f'<script>{SCRIPT}</script>' if maps else ''}</body>\n</html>\n"
     )
 
 
@@ -167,7 +175,7 @@ REPORT = FileFormat("a report", recognises=_is_report, sealed=_is_sealed)
 """Reports, which say themselves that they were made here."""
 
 
-def _format_part(part: Part) -> str:
+def _format_part(part: Part, maps: int) -> str:
     if isinstance(part, Heading):
         return f"<h2>{escape(part.text)}</h2>"
     if isinstance(part, Paragraph):
@@ -176,6 +184,8 @@ def _format_part(part: Part) -> str:
         return _format_table(part)
     if isinstance(part, Picture):
         return _format_picture(part)
+    if isinstance(part, ItemMap):
+        return format_item_map(part, maps)
     return _format_settings(part)
 
 
@@ -186,8 +196,8 @@ def _format_table(table: Table) -> str:
                 f"row {number} of the table has {len(row)} cells under {len(table.header)} names: give one for each"
             )
     numeric = [
-        any(_is_number(row[column]) for row in table.rows)
-        and all(row[column] is None or _is_number(row[column]) for row in table.rows)
+        any(is_number(row[column]) for row in table.rows)
+        and all(row[column] is None or is_number(row[column]) for row in table.rows)
         for column in range(len(table.header))
     ]
     kinds = [' class="number"' if right else "" for right in numeric]
@@ -197,7 +207,7 @@ def _format_table(table: Table) -> str:
     )
     lines += ["<thead>", f"<tr>{cells}</tr>", "</thead>", "<tbody>"]
     for row in table.rows:
-        cells = "".join(f"<td{kind}>{escape(_format_cell(cell))}</td>" for cell, kind in zip(row, kinds, strict=True))
+        cells = "".join(f"<td{kind}>{escape(format_cell(cell))}</td>" for cell, kind in zip(row, kinds, strict=True))
         lines.append(f"<tr>{cells}</tr>")
     return "\n".join(['<div class="wide"><table>', *lines, "</tbody>", "</table></div>"])
 
@@ -233,25 +243,3 @@ def _flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, A
     for name, value in values.items():
         found += _flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
     return found
-
-
-def _is_number(cell: object) -> bool:
-    return isinstance(cell, Interval) or (hasattr(cell, "__float__") and not isinstance(cell, bool | str))
-
-
-def _format_cell(cell: object) -> str:
-    if cell is None:
-        return "–"
-    if isinstance(cell, Interval):
-        return f"{_significant(cell.value)} ({_significant(cell.low)} – {_significant(cell.high)})"
-    if isinstance(cell, bool) or not _is_number(cell):
-        return str(cell)
-    # NumPy's numbers too, without importing it to ask.
-    return f"{int(cell):,}" if hasattr(cell, "__index__") else _significant(float(cell))  # type: ignore[arg-type]
-
-
-def _significant(value: float) -> str:
-    """Four digits that count, and no exponent where there is room: 0.8430, 12,345."""
-    if abs(value) >= 999.95:
-        return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.4g}"
-    return f"{value:#.4g}"

@@ -101,6 +101,24 @@ def test_inertia_is_the_distance_to_the_means():
     assert found.inertia == pytest.approx(((features - means[found.assignments]) ** 2).sum())
 
 
+def test_the_silhouette_is_its_definition():
+    features, labels = blobs()
+    features[:, 2] *= 0.02
+    result = evaluate_clustering(features, labels, ClusteringConfig(num_clusters=4, unit_length=False))
+    groups = fit_clusters(features, 4, ClusteringConfig(unit_length=False)).assignments
+    for found, chosen in ((result.silhouette, groups), (result.class_silhouette, labels)):
+        widths = []
+        for row in range(90):
+            away = np.sqrt(((features - features[row]) ** 2).sum(axis=1))
+            others = [away[(chosen == group) & (np.arange(90) != row)].mean() for group in range(chosen.max() + 1)]
+            own, rest = others[chosen[row]], min(np.delete(others, chosen[row]))
+            widths.append((rest - own) / max(rest, own))
+        assert found == pytest.approx(np.mean(widths), abs=1e-6)
+    one = evaluate_clustering(features, np.zeros(90, int))
+    assert one.silhouette is None
+    assert compare_clusters(groups, labels).silhouette is None
+
+
 def test_what_cannot_be_grouped():
     with pytest.raises(NlprepError, match="5 clusters of 4 examples"):
         fit_clusters(np.ones((4, 2)), 5)

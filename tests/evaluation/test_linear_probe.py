@@ -14,6 +14,7 @@ from scipy.special import softmax
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.evaluation.configuration import ProbeConfig
+from nlprep.evaluation.intervals import wilson_interval
 from nlprep.evaluation.linear_probe import (
     L2_GRID,
     LinearProbe,
@@ -24,6 +25,7 @@ from nlprep.evaluation.linear_probe import (
     probe_features,
     stratified_order,
 )
+from nlprep.evaluation.nearest_neighbors import evaluate_neighbors
 
 
 def blobs(
@@ -190,7 +192,7 @@ def test_the_penalty_is_chosen_by_held_out_labels():
 
 
 def test_spread_is_the_sample_standard_deviation():
-    point = ProbePoint(10, 0.1, (0.5, 0.7, 0.9), (1.0, 1.0, 1.0))
+    point = ProbePoint(10, 0.1, (0.5, 0.7, 0.9), (1.0, 1.0, 1.0), 100)
     assert point.accuracy == pytest.approx(0.7)
     assert point.spread == pytest.approx(np.std([0.5, 0.7, 0.9], ddof=1))
 
@@ -200,17 +202,116 @@ def test_logits_are_of_standardised_features():
     np.testing.assert_allclose(probe.logits(np.array([[3.0, 2.0]])), [[1.5, 0.0]])
 
 
-@pytest.mark.parametrize("labels", ["ten", "0", "0%", "-3", "", "5%,x%", "1.5"])
+@pytest.mark.parametrize(
+    "labels", ["ten", "0", "0%", "-3", "", "5%,x%", "1.5", "/class", "0/class", "-1/class", "5%/class"]
+)
 def test_numbers_of_labels_that_are_none(labels):
     with pytest.raises(OptionError, match="labels = "):
         ProbeConfig(labels=labels)
 
 
 def test_numbers_of_labels():
-    assert ProbeConfig(labels="100%, 1%,10%").num_labels(300) == [3, 30, 300]
-    assert ProbeConfig(labels="50,0.5%").num_labels(1000) == [5, 50]
+    def numbers(labels, available, classes=2):
+        return [(amount.number, amount.per_class) for amount in ProbeConfig(labels=labels).amounts(available, classes)]
+
+    assert numbers("100%, 1%,10%", 300) == [(3, None), (30, None), (300, None)]
+    assert numbers("50,0.5%", 1000) == [(5, None), (50, None)]
+    assert numbers("1/class,8/class,1%,10", 1000, 10) == [(10, None), (10, 1), (80, 8)]
     with pytest.raises(OptionError, match="only 40"):
-        ProbeConfig(labels="50").num_labels(40)
+        numbers("50", 40)
+    with pytest.raises(OptionError, match="only 40"):
+        numbers("21/class", 40)
+
+
+def uneven(n, seed=0):
+    features, labels = blobs(n, seed=seed)
+    keep = (labels != 2) | (np.arange(n) % 4 == 0)
+    return features[keep], labels[keep]
+
+
+@pytest.mark.parametrize("classifier", ["linear", "neighbors"])
+def test_few_labels_of_each_class(classifier, monkeypatch):
+    from nlprep.evaluation import linear_probe
+
+    given = []
+    fitted = linear_probe._fit_chosen
+
+    def spy(matrix, labels, *rest):
+        given.append((matrix.copy(), labels.copy()))
+        return fitted(matrix, labels, *rest)
+
+    monkeypatch.setattr(linear_probe, "_fit_chosen", spy)
+    (features, labels), test = uneven(240), uneven(160, seed=1)
+    config = ProbeConfig(labels="1/class,2/class,4/class,8/class,100%", repeats=3, classifier=classifier)
+    curve = probe_features("x", (features, labels), test, config)
+    assert [point.per_class for point in curve.points] == [1, 2, 4, 8, None]
+    assert [point.num_labels for point in curve.points] == [3, 6, 12, 24, len(labels)]
+    chosen: dict[int, list] = {}
+    for matrix, answers in given:
+        if len(answers) < len(labels):
+            # As many of each, however rare.
+            assert set(np.bincount(answers).tolist()) == {len(answers) // 3}
+        chosen.setdefault(len(answers), []).append({tuple(row) for row in matrix.tolist()})
+    assert len(chosen[3]) == 3
+    for small, large in zip(chosen[3], chosen[24], strict=True):
+        assert small < large
+    assert len({frozenset(rows) for rows in chosen[3]}) > 1
+    assert curve.points[0].accuracy < curve.points[-1].accuracy
+    assert curve == probe_features("x", (features, labels), test, config)
+
+
+def test_neighbours_are_those_of_their_own_module():
+    train, test = blobs(90), blobs(60, seed=1)
+    (point,) = probe_features("x", train, test, ProbeConfig(labels="100%", classifier="neighbors")).points
+    alone = evaluate_neighbors(train, test)
+    assert point.accuracy == alone.accuracy.value
+    assert point.chosen == (alone.k,)
+    with pytest.raises(NlprepError, match="dense features: choose the linear"):
+        probe_features("x", (csr_array(train[0]), train[1]), test, ProbeConfig(classifier="neighbors", labels="100%"))
+    with pytest.raises(NlprepError, match=r"'40/class': one class has \d+ training examples only"):
+        probe_features("x", uneven(240), test, ProbeConfig(labels="40/class"))
+
+
+def test_an_interval_holds_both_sources_of_chance():
+    tested = wilson_interval(70, 100)
+    one = ProbePoint(10, 0.1, (0.7,), (1.0,), 100)
+    assert (one.interval.low, one.interval.high) == pytest.approx((tested.low, tested.high))
+    # Student's 97.5% quantile with two degrees of freedom is 4.302653.
+    point = ProbePoint(10, 0.1, (0.65, 0.7, 0.75), (1.0,) * 3, 100)
+    choices = 4.302653 * 0.05 / np.sqrt(3)
+    assert point.interval.low == pytest.approx(0.7 - np.hypot(choices, 0.7 - tested.low))
+    assert point.interval.high == pytest.approx(0.7 + np.hypot(choices, tested.high - 0.7))
+    assert ProbePoint(2, 0.1, (0.0, 1.0), (1.0,) * 2, 10).interval.to_dict() == {
+        "value": 0.5,
+        "low": 0.0,
+        "high": 1.0,
+        "level": 0.95,
+    }
+
+
+def test_intervals_hold_the_accuracy_of_other_choices_and_examples():
+    # A threshold at the middle of two normals; the truth is the mean over many choices on a large test set.
+    generator = np.random.default_rng(0)
+
+    def draw(n):
+        labels = np.arange(n) % 2
+        return generator.normal(size=(n, 1)) + 1.2 * labels[:, None], labels
+
+    config = ProbeConfig(labels="2/class", repeats=5, l2=0.01)
+    truth = np.mean(
+        [
+            probe_features("x", draw(400), draw(4000), ProbeConfig(labels="2/class", repeats=5, l2=0.01, seed=seed))
+            .points[0]
+            .accuracy
+            for seed in range(8)
+        ]
+    )
+    held = [
+        found.low <= truth <= found.high
+        for seed in range(30)
+        for found in [probe_features("x", draw(60), draw(50), config).points[0].interval]
+    ]
+    assert 26 <= sum(held) <= 30
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ CURVES = [
         name,
         8,
         (
-            ProbePoint(10, 0.01, (low, low + 0.02, low + 0.05), (1.0,) * 3),
-            ProbePoint(1000, 1.0, (0.9,), (1.0,)),
+            ProbePoint(10, 0.01, (low, low + 0.02, low + 0.05), (1.0,) * 3, 200),
+            ProbePoint(1000, 1.0, (0.9,), (1.0,), 200),
         ),
     )
     for name, low in (("pretrained", 0.7), ("random weights", 0.4), ("bag of words", 0.3))
@@ -45,7 +45,7 @@ def test_the_ending_gives_the_format(tmp_path, name, magic):
 
 
 def test_a_single_number_of_labels(tmp_path):
-    curve = ProbeCurve("mine", 8, (ProbePoint(50, 0.5, (0.5, 0.6), (1.0, 1.0)),))
+    curve = ProbeCurve("mine", 8, (ProbePoint(50, 0.5, (0.5, 0.6), (1.0, 1.0), 200),))
     draw_probe_curves([curve], tmp_path / "a.svg")
     assert ">mine</" in (tmp_path / "a.svg").read_text()
 

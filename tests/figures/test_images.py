@@ -8,7 +8,13 @@ import torch
 from PIL import Image
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
-from nlprep.figures.images import as_pixels, draw_image_rows, draw_images
+from nlprep.figures.images import (
+    as_pixels,
+    draw_image_rows,
+    draw_image_sequences,
+    draw_images,
+    draw_reconstructions,
+)
 
 GREY = np.random.default_rng(0).random((5, 12, 20)).astype(np.float32)
 COLOUR = np.random.default_rng(1).integers(0, 256, (5, 12, 20, 3), dtype=np.uint8)
@@ -112,4 +118,54 @@ def test_what_cannot_be_drawn(tmp_path):
         draw_images(GREY, tmp_path / "a.bmp")
     with pytest.raises(FileError):
         draw_images(GREY, tmp_path / "gone" / "a.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reconstructions_of_several_models_with_their_differences(tmp_path):
+    models = {"first": COLOUR, "second": 255 - COLOUR}
+    draw_reconstructions(COLOUR, models, tmp_path / "a.svg", differences=True, columns=3)
+    text = (tmp_path / "a.svg").read_text()
+    for name in ("original", "first", "first, difference", "second", "second, difference"):
+        assert text.count(f">{name}</") == 2
+    draw_reconstructions(COLOUR, models, tmp_path / "a.png", differences=True, columns=5)
+    drawn = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    left = np.flatnonzero((drawn[24:120] != 255).any(axis=2).mean(axis=0) > 0.9)[0]
+    tiles = [drawn[24 + 108 * row : 120 + 108 * row, left : left + 160] for row in range(5)]
+    np.testing.assert_array_equal(tiles[1], tiles[0])
+    assert (tiles[2] == 0).all()
+    np.testing.assert_array_equal(tiles[4], np.abs(tiles[3] - tiles[0]))
+
+
+def test_sequences_are_read_from_left_to_right(tmp_path):
+    rows = {"one": COLOUR, "two": 255 - COLOUR}
+    draw_image_sequences(rows, tmp_path / "a.svg", column_names=["-2", "-1", "0", "1", "2"])
+    text = (tmp_path / "a.svg").read_text()
+    for words in ("one", "two", "-2", "-1", "0", "1", "2"):
+        assert text.count(f">{words}</") == 1, words
+    for name in ("b.png", "c.png"):
+        draw_image_sequences({"": COLOUR, " ": 255 - COLOUR}, tmp_path / name)
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+    drawn = np.asarray(Image.open(tmp_path / "b.png").convert("RGB")).astype(int)
+    left = np.flatnonzero((drawn[24:120] != 255).any(axis=2).mean(axis=0) > 0.9)[0]
+    for column, image in enumerate(COLOUR):
+        x = left + column * 172
+        np.testing.assert_array_equal(drawn[24:120, x : x + 160], image.repeat(8, 0).repeat(8, 1))
+
+
+def test_rows_and_sequences_that_cannot_be_drawn(tmp_path):
+    path = tmp_path / "a.png"
+    with pytest.raises(NlprepError, match="no reconstructions to draw"):
+        draw_reconstructions(GREY, {}, path)
+    with pytest.raises(NlprepError, match=r"mine of shape \(4, 12, 20, 3\) for originals of shape \(5, 12, 20, 3\)"):
+        draw_reconstructions(GREY, {"mine": GREY[:4]}, path)
+    with pytest.raises(NlprepError, match="mine with values from"):
+        draw_reconstructions(GREY, {"mine": GREY * 2}, path)
+    with pytest.raises(NlprepError, match="named 'original'"):
+        draw_reconstructions(GREY, {"original": GREY}, path)
+    with pytest.raises(NlprepError, match="3 names for 5 columns"):
+        draw_image_sequences({"a": GREY}, path, column_names=["a", "b", "c"])
+    with pytest.raises(NlprepError, match="rows of different images"):
+        draw_image_sequences({"a": GREY, "b": GREY[:2]}, path)
+    with pytest.raises(NlprepError, match="2 captions for 5 images"):
+        draw_image_rows({"a": GREY}, path, captions=["a", "b"])
     assert list(tmp_path.iterdir()) == []
