@@ -43,6 +43,18 @@ class Method:
 
 MODELS: dict[str, Method] = {
     "autoencoder": Method("vision.models.autoencoder", "Autoencoder", configuration.AutoencoderConfig),
+    "conditional-autoencoder": Method(
+        "vision.models.conditional_autoencoder",
+        "ConditionalAutoencoder",
+        configuration.AutoencoderConfig,
+        labelled=True,
+    ),
+    "vae": Method("vision.models.vae", "Vae", configuration.VaeConfig),
+    "conditional-vae": Method("vision.models.vae", "Vae", configuration.VaeConfig, labelled=True),
+    "iwae": Method(
+        "vision.models.importance_weighted", "ImportanceWeightedAutoencoder", configuration.ImportanceWeightedConfig
+    ),
+    "wae": Method("vision.models.wasserstein", "WassersteinAutoencoder", configuration.WassersteinConfig),
 }
 """By the name that users give."""
 

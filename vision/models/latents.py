@@ -1,0 +1,102 @@
+"""Ways through the codes of a model that makes images of them: between two images, and along one number of a code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from nlprep.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from vision.models.model import CanDecode
+
+_SMALLEST_SINE = 1e-6
+
+
+def interpolate_codes(first: Tensor, second: Tensor, steps: int, *, spherical: bool = False) -> Tensor:
+    """Codes on the way from some to others, the ends included.
+
+    Args:
+        first: (b, d).
+        second: (b, d).
+        steps: Codes of each way, at least 2.
+        spherical: Turn from the one direction to the other, the length changing evenly: what lies between draws from
+            N(0, I) in many dimensions is then no nearer to 0 than they are. No: straight.
+
+    Returns:
+        (b, steps, d).
+
+    Raises:
+        OptionError: Shapes that do not fit, or fewer than two steps.
+    """
+    if first.shape != second.shape or first.dim() != 2:
+        raise OptionError(f"codes of shapes {list(first.shape)} and {list(second.shape)}: expected (b, d) twice")
+    if steps < 2:
+        raise OptionError(f"steps = {steps}: give at least 2, the ends")
+    share = torch.linspace(0, 1, steps, dtype=first.dtype, device=first.device)[:, None]
+    one, other = first[:, None], second[:, None]
+    straight = one + share * (other - one)
+    if not spherical:
+        return straight
+    lengths, other_lengths = one.norm(dim=-1, keepdim=True), other.norm(dim=-1, keepdim=True)
+    cosine = (one * other).sum(-1, keepdim=True) / (lengths * other_lengths).clamp(min=1e-12)
+    angle = cosine.clamp(-1, 1).acos()
+    sine = angle.sin()
+    turned = (torch.sin((1 - share) * angle) * one / lengths + torch.sin(share * angle) * other / other_lengths) / sine
+    turned = turned * (lengths + share * (other_lengths - lengths))
+    # Along one line there is no way to turn that is better than others.
+    return torch.where(sine.abs() < _SMALLEST_SINE, straight, turned)
+
+
+def interpolate(
+    model: CanDecode, first: Tensor, second: Tensor, steps: int = 8, *, labels: Tensor | None = None,
+    spherical: bool = False,
+) -> Tensor:  # fmt: skip
+    """Images of the codes between codes: arguments as `interpolate_codes`, and labels (b,) where the model has classes.
+
+    Returns:
+        (b, steps, channels, height, width) float32 in [0, 1].
+    """
+    codes = interpolate_codes(first, second, steps, spherical=spherical)
+    return _decode(model, codes, labels)
+
+
+def traverse(
+    model: CanDecode, codes: Tensor, dimensions: Sequence[int], values: Sequence[float], *,
+    labels: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Images of codes of which one number at a time is given one value after another.
+
+    Args:
+        model: What makes images of codes.
+        codes: (b, d).
+        dimensions: Which numbers, from 0.
+        values: What they are given.
+        labels: (b,) where the model has classes.
+
+    Returns:
+        (b, dimensions, values, channels, height, width) float32 in [0, 1].
+
+    Raises:
+        OptionError: A dimension that codes do not have.
+    """
+    for dimension in dimensions:
+        if not 0 <= dimension < codes.shape[1]:
+            raise OptionError(f"dimension {dimension}: codes have 0 to {codes.shape[1] - 1}")
+    changed = codes[:, None, None].repeat(1, len(dimensions), len(values), 1)
+    given = torch.tensor(list(values), dtype=codes.dtype, device=codes.device)
+    for place, dimension in enumerate(dimensions):
+        changed[:, place, :, dimension] = given
+    return _decode(model, changed, labels)
+
+
+def _decode(model: CanDecode, codes: Tensor, labels: Tensor | None) -> Tensor:
+    """Images of codes (b, ..., d), with the label of their first axis."""
+    each = codes[0, ..., 0].numel()
+    spread = None if labels is None else labels.repeat_interleave(each)
+    return model.decode(codes.flatten(0, -2), spread).unflatten(0, codes.shape[:-1])
