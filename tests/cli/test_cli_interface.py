@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from cli import pretrain, translate
+from cli import pretrain, translate, vision
 
 LIST = Path(__file__).with_name("options.txt")
-PROGRAMS = {module.PROGRAM.name: module.PROGRAM for module in (translate, pretrain)}
+PROGRAMS = {module.PROGRAM.name: module.PROGRAM for module in (translate, pretrain, vision)}
 
 
 def describe(argument) -> str:

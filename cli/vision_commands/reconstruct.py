@@ -1,0 +1,61 @@
+"""``rep-vision reconstruct``: images over what a model makes of them."""
+
+from pathlib import Path
+
+from cli.console import Console
+from cli.options import AtLeastOne, Output, Switch, Threads
+from cli.vision_commands.drawing import check_figure, reconstructed, said, spread_places
+from cli.vision_commands.inputs import OnError, open_model, read_for, source_of
+
+EPILOG = """\
+examples:
+  rep-vision reconstruct photos-run
+  rep-vision reconstruct photos-run --data others/ --number 40 --output others.png
+
+Without --data the images are those that the model was trained on.
+"""
+
+
+def reconstruct(
+    model: Path,
+    /,
+    *,
+    data: Path | None = None,
+    output: Output = Path("reconstructions.png"),
+    overwrite: Switch = False,
+    number: AtLeastOne = 20,
+    seed: AtLeastOne = 1,
+    split: str | None = None,
+    on_error: OnError = "refuse",
+    device: str | None = None,
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Show what a model makes of images.
+
+    Args:
+        model: A run of rep-vision, or its model.
+        data: Images, as for train.
+        output: The figure: .png, .svg or .pdf.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        number: Images to show.
+        seed: Of their choice.
+        split: Which split of the images; train where there are some.
+        on_error: Whether pictures that cannot be read are refused or skipped.
+        device: A name such as cpu or cuda; a GPU where there is one, if none is named.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
+    from nlprep.core.threads import torch_threads
+    from nlprep.figures.images import draw_reconstructions
+
+    check_figure(output, console.inputs(model, data), overwrite=overwrite)
+    saved = open_model(model, device)
+    place, split = source_of(saved, data, split)
+    images = read_for(saved, place, split, on_error, console)
+    shown = images.select(spread_places(len(images), number, seed))
+    with torch_threads(threads):
+        made = reconstructed(saved, shown)
+    draw_reconstructions(shown.pixels, {"reconstructions": made}, output, overwrite=overwrite)
+    error = float(((made - shown.pixels / 255.0) ** 2).mean())
+    return said(console, output, images=len(shown), mean_squared_error=round(error, 6))
