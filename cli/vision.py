@@ -1,4 +1,4 @@
-"""``rep-vision``: representations of images, learned from a folder of one's own, and what they are worth."""
+"""``rep-vision``: representations of images of one's own, and what they are good for."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ import sys
 from cli.program import Program
 
 COMMANDS = {
-    "train": "learn a model of images, without labels",
+    "train": "learn to represent images, without labels",
     "encode": "turn images into vectors",
-    "reconstruct": "draw images beside what the model makes of them",
+    "reconstruct": "show what a model makes of images",
     "sample": "draw new images",
-    "traverse": "draw what each number of a code changes",
-    "probe": "measure what codes are worth, by how few labels they need",
-    "report": "show what a model learned on one page",
+    "traverse": "move through codes, one number at a time or between images",
+    "probe": "measure encoders by how few labels they need",
+    "search": "find images like another, and near-duplicates",
+    "anomalies": "find odd images, and where they are odd",
+    "report": "a page with a map, neighbours, near-duplicates and the oddest images",
+    "demo": "try everything on images that are drawn for it",
 }
 """Each command has a module of its name in `cli.vision_commands`."""
 
-DESCRIPTION = "Learn representations of images from a folder of your own, see what was learned, and use it."
+DESCRIPTION = "Representations of images of your own, on your own machine, and what they are good for."
 EPILOG = """\
-a folder of pictures, and a page that shows what was learned:
+a folder of pictures, and a page about it:
   rep-vision train photos/
   rep-vision report
 
-with classes in folders of their own, or a file such as MNIST's:
-  rep-vision train vae mnist.npz --output mnist --steps 3000
-  rep-vision probe mnist --train mnist.npz --test mnist-test.npz
-  rep-vision sample mnist --output samples.png
+a model by name, and what it is good for:
+  rep-vision train vae photos/ --output vae
+  rep-vision sample vae
+  rep-vision search vae --image photos/one.jpg
+  rep-vision anomalies vae --data more-photos/
 
-Stopped by Ctrl-C, kill or a power cut, the same command goes on where it was.
+Stopped by Ctrl-C, kill or a power cut, the same train command goes on where it was. What is
+written opens in Python: vision.ImageEncoder.from_directory("photos-run").
 
 exit status: 0 done, 2 something to mend (one line on stderr says what), 130 interrupted by Ctrl-C
 """
@@ -41,7 +46,7 @@ PROGRAM = Program(
     commands=COMMANDS,
     package="cli.vision_commands",
 )
-# Read by the libraries when they are first imported: nothing asks a network.
+# Read by the libraries when they are first imported: what is printed is ours alone, and nothing asks a network.
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",

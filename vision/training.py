@@ -156,12 +156,9 @@ def train_images(
         shown = held if held is not None else examples
         history = prepared.fit(made.step(), examples, validation=held, evaluate=_pictures_of(made, shown))
     summary = prepared.summarise(history) | {"model": model, "dimension": made.dimension}
-    notes = {
-        "source": str(images.source),
-        "steps": history.steps,
-        "examples": len(examples),
-        "validation": summary["validation"],
-    }
+    # By these the same images can be read, and those held out be found, later.
+    origin = {"source": images.source, "images": len(images), "held_out": data["held_out"], "seed": training.seed}
+    notes = {"steps": history.steps, "examples": len(examples), "validation": summary["validation"], "data": origin}
     saved = SavedModel(
         model=made, config=config, preprocessing=preprocessing, classes=tuple(images.classes), notes=notes
     )

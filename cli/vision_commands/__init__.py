@@ -1,1 +1,1 @@
-"""The commands of ``rep-vision``, a module each."""
+"""The commands of ``rep-vision``, one module each: a function of its name, and its ``EPILOG``."""

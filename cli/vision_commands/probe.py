@@ -1,5 +1,6 @@
-"""``rep-vision probe``: what codes are worth, by how few labels they need."""
+"""``rep-vision probe``: what encoders know, by how few labels a classifier on them needs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,92 +8,77 @@ from cyclopts import Parameter
 
 from cli.console import Console
 from cli.options import AtLeastOne, Options, Switch, Threads
+from cli.vision_commands.inputs import OnError, open_model, preprocessing_of
 from nlprep.core.configuration import to_mapping
-from nlprep.core.errors import NlprepError
 from nlprep.evaluation.configuration import ProbeConfig
 
 if TYPE_CHECKING:
-    from nlprep.evaluation.encoder import Encoder
+    from vision.images.collection import Images
 
 EPILOG = """\
 examples:
-  rep-vision probe mnist-vae --train mnist.npz --test mnist-test.npz
-  rep-vision probe run-a run-b --train photos.zip --test photos.zip \\
-      --test-split test --labels 50,500,5000 --plot probe.png
+  rep-vision probe photos-run --data photos/
+  rep-vision probe vae autoencoder --data digits/ --labels 1/class,10/class,100%
+  rep-vision probe vae --train train.npz --test test.npz --plot probe.png
 
-Both need classes: folders, or y in a file. The models are compared with the first one before
-training (random weights), and with raw pixels.
+The images need classes. With --data, a fifth is set aside to measure on, unless they have a
+split test. Each model is compared with raw pixels, and the first with itself before training.
 """
 
 
 def probe(
-    *runs: Annotated[Path, Parameter(required=True)],
-    train: Path,
-    test: Path,
-    train_split: str | None = None,
-    test_split: str | None = None,
-    choices: Annotated[ProbeConfig, Options(title="probe")],
-    baselines: bool = True,
-    features: Switch = False,
+    *models: Annotated[Path, Parameter(required=True)],
+    data: Path | None = None,
+    train: Path | None = None,
+    test: Path | None = None,
     plot: Path | None = None,
     overwrite: Switch = False,
-    batch_size: AtLeastOne = 64,
+    baselines: bool = True,
+    choices: Annotated[ProbeConfig, Options(title="probe")],
+    on_error: OnError = "refuse",
+    batch_size: AtLeastOne = 128,
     device: str | None = None,
     threads: Threads = None,
     console: Console,
 ) -> int:
-    """Measure what codes are worth, by how few labels they need.
+    """Measure encoders by how few labels they need.
 
     Args:
-        runs: Runs of rep-vision train, or models' directories.
-        train: Images with classes to learn from.
-        test: Images with classes to measure on.
-        train_split: Which split of the one; train, where there are some.
-        test_split: Which of the other; train, where there are some.
-        choices: How probes are fitted.
-        baselines: Compare with the first model's random weights and with raw pixels.
-        features: Measure the features that the network makes before the code, instead of codes.
-        plot: Draw the curves into this file.
-        overwrite: Replace a figure of ours; never anything else.
+        models: Runs of rep-vision, or their models; all of one shape of images.
+        data: Images with classes, as for train.
+        train: Images with classes to learn from, instead of data.
+        test: Images with classes to measure on, with train.
+        plot: Draw accuracy by number of labels: .png, .svg, .pdf.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        baselines: Compare with raw pixels and with the first model's random weights.
+        choices: How many labels, and how often.
+        on_error: Whether pictures that cannot be read are refused or skipped.
         batch_size: Images at once.
         device: A name such as cpu or cuda; a GPU where there is one, if none is named.
         threads: Processor threads; all by default.
         console: Where results and remarks go.
     """
-    from cli.vision_commands.runs import read_for
+    from cli.vision_commands.drawing import check_figure
     from nlprep.core.threads import torch_threads
     from nlprep.evaluation.label_curves import measure_label_curves
-    from nlprep.evaluation.labelled import Labelled
     from vision.encoders.image_encoder import ImageEncoder
     from vision.encoders.raw_pixels import RawPixels
 
     if plot is not None:
-        from nlprep.core.ownership import check_replaceable
-        from nlprep.figures.files import FIGURE, figure_format
+        check_figure(plot, console.inputs(models, data, train, test), overwrite=overwrite)
+    first = open_model(models[0], device)
+    learn, measure = _read(data, train, test, preprocessing_of(first), on_error, console)
 
-        figure_format(plot)
-        check_replaceable(plot, FIGURE, inputs=console.inputs(runs, train, test), overwrite=overwrite)
-    encoders = {
-        str(run): ImageEncoder.from_directory(run, output="features" if features else None, device=device)
-        for run in runs
-    }
-    first = next(iter(encoders.values()))
-    labelled: list[Labelled[Any]] = []
-    for place, split in ((train, train_split), (test, test_split)):
-        images = read_for(first, place, console, split=split)
-        if images.labels is None:
-            raise NlprepError(
-                f"{place}: has no classes to learn or to measure: give folders of classes, or y in a file"
-            )
-        names = [images.classes[label] for label in images.labels]
-        items: Any = images.pixels
-        labelled.append(Labelled(items, names, name=str(place)))
-    compared: dict[str, Encoder[Any]] = dict(encoders)
-    if baselines:
-        compared["raw pixels"] = RawPixels(first.saved.preprocessing)
+    def encoders() -> Iterator[tuple[str, Any]]:
+        yield str(models[0]), ImageEncoder(first)
+        for path in models[1:]:
+            yield str(path), ImageEncoder(open_model(path, device))
+        if baselines:
+            yield "raw pixels", RawPixels(first.preprocessing)
+
     with torch_threads(threads):
         result = measure_label_curves(
-            compared, labelled[0], labelled[1], choices, from_scratch=baselines, batch_size=batch_size,
+            encoders(), _labelled(learn), _labelled(measure), choices, from_scratch=baselines, batch_size=batch_size,
             progress=console.progress,
         )  # fmt: skip
     if plot is not None:
@@ -108,6 +94,41 @@ def probe(
         for curve in result.curves
         for point in curve.points
     ]
-    console.table(("codes", "labels", "accuracy", "spread", "choices of labels"), rows)
-    console.note(f"the most frequent class alone: {result.majority:.1%}; {result.num_test:,} test images")
+    console.table(("features", "labels", "accuracy", "spread", "choices of labels"), rows)
+    console.note(f"the most frequent label alone: {result.majority:.1%}; {result.num_test:,} test images")
+    if plot is not None:
+        console.note(f"figure: {plot}")
     return 0
+
+
+def _read(
+    data: Path | None, train: Path | None, test: Path | None, preprocessing: Any, on_error: OnError, console: Console
+) -> "tuple[Images, Images]":
+    from nlprep.core.errors import FileError, OptionError
+    from vision.images.reading import read_images
+    from vision.images.splits import split_images
+
+    def read(path: Path, split: str | None = None) -> "Images":
+        images = read_images(
+            path, split=split, preprocessing=preprocessing, on_error=on_error, progress=console.progress
+        )
+        images.required_labels("probe")
+        return images
+
+    if (data is None) == (train is None) or (train is None) != (test is None):
+        raise OptionError("give images with --data, or with --train and --test")
+    if data is None:
+        assert train is not None and test is not None  # noqa: S101, PT018 - just looked at
+        return read(train), read(test)
+    try:
+        measure = read(data, "test")
+    except FileError:
+        return split_images(read(data), 0.2)
+    return read(data), measure
+
+
+def _labelled(images: "Images") -> Any:
+    from nlprep.evaluation.labelled import Labelled
+
+    labels = images.required_labels("probe")
+    return Labelled(images.pixels, [images.classes[label] for label in labels.tolist()], name=images.source)

@@ -1,28 +1,32 @@
-"""``rep-vision sample``: new images from a model that draws them."""
+"""``rep-vision sample``: new images."""
 
 from pathlib import Path
 
 from cli.console import Console
 from cli.options import AtLeastOne, Output, Switch, Threads
+from cli.vision_commands.drawing import BATCH, check_figure, said
+from cli.vision_commands.inputs import open_model
 from nlprep.core.errors import OptionError
 
 EPILOG = """\
 examples:
-  rep-vision sample mnist-vae --output samples.png
-  rep-vision sample faces --output samples.png --number 64 --seed 7
-  rep-vision sample digits-conditional-vae --output threes.png --label 3
+  rep-vision sample vae
+  rep-vision sample conditional-vae --of cat --number 40 --seed 3 --output cats.png
+
+Models that draw from what they learned can: variational and Wasserstein autoencoders and
+others; a plain autoencoder cannot.
 """
 
 
 def sample(
-    run: Path,
+    model: Path,
     /,
     *,
-    output: Output,
+    output: Output = Path("samples.png"),
     overwrite: Switch = False,
-    number: AtLeastOne = 40,
-    label: str | None = None,
-    seed: int = 1,
+    number: AtLeastOne = 60,
+    of: str | None = None,
+    seed: AtLeastOne = 1,
     device: str | None = None,
     threads: Threads = None,
     console: Console,
@@ -30,46 +34,41 @@ def sample(
     """Draw new images.
 
     Args:
-        run: A run of rep-vision train, or a model's directory.
+        model: A run of rep-vision, or its model.
         output: The figure: .png, .svg or .pdf.
-        overwrite: Replace a figure of ours; never anything else.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
         number: How many.
-        label: For a conditional model, the class that all are to be of; in turn, if none is named.
-        seed: Of what is drawn.
+        of: The class to draw, by a model that is conditioned on classes; each in turn if none is named.
+        seed: Of the draws.
         device: A name such as cpu or cuda; a GPU where there is one, if none is named.
         threads: Processor threads; all by default.
         console: Where results and remarks go.
     """
     import torch
 
-    from cli.vision_commands.runs import open_encoder
-    from nlprep.core.ownership import check_replaceable
     from nlprep.core.threads import torch_threads
-    from nlprep.figures.files import FIGURE, figure_format
     from nlprep.figures.images import draw_images
-    from vision.models.model import CanSample
+    from vision.models.model import CanSample, seeded
 
-    figure_format(output)
-    check_replaceable(output, FIGURE, inputs=console.inputs(run), overwrite=overwrite)
-    encoder = open_encoder(run, device)
-    model, classes = encoder.saved.model, encoder.saved.classes
-    if not isinstance(model, CanSample):
-        raise OptionError(f"{run}: this kind of model draws no new images; a vae does")
-    conditional = getattr(model, "num_classes", 0) > 0
-    if label is not None and not conditional:
-        raise OptionError("--label is for conditional models: leave it out")
-    if label is not None and label not in classes:
-        raise OptionError(f"--label {label}: choose from {', '.join(classes)}")
-    labels = None
-    if conditional:
-        places = [classes.index(label)] * number if label is not None else [n % len(classes) for n in range(number)]
-        labels = torch.tensor(places, device=encoder.device)
-    with torch_threads(threads), torch.inference_mode():
-        torch.manual_seed(seed)
-        drawn = model.sample(number, labels)
-    draw_images(drawn, output, overwrite=overwrite)
-    if console.json_output:
-        console.result({"output": str(output), "images": number})
-    else:
-        console.note(f"{number} images: {output}")
-    return 0
+    check_figure(output, console.inputs(model), overwrite=overwrite)
+    saved = open_model(model, device)
+    made_by = saved.model
+    if not isinstance(made_by, CanSample):
+        raise OptionError(
+            f"{model}: a model of the kind {type(made_by).__name__} draws no images: train vae or another"
+        )
+    classes = getattr(made_by, "num_classes", 0)
+    if of is not None and (not classes or of not in saved.classes):
+        known = f"choose from {', '.join(saved.classes)}" if classes else "the model is conditioned on no classes"
+        raise OptionError(f"--of {of}: {known}")
+    wanted = None
+    if classes:
+        wanted = torch.arange(number) % classes if of is None else torch.full((number,), saved.classes.index(of))
+    drawn = []
+    on = next(made_by.parameters()).device
+    with torch.no_grad(), torch_threads(threads), seeded(seed):
+        for start in range(0, number, BATCH):
+            labels = None if wanted is None else wanted[start : start + BATCH].to(on)
+            drawn.append(made_by.sample(min(BATCH, number - start), labels).float().clamp(0, 1).cpu())
+    draw_images(torch.cat(drawn).numpy(), output, overwrite=overwrite)
+    return said(console, output, images=number, seed=seed)

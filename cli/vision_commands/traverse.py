@@ -1,86 +1,108 @@
-"""``rep-vision traverse``: what each number of a code changes."""
+"""``rep-vision traverse``: what changes in an image as its code does."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cli.console import Console
 from cli.options import AtLeastOne, Output, Switch, Threads
+from cli.vision_commands.drawing import check_figure, said, spread_places
+from cli.vision_commands.inputs import OnError, labels_of, open_model, read_for, source_of
 from nlprep.core.errors import OptionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vision.models.files import SavedModel
 
 EPILOG = """\
 examples:
-  rep-vision traverse mnist-vae mnist-test.npz --output traversals.png
-  rep-vision traverse faces photos/ --output faces.png --image 12 --rows 6
+  rep-vision traverse vae
+  rep-vision traverse vae --numbers 10 --steps 9 --seed 4 --output numbers.png
+  rep-vision traverse vae --between --rows 6
 
-A row for each number of the code, those that vary most over the images first: the number goes
-from low to high (three standard deviations around its mean), the others stay the image's.
+Of one image, the numbers of its code that vary most over the images go, one a row, from two
+standard deviations below their mean to two above. With --between, each row goes straight from
+the code of one image to that of another.
 """
 
 
 def traverse(
-    run: Path,
-    data: Path,
+    model: Path,
     /,
     *,
-    output: Output,
+    data: Path | None = None,
+    output: Output = Path("traversals.png"),
     overwrite: Switch = False,
-    image: int = 0,
+    between: Switch = False,
     rows: AtLeastOne = 8,
     steps: AtLeastOne = 9,
+    seed: AtLeastOne = 1,
     split: str | None = None,
+    on_error: OnError = "refuse",
     device: str | None = None,
     threads: Threads = None,
     console: Console,
 ) -> int:
-    """Draw what each number of a code changes.
+    """Move through codes, one number at a time or between images.
 
     Args:
-        run: A run of rep-vision train, or a model's directory.
-        data: Images, as rep-vision train takes them.
+        model: A run of rep-vision, or its model.
+        data: Images to start from, as for train; those of the run if none are named.
         output: The figure: .png, .svg or .pdf.
-        overwrite: Replace a figure of ours; never anything else.
-        image: Whose code is changed, by its place from 0.
-        rows: How many numbers.
-        steps: How many values of each.
-        split: Which of the data's splits; train, where there are some.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        between: From image to image, instead of number by number.
+        rows: How many numbers, or pairs of images.
+        steps: Images in a row.
+        seed: Of the choice of images.
+        split: Which split of the images; train where there are some.
+        on_error: Whether pictures that cannot be read are refused or skipped.
         device: A name such as cpu or cuda; a GPU where there is one, if none is named.
         threads: Processor threads; all by default.
         console: Where results and remarks go.
     """
     import numpy as np
-    import torch
 
-    from cli.vision_commands.runs import open_encoder, read_for
-    from nlprep.core.ownership import check_replaceable
     from nlprep.core.threads import torch_threads
-    from nlprep.figures.files import FIGURE, figure_format
     from nlprep.figures.images import draw_image_sequences
+    from vision.encoders.image_encoder import ImageEncoder
     from vision.models.model import CanDecode
 
-    figure_format(output)
-    check_replaceable(output, FIGURE, inputs=console.inputs(run, data), overwrite=overwrite)
-    encoder = open_encoder(run, device)
-    model = encoder.saved.model
-    if not isinstance(model, CanDecode):
-        raise OptionError(f"{run}: this kind of model makes no image of a code; a vae does")
-    images = read_for(encoder, data, console, split=split)
-    if not 0 <= image < len(images):
-        raise OptionError(f"--image {image}: choose from 0 to {len(images) - 1}")
-    labels = None
-    if getattr(model, "num_classes", 0):
-        if images.labels is None:
-            raise OptionError(f"{data}: has no classes, which this model is conditioned on")
-        labels = torch.full((steps,), int(images.labels[image]), device=encoder.device)
-    with torch_threads(threads), torch.inference_mode():
-        codes = encoder.encode(images, 256, progress=console.progress)
-        means, spreads = codes.mean(0), codes.std(0)
-        drawn = {}
-        for place in np.argsort(-spreads, kind="stable")[:rows].tolist():
-            changed = np.repeat(codes[image : image + 1], steps, axis=0)
-            changed[:, place] = means[place] + spreads[place] * np.linspace(-3, 3, steps, dtype=np.float32)
-            drawn[f"number {place}"] = model.decode(torch.from_numpy(changed).to(encoder.device), labels).cpu()
-    draw_image_sequences(drawn, output, overwrite=overwrite)
-    if console.json_output:
-        console.result({"output": str(output), "numbers": [int(name.split()[1]) for name in drawn]})
-    else:
-        console.note(f"{len(drawn)} numbers of {codes.shape[1]}: {output}")
-    return 0
+    check_figure(output, console.inputs(model, data), overwrite=overwrite)
+    saved = open_model(model, device)
+    if not isinstance(saved.model, CanDecode):
+        raise OptionError(f"{model}: a model of the kind {type(saved.model).__name__} makes no images of codes")
+    place, split = source_of(saved, data, split)
+    images = read_for(saved, place, split, on_error, console)
+    images = images.select(spread_places(len(images), 1000, seed))
+    if between and len(images) < 2:
+        raise OptionError("--between: there is one image; give more")
+    labels = labels_of(saved, images)
+    with torch_threads(threads):
+        codes = ImageEncoder(saved).encode(images, progress=console.progress)
+        drawn: dict[str, Any] = {}
+        if between:
+            for row in range(min(rows, len(images) // 2)):
+                ends = codes[2 * row], codes[2 * row + 1]
+                path = np.stack([ends[0] + share * (ends[1] - ends[0]) for share in np.linspace(0, 1, steps)])
+                drawn[str(row + 1)] = _decoded(saved, path, None if labels is None else labels[2 * row])
+            names: list[str] = [f"{share:.0%}" for share in np.linspace(0, 1, steps)]
+        else:
+            spread, mean = codes.std(0), codes.mean(0)
+            for number in np.argsort(-spread, kind="stable")[:rows].tolist():
+                path = np.repeat(codes[:1], steps, axis=0)
+                path[:, number] = mean[number] + np.linspace(-2, 2, steps) * spread[number]
+                drawn[f"number {number}"] = _decoded(saved, path, None if labels is None else labels[0])
+            names = [f"{away:+.2g} sd" for away in np.linspace(-2, 2, steps)]
+    draw_image_sequences(drawn, output, column_names=names, overwrite=overwrite)
+    return said(console, output, rows=list(drawn))
+
+
+def _decoded(saved: "SavedModel", codes: "NDArray[np.float32]", label: Any) -> "NDArray[np.float32]":
+    import torch
+
+    on = next(saved.model.parameters()).device
+    labels = None if label is None else label.expand(len(codes))
+    with torch.no_grad():
+        made = saved.model.decode(torch.from_numpy(codes).to(on), labels)  # type: ignore[operator]
+    return made.float().clamp(0, 1).cpu().numpy()  # type: ignore[no-any-return]

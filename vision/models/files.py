@@ -254,7 +254,7 @@ def _card(config: Mapping[str, Any], numbers: int) -> str:
         lines += ["", "## Classes in training", "", ", ".join(config["classes"])]
     lines += ["", "## Settings", "", *_listed(config["settings"])]
     # Where the images lie on this machine is nobody else's concern.
-    notes = {key: value for key, value in config["notes"].items() if key != "source"}
+    notes = {key: value for key, value in config["notes"].items() if key != "data"}
     if notes:
         lines += ["", "## Notes", "", *_listed(notes)]
     return "\n".join(lines) + "\n"

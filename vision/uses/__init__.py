@@ -1,1 +1,1 @@
-"""What learned encoders of images are used for."""
+"""What a trained model of images is used for: finding odd images, searching by image."""

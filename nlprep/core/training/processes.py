@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from nlprep.core.training.configuration import TrainingConfig
 
 
-def make_accelerator(config: TrainingConfig, directory: Path | None) -> Accelerator:
+def make_accelerator(config: TrainingConfig, directory: Path | None, *, cpu: bool = False) -> Accelerator:
     """The devices, processes and trackers of a run whose caller brought no `Accelerator`.
+
+    Args:
+        config: Of the loop, for its tracker.
+        directory: Where a tracker keeps what it is told.
+        cpu: Whether to leave GPUs alone.
 
     Raises:
         OptionError: The tracker is unknown, not installed, or needs a directory.
@@ -28,7 +33,7 @@ def make_accelerator(config: TrainingConfig, directory: Path | None) -> Accelera
     from accelerate import Accelerator
 
     # Accelerate joins processes on CPUs only when told that CPUs are meant.
-    cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
+    cpu = cpu or (int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available())
     try:
         accelerator = Accelerator(log_with=config.tracker, project_dir=directory, cpu=cpu)
     except ValueError as error:

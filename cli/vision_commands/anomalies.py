@@ -1,0 +1,175 @@
+"""``rep-vision anomalies``: odd images, and where they are odd."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from cli.console import Console
+from cli.options import AtLeastOne, Switch, Threads
+from cli.vision_commands.inputs import OnError, held_out_of, open_model, read_for, source_of
+from nlprep.core.configuration import Bounds
+from nlprep.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from vision.images.collection import Images
+    from vision.uses.anomalies import AnomalyDetector
+
+Share = Annotated[float, Bounds(help="", above=0, maximum=0.999)]
+EPILOG = """\
+examples:
+  rep-vision anomalies photos-run
+  rep-vision anomalies good-run --data parts/ --detector detector --plot odd.png
+  rep-vision anomalies detector --data more/
+  rep-vision anomalies good-run --data test/ --odd broken,scratched
+
+What is usual is learned from the images of the run, or of --usual. Without --score, one is chosen
+by how well it tells images that are spoiled on purpose (a pasted patch, halves of two
+images); no anomaly is looked at. At most the share --rate of usual images lies above the
+line, with the confidence asked for. With --odd, the classes that are odd, AUROC is measured.
+"""
+
+
+def anomalies(
+    model: Path,
+    /,
+    *,
+    data: Path | None = None,
+    usual: Path | None = None,
+    detector: Path | None = None,
+    plot: Path | None = None,
+    overwrite: Switch = False,
+    score: str | None = None,
+    rate: Share = 0.05,
+    confidence: Share = 0.95,
+    odd: Annotated[str | None, Parameter()] = None,
+    number: AtLeastOne = 20,
+    seed: AtLeastOne = 1,
+    split: str | None = None,
+    on_error: OnError = "refuse",
+    device: str | None = None,
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Find odd images, and where they are odd.
+
+    Args:
+        model: A run of rep-vision, its model, or a detector that was kept.
+        data: Images to look at, as for train; those of the run if none are named.
+        usual: Images that are usual; those of the run if none are named.
+        detector: Keep the detector in this directory.
+        plot: Draw the oddest images and where they are odd: .png, .svg, .pdf.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        score: The score that counts; chosen without anomalies if none is named.
+        rate: Share of usual images that may be called odd.
+        confidence: How sure it is that no more are.
+        odd: Classes that are odd, split by commas, to measure by.
+        number: The oddest images to list.
+        seed: Of what is drawn.
+        split: Which split of the data; train where there are some.
+        on_error: Whether pictures that cannot be read are refused or skipped.
+        device: A name such as cpu or cuda; a GPU where there is one, if none is named.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
+    import numpy as np
+
+    from cli.vision_commands.drawing import check_figure
+    from nlprep.core.artifacts import artifact_kind
+    from nlprep.core.ownership import check_replaceable
+    from nlprep.core.threads import torch_threads
+    from vision.uses.anomalies import ANOMALY_DETECTOR, AnomalyDetector, fit_anomalies
+
+    inputs = console.inputs(model, data, usual)
+    if plot is not None:
+        check_figure(plot, inputs, overwrite=overwrite)
+    if detector is not None:
+        check_replaceable(detector, ANOMALY_DETECTOR, inputs=inputs, overwrite=overwrite)
+    with torch_threads(threads):
+        if artifact_kind(model) == ANOMALY_DETECTOR:
+            made = AnomalyDetector.from_directory(model, device=device)
+        else:
+            saved = open_model(model, device)
+            place, usual_split = source_of(saved, usual, None)
+            reference, held_out, kept = held_out_of(saved, read_for(saved, place, usual_split, on_error, console))
+            if not kept:
+                console.note("the model may have been trained on the images that draw the line: it may be too low")
+            made = fit_anomalies(
+                saved, reference, held_out, score=score, rate=rate, confidence=confidence, seed=seed,
+                progress=console.progress,
+            )  # fmt: skip
+        place, split = source_of(made.saved, data, split)
+        images = read_for(made.saved, place, split, on_error, console)
+        scores = made.scores(images, progress=console.progress)
+        measured = None if odd is None else _measure(made, images, scores, odd)
+        order = np.argsort(-scores, kind="stable")[:number]
+        if plot is not None:
+            _draw(made, images.select(order), scores[order], plot, overwrite=overwrite)
+    if detector is not None:
+        made.save(detector, overwrite=overwrite)
+    flagged = made.threshold.flag(scores)
+    if console.json_output:
+        console.result(
+            {
+                "score": made.score,
+                "threshold": made.threshold.to_dict(),
+                "areas_for_spoiled_images": made.areas,
+                "images": len(images),
+                "odd": int(flagged.sum()),
+                "oddest": [
+                    {"image": images.name(row), "score": float(scores[row]), "odd": bool(flagged[row])}
+                    for row in order.tolist()
+                ],
+                "detection": measured,
+                "detector": None if detector is None else str(detector),
+                "plot": None if plot is None else str(plot),
+            }
+        )
+        return 0
+    rows = [(images.name(row), float(scores[row]), "odd" if flagged[row] else "") for row in order.tolist()]
+    console.table(("image", made.score, "above the line"), rows)
+    line = made.threshold
+    if made.areas:
+        listed = ", ".join(f"{name} {area:.3f}" for name, area in made.areas.items())
+        console.note(f"score: {made.score}, by its AUROC for spoiled images: {listed}")
+    console.note(
+        f"line: {line.value:.4g}; at most {line.rate:.0%} of usual images lie above it, with {line.confidence:.1%} "
+        f"confidence from {line.num_examples:,} images; {int(flagged.sum()):,} of {len(images):,} here do"
+    )
+    if measured is not None:
+        area = measured["auroc"]
+        console.note(f"AUROC for {odd}: {area['value']:.4f} ({area['low']:.4f} to {area['high']:.4f})")
+    for what, path in (("detector", detector), ("figure", plot)):
+        if path is not None:
+            console.note(f"{what}: {path}")
+    return 0
+
+
+def _measure(detector: "AnomalyDetector", images: "Images", scores: "object", odd: str) -> "dict[str, object]":
+    import numpy as np
+
+    from nlprep.evaluation.detection import evaluate_detection
+
+    labels = images.required_labels("--odd")
+    names = [name.strip() for name in odd.split(",")]
+    for name in names:
+        if name not in images.classes:
+            raise OptionError(f"--odd {name}: choose from {', '.join(images.classes)}")
+    values = np.asarray(scores)
+    is_odd = np.isin(labels, [images.classes.index(name) for name in names])
+    return evaluate_detection(values[~is_odd], values[is_odd], threshold=detector.threshold).to_dict()
+
+
+def _draw(detector: "AnomalyDetector", shown: "Images", scores: "object", plot: Path, *, overwrite: bool) -> None:
+    import numpy as np
+
+    from nlprep.figures.heat_maps import draw_heat_maps
+    from nlprep.figures.images import draw_images
+    from vision.models.model import CanReconstruct
+
+    captions = [f"{value:.4g} {Path(shown.name(row)).name}" for row, value in enumerate(np.asarray(scores).tolist())]
+    if isinstance(detector.saved.model, CanReconstruct):
+        heats = detector.heat(shown)
+        draw_heat_maps(shown.pixels, heats, plot, captions=captions, scale_name="squared error", overwrite=overwrite)
+    else:
+        draw_images(shown.pixels, plot, captions=captions, overwrite=overwrite)

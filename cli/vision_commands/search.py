@@ -1,0 +1,196 @@
+"""``rep-vision search``: images like another."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from cli.console import Console
+from cli.options import AtLeastOne, Switch, Threads
+from cli.vision_commands.inputs import OnError, open_model, read_for, source_of
+from nlprep.core.configuration import Bounds
+from nlprep.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from vision.images.collection import Images
+    from vision.models.files import SavedModel
+    from vision.uses.image_search import ImageIndex
+
+Cosine = Annotated[float, Bounds(help="", above=0, maximum=1)]
+EPILOG = """\
+examples:
+  rep-vision search photos-run --image one.jpg
+  rep-vision search photos-run --data others/ --index others-index --image one.jpg --plot found.png
+  rep-vision search photos-run --index others-index --image two.jpg --number 20
+  rep-vision search photos-run --duplicates --threshold 0.995
+
+Codes of the images are compared by cosine. --index keeps them: it is written if it is not
+there, and read if it is, which spares encoding the images again.
+"""
+
+
+def search(
+    model: Path,
+    /,
+    *,
+    image: Annotated[list[Path] | None, Parameter(negative="")] = None,
+    data: Path | None = None,
+    index: Path | None = None,
+    overwrite: Switch = False,
+    number: AtLeastOne = 10,
+    duplicates: Switch = False,
+    threshold: Cosine = 0.98,
+    plot: Path | None = None,
+    split: str | None = None,
+    on_error: OnError = "refuse",
+    device: str | None = None,
+    threads: Threads = None,
+    console: Console,
+) -> int:
+    """Find images like another, and near-duplicates.
+
+    Args:
+        model: A run of rep-vision, or its model.
+        image: A picture to look for; may be repeated.
+        data: Images to search, as for train; those of the run if none are named.
+        index: Directory of their codes.
+        overwrite: Make the index or the figure anew.
+        number: Images to find of each.
+        duplicates: Find pairs of images that are nearly the same.
+        threshold: The cosine at and above which they are.
+        plot: Draw what was found: .png, .svg, .pdf; the images are read for it.
+        split: Which split of the images; train where there are some.
+        on_error: Whether pictures that cannot be read are refused or skipped.
+        device: A name such as cpu or cuda; a GPU where there is one, if none is named.
+        threads: Processor threads; all by default.
+        console: Where results and remarks go.
+    """
+    from cli.vision_commands.drawing import check_figure
+    from nlprep.core.threads import torch_threads
+
+    asked = image or []
+    if bool(asked) == duplicates:
+        raise OptionError("give --image, or --duplicates")
+    if plot is not None:
+        check_figure(plot, console.inputs(model, data, index, asked), overwrite=overwrite)
+    saved = open_model(model, device)
+    with torch_threads(threads):
+        codes, images = _index(
+            saved, data, index, split, on_error, console, overwrite=overwrite, wanted=plot is not None
+        )
+        if duplicates:
+            return _report_duplicates(codes, images, threshold, plot, threads, console, overwrite=overwrite)
+        return _report_matches(saved, codes, images, asked, number, plot, threads, console, overwrite=overwrite)
+
+
+def _index(
+    saved: "SavedModel",
+    data: Path | None,
+    place: Path | None,
+    split: str | None,
+    on_error: OnError,
+    console: Console,
+    *,
+    overwrite: bool,
+    wanted: bool,
+) -> "tuple[ImageIndex, Images | None]":
+    """The index, read or made, and the images, where they are needed."""
+    from nlprep.core.ownership import check_replaceable
+    from vision.encoders.image_encoder import ImageEncoder
+    from vision.uses.image_search import IMAGE_INDEX, ImageIndex
+
+    kept = place is not None and place.exists() and not overwrite
+    images = None
+    if not kept or wanted:
+        source, split = source_of(saved, data, split)
+        if place is not None and not kept:
+            check_replaceable(place, IMAGE_INDEX, inputs=console.inputs(source), overwrite=overwrite)
+        images = read_for(saved, source, split, on_error, console)
+    if kept:
+        assert place is not None  # noqa: S101 - it exists
+        found = ImageIndex.from_directory(place)
+        if images is not None and len(images) != len(found):
+            raise OptionError(
+                f"{place} is of {len(found):,} images, and there are {len(images):,}: make it anew with --overwrite"
+            )
+        return found, images
+    assert images is not None  # noqa: S101 - just read
+    codes = ImageEncoder(saved).encode(images, 128, progress=console.progress)
+    made = ImageIndex(codes, [images.name(row) for row in range(len(images))])
+    if place is not None:
+        made.save(place, overwrite=overwrite)
+        console.note(f"index of {len(made):,} images: {place}")
+    return made, images
+
+
+def _report_matches(
+    saved: "SavedModel",
+    index: "ImageIndex",
+    images: "Images | None",
+    asked: list[Path],
+    number: int,
+    plot: Path | None,
+    threads: int | None,
+    console: Console,
+    *,
+    overwrite: bool,
+) -> int:
+    import numpy as np
+
+    from vision.encoders.image_encoder import ImageEncoder
+
+    codes = ImageEncoder(saved).encode(asked)
+    found = index.search(codes, number, threads=threads)
+    if plot is not None and images is not None:
+        from nlprep.figures.images import draw_images
+
+        pictures, captions = [], []
+        for path, matches in zip(asked, found, strict=True):
+            pictures += [saved.preprocessing(path), *(images.pixels[match.place] for match in matches)]
+            captions += [f"like {path.name}", *(f"{match.cosine:.3f} {Path(match.name).name}" for match in matches)]
+        columns = len(found[0]) + 1
+        draw_images(np.stack(pictures), plot, captions=captions, columns=columns, overwrite=overwrite)
+    if console.json_output:
+        told = [
+            {"image": str(path), "matches": [vars(match) for match in matches]}
+            for path, matches in zip(asked, found, strict=True)
+        ]
+        console.result({"found": told, "plot": None if plot is None else str(plot)})
+        return 0
+    rows = [(str(path), one.name, one.cosine) for path, some in zip(asked, found, strict=True) for one in some]
+    console.table(("image", "like it", "cosine"), rows)
+    if plot is not None:
+        console.note(f"figure: {plot}")
+    return 0
+
+
+def _report_duplicates(
+    index: "ImageIndex",
+    images: "Images | None",
+    threshold: float,
+    plot: Path | None,
+    threads: int | None,
+    console: Console,
+    *,
+    overwrite: bool,
+) -> int:
+    pairs = index.near_duplicates(threshold, threads=threads, progress=console.progress)
+    drawn = None
+    if plot is not None and images is not None and pairs:
+        from nlprep.figures.images import draw_image_rows
+
+        shown = pairs[:40]
+        pixels = images.pixels
+        one, other = (pixels[[pair[side] for pair in shown]] for side in (0, 1))
+        draw_image_rows({"one": one, "another": other}, plot, overwrite=overwrite)
+        drawn = str(plot)
+    names = index.names
+    if console.json_output:
+        told = [{"images": [names[one], names[other]], "cosine": cosine} for one, other, cosine in pairs]
+        console.result({"threshold": threshold, "pairs": told, "plot": drawn})
+        return 0
+    console.table(("image", "nearly the same", "cosine"), [(names[one], names[other], c) for one, other, c in pairs])
+    console.note(f"{len(pairs):,} pairs of {len(index):,} images with a cosine of {threshold:g} or more")
+    if drawn:
+        console.note(f"figure: {drawn}")
+    return 0

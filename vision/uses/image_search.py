@@ -1,0 +1,195 @@
+"""Search by image: the codes of a collection, of which the nearest to another image's are found.
+
+The search is the house's exact one (`nlprep.vectors.nearest`), by cosine: of 100,000 codes it answers in milliseconds,
+so that an approximate index (faiss) would buy nothing there and is not needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nlprep.core.artifacts import read_artifact, write_artifact
+from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.progress import SILENT
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from nlprep.core.progress import Progress
+
+IMAGE_INDEX = "image-index"
+"""What directories of indexes are marked as."""
+_AT_ONCE = 4096
+_FIRST = 16
+
+
+@dataclass(frozen=True)
+class Match:
+    """An image that was found.
+
+    Attributes:
+        place: Its place in the index.
+        name: What it is called.
+        cosine: Of its code and that of what was asked for.
+    """
+
+    place: int
+    name: str
+    cosine: float
+
+
+class ImageIndex:
+    """The codes of images, to be searched.
+
+    Args:
+        codes: (n, d), brought to length one.
+        names: n of them.
+
+    Raises:
+        NlprepError: No images, numbers that differ, codes that are not finite, or names that cannot be kept.
+    """
+
+    def __init__(self, codes: NDArray[np.floating], names: Sequence[str]) -> None:
+        if codes.ndim != 2 or not len(codes) or len(codes) != len(names):
+            raise NlprepError(f"codes of shape {codes.shape} for {len(names):,} names: give one for each, and some")
+        if not np.isfinite(codes).all():
+            raise NlprepError("codes that are not finite numbers cannot be searched: look at the model")
+        self.codes = unit_rows(codes)
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def search(self, codes: NDArray[np.floating], number: int = 10, *, threads: int | None = None) -> list[list[Match]]:
+        """The nearest images of each code.
+
+        Args:
+            codes: (q, d).
+            number: How many of each.
+            threads: Processors to use; all by default.
+
+        Returns:
+            q lists, the nearest first.
+
+        Raises:
+            OptionError: Codes of another length, or less than one is asked for.
+        """
+        from nlprep.vectors.nearest import top_k
+
+        if codes.ndim != 2 or codes.shape[1] != self.codes.shape[1]:
+            raise OptionError(
+                f"codes of shape {codes.shape} in an index of {self.codes.shape[1]} numbers: use the index's own model"
+            )
+        cosines, places = top_k(unit_rows(codes), self.codes, number, threads=threads)
+        return [
+            [Match(place, self.names[place], cosine) for place, cosine in zip(row, scores, strict=True)]
+            for row, scores in zip(places.tolist(), cosines.tolist(), strict=True)
+        ]
+
+    def neighbors(self, number: int, *, threads: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The nearest other images of every image: cosines and places, (n, min(number, n - 1)), the nearest first."""
+        from nlprep.vectors.nearest import top_k
+
+        count = len(self)
+        if count < 2:
+            return np.zeros((count, 0), np.float32), np.zeros((count, 0), np.int64)
+        number = min(number, count - 1)
+        cosines, places = top_k(self.codes, self.codes, number + 1, threads=threads)
+        own = places == np.arange(count)[:, None]
+        # Among many copies an image itself may not be among the first: then the last of them goes.
+        own[~own.any(1), -1] = True
+        return cosines[~own].reshape(count, number), places[~own].reshape(count, number)
+
+    def near_duplicates(
+        self, threshold: float = 0.98, *, threads: int | None = None, progress: Progress = SILENT
+    ) -> list[tuple[int, int, float]]:
+        """All pairs of images whose codes have at least a cosine.
+
+        Args:
+            threshold: The cosine.
+            threads: Processors to use; all by default.
+            progress: Gets images.
+
+        Returns:
+            (place, larger place, cosine), the nearest pairs first.
+
+        Raises:
+            OptionError: A threshold outside (0, 1].
+        """
+        from nlprep.vectors.nearest import top_k
+
+        if not 0 < threshold <= 1:
+            raise OptionError(f"threshold = {threshold}: give a cosine above 0 and up to 1, such as 0.98")
+        # Sums of float32 may come out below 1 for equal codes.
+        least = threshold - 1e-6
+        pairs: dict[tuple[int, int], float] = {}
+        with progress.task("looking for near-duplicates", len(self)) as task:
+            for start in range(0, len(self), _AT_ONCE):
+                waiting = np.arange(start, min(start + _AT_ONCE, len(self)))
+                task.advance(len(waiting))
+                number = _FIRST
+                while len(waiting):
+                    cosines, places = top_k(self.codes[waiting], self.codes, number, threads=threads)
+                    # Where even the last one found is near enough, there may be more.
+                    full = (cosines[:, -1] >= least) & (cosines.shape[1] < len(self))
+                    rows, columns = np.nonzero((cosines >= least) & ~full[:, None])
+                    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+                        one, other = int(waiting[row]), int(places[row, column])
+                        if one != other:
+                            pairs[min(one, other), max(one, other)] = float(cosines[row, column])
+                    waiting, number = waiting[full], number * 4
+        return sorted(((*pair, cosine) for pair, cosine in pairs.items()), key=lambda found: (-found[2], found[:2]))
+
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a directory that `from_directory` opens.
+
+        Args:
+            directory: The place; another index there is replaced when this one is whole.
+            overwrite: Whether another kind of ours may be replaced, too.
+
+        Raises:
+            FileError: It cannot be written or holds something else; what was there is untouched.
+        """
+        from vision.images.cache import pack_names
+
+        packed, ends = pack_names(list(self.names))
+        write_artifact(
+            directory,
+            kind=IMAGE_INDEX,
+            config={"images": len(self), "dimension": self.codes.shape[1]},
+            tensors={"codes": self.codes, "names": packed, "name_ends": ends},
+            overwrite=overwrite,
+        )
+
+    @classmethod
+    def from_directory(cls, directory: str | os.PathLike[str]) -> ImageIndex:
+        """Open what `save` wrote; codes stay on the disk until they are used.
+
+        Raises:
+            FileError: Missing, damaged or something else's.
+        """
+        from vision.images.cache import PackedNames
+
+        artifact = read_artifact(directory, kind=IMAGE_INDEX)
+        codes = artifact.tensor("codes", dtype="float32", shape=(None, None))
+        ends = artifact.tensor("name_ends", dtype="int64", shape=(len(codes),))
+        packed = artifact.tensor("names", dtype="uint8", shape=(None,))
+        if not len(codes) or int(ends[-1]) != len(packed):
+            raise FileError(directory, "holds names that do not belong to its codes: make it again")
+        made = cls.__new__(cls)
+        made.codes, made.names = codes, PackedNames(packed, ends)
+        return made
+
+
+def unit_rows(codes: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rows at length one, float32; those of nothing but zeros stay so."""
+    codes = np.asarray(codes, np.float32)
+    lengths = np.linalg.norm(codes, axis=1, keepdims=True)
+    made: NDArray[np.float32] = codes / np.maximum(lengths, np.float32(1e-30))
+    return made
