@@ -34,7 +34,7 @@ a model by name, and what it is good for:
   rep-vision anomalies vae --data more-photos/
 
 Stopped by Ctrl-C, kill or a power cut, the same train command goes on where it was. What is
-written opens in Python: vision.ImageEncoder.from_directory("photos-run").
+written opens in Python: vision.ImageEncoder.from_directory("photos-vae").
 
 exit status: 0 done, 2 something to mend (one line on stderr says what), 130 interrupted by Ctrl-C
 """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Share = Annotated[float, Bounds(help="", above=0, maximum=0.999)]
 EPILOG = """\
 examples:
-  rep-vision anomalies photos-run
+  rep-vision anomalies photos-vae
   rep-vision anomalies good-run --data parts/ --detector detector --plot odd.png
   rep-vision anomalies detector --data more/
   rep-vision anomalies good-run --data test/ --odd broken,scratched

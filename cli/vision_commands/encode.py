@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 PARQUET = ".parquet"
 EPILOG = """\
 examples:
-  rep-vision encode photos-run photos/ --output codes.npz
-  rep-vision encode photos-run other.zip --output codes.safetensors
-  rep-vision encode photos-run photos/ --output codes.parquet
+  rep-vision encode photos-vae photos/ --output codes.npz
+  rep-vision encode photos-vae other.zip --output codes.safetensors
+  rep-vision encode photos-vae photos/ --output codes.parquet
   embedding-atlas codes.parquet --vector vector --image image
 
 An .npz file holds vectors and texts, the images' names; .parquet has the columns name,
@@ -59,7 +59,7 @@ def encode(
         threads: Processor threads; all by default.
         console: Where results and remarks go.
     """
-    from nlprep.language_models.encoders.vector_arrays import VECTOR_ARRAYS, vector_array_ending, write_vector_arrays
+    from nlprep.vectors.vector_arrays import VECTOR_ARRAYS, vector_array_ending, write_vector_arrays
 
     from nlprep.core.ownership import check_replaceable
     from nlprep.core.threads import torch_threads
@@ -87,7 +87,7 @@ def encode(
     if output.suffix == PARQUET:
         _write_parquet(vectors, images, output, overwrite=overwrite)
     else:
-        write_vector_arrays(vectors, names, output, overwrite=overwrite)
+        write_vector_arrays(vectors, names, output, noun="images", overwrite=overwrite)
     if console.json_output:
         console.result({"output": str(output), "images": len(images), "dimension": encoder.dimension})
         return 0

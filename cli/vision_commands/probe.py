@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 examples:
-  rep-vision probe photos-run --data photos/
+  rep-vision probe photos-vae --data photos/
   rep-vision probe vae autoencoder --data digits/ --labels 1/class,10/class,100%
   rep-vision probe vae --train train.npz --test test.npz --plot probe.png
 
@@ -131,4 +131,5 @@ def _labelled(images: "Images") -> Any:
     from nlprep.evaluation.labelled import Labelled
 
     labels = images.required_labels("probe")
-    return Labelled(images.pixels, [images.classes[label] for label in labels.tolist()], name=images.source)
+    pixels: Any = images.pixels
+    return Labelled(pixels, [images.classes[label] for label in labels.tolist()], name=images.source)

@@ -55,7 +55,7 @@ def sample(
     made_by = saved.model
     if not isinstance(made_by, CanSample):
         raise OptionError(
-            f"{model}: a model of the kind {type(made_by).__name__} draws no images: train vae or another"
+            f"{model}: a model of the kind {type(made_by).__name__} draws no images: train a vae"
         )
     classes = getattr(made_by, "num_classes", 0)
     if of is not None and (not classes or of not in saved.classes):

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 Cosine = Annotated[float, Bounds(help="", above=0, maximum=1)]
 EPILOG = """\
 examples:
-  rep-vision search photos-run --image one.jpg
-  rep-vision search photos-run --data others/ --index others-index --image one.jpg --plot found.png
-  rep-vision search photos-run --index others-index --image two.jpg --number 20
-  rep-vision search photos-run --duplicates --threshold 0.995
+  rep-vision search photos-vae --image one.jpg
+  rep-vision search photos-vae --data others/ --index others-index --image one.jpg --plot found.png
+  rep-vision search photos-vae --index others-index --image two.jpg --number 20
+  rep-vision search photos-vae --duplicates --threshold 0.995
 
 Codes of the images are compared by cosine. --index keeps them: it is written if it is not
 there, and read if it is, which spares encoding the images again.
@@ -181,7 +181,7 @@ def _report_duplicates(
 
         shown = pairs[:40]
         pixels = images.pixels
-        one, other = (pixels[[pair[side] for pair in shown]] for side in (0, 1))
+        one, other = (pixels[[int(pair[side]) for pair in shown]] for side in (0, 1))
         draw_image_rows({"one": one, "another": other}, plot, overwrite=overwrite)
         drawn = str(plot)
     names = index.names

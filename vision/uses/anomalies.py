@@ -6,13 +6,14 @@ Scores, each higher the odder an image is:
 - ``code_neighbors``: the mean distance of a code to its five nearest codes of usual images;
 - ``code_mahalanobis``: the squared Mahalanobis distance of a code from the usual ones, their covariance shrunk towards
   its diagonal (Ledoit and Wolf's shrinkage is scikit-learn's, which is used);
-- ``pixel_pca`` and ``pixel_neighbors``: baselines that need no model: the squared error of what principal components of
-  usual images (95% of their variance) make of an image, and the distance of its pixels to its five nearest usual images.
+- ``pixel_pca`` and ``pixel_neighbors``: baselines that need no model: the squared error of what principal components
+  of usual images (95% of their variance) make of an image, and the distance of its pixels to its five nearest usual
+  images.
 
 The score is chosen without having seen an anomaly. Held-out usual images are spoiled in two ways: a patch of another
 usual image is pasted into them (Li et al. 2021, "CutPaste", with patches of a quarter of the area), or they are made of
-halves of two images. The score with the highest area under the ROC curve between held-out images and spoiled ones, in the
-mean over both ways, is taken; of equal ones the first. Spoiled images stand for defects and wrong parts: where oddness
+halves of two images. The score with the highest area under the ROC curve between held-out images and spoiled ones, in
+the mean over both ways, is taken; of equal ones the first. Spoiled images stand for defects and wrong parts: where oddness
 is of another kind, name the score.
 
 The line is an order statistic of held-out usual images, which keeps its share of false alarms with a stated confidence
