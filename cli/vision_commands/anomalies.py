@@ -137,7 +137,7 @@ def anomalies(
         f"confidence from {line.num_examples:,} images; {int(flagged.sum()):,} of {len(images):,} here do"
     )
     if measured is not None:
-        area = measured["auroc"]
+        area: Any = measured["auroc"]
         console.note(f"AUROC for {odd}: {area['value']:.4f} ({area['low']:.4f} to {area['high']:.4f})")
     for what, path in (("detector", detector), ("figure", plot)):
         if path is not None:

@@ -59,10 +59,9 @@ def encode(
         threads: Processor threads; all by default.
         console: Where results and remarks go.
     """
-    from nlprep.vectors.vector_arrays import VECTOR_ARRAYS, vector_array_ending, write_vector_arrays
-
     from nlprep.core.ownership import check_replaceable
     from nlprep.core.threads import torch_threads
+    from nlprep.vectors.vector_arrays import VECTOR_ARRAYS, vector_array_ending, write_vector_arrays
 
     inputs = console.inputs(model, data)
     if output.suffix == PARQUET:
