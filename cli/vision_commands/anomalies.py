@@ -1,7 +1,7 @@
 """``rep-vision anomalies``: odd images, and where they are odd."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 

@@ -24,7 +24,7 @@ examples:
   rep-vision encode photos-vae photos/ --output codes.parquet
   embedding-atlas codes.parquet --vector vector --image image
 
-An .npz file holds vectors and texts, the images' names; .parquet has the columns name,
+An .npz file holds vectors and images, their names; .parquet has the columns name,
 vector, image (a PNG and its path), label, and x and y, a plane for embedding-atlas.
 """
 

@@ -20,7 +20,8 @@ Cosine = Annotated[float, Bounds(help="", above=0, maximum=1)]
 EPILOG = """\
 examples:
   rep-vision search photos-vae --image one.jpg
-  rep-vision search photos-vae --data others/ --index others-index --image one.jpg --plot found.png
+  rep-vision search photos-vae --data others/ --index others-index \\
+      --image one.jpg --plot found.png
   rep-vision search photos-vae --index others-index --image two.jpg --number 20
   rep-vision search photos-vae --duplicates --threshold 0.995
 

@@ -56,12 +56,12 @@ def test_a_model_is_used_by_every_command(folder, tmp_path, ask):
     # Vectors of ours are replaced, and only if that is asked for where nothing says whose they are.
     assert ask("encode", run, photos, "-o", tmp_path / "codes.npz", "--overwrite") == codes
     for command, words in (
-        ("sample", []),
-        ("reconstruct", [photos, "--number", 3]),
-        ("traverse", [photos, "--rows", 2, "--steps", 3]),
+        ("sample", ["--number", 4]),
+        ("reconstruct", ["--data", photos, "--number", 3]),
+        ("traverse", ["--data", photos, "--rows", 2, "--steps", 3]),
     ):
         figure = tmp_path / f"{command}.png"
-        assert ask(command, run, *words, "-o", figure)["output"] == str(figure)
+        assert ask(command, run, *words, "-o", figure)["figure"] == str(figure)
         assert figure.read_bytes().startswith(b"\x89PNG")
     told = ask("probe", run, "--train", photos, "--test", photos, "--labels", "4,20", "--repeats", 2)
     assert told["curves"][0]["name"] == str(run)
@@ -72,7 +72,7 @@ def test_a_model_is_used_by_every_command(folder, tmp_path, ask):
 
 def test_a_page_of_the_latest_run(folder, tmp_path, ask, monkeypatch):
     monkeypatch.chdir(folder)
-    told = ask("report", "-o", tmp_path / "page.html", "--method", "pca")
+    told = ask("report", "-o", tmp_path / "page.html", "--map", "pca")
     assert told["images"] == 40
     page = (tmp_path / "page.html").read_text()
     assert "dark/" in page
@@ -98,10 +98,9 @@ def test_the_same_command_goes_on_and_another_is_refused(folder, ask, capsys):
         (["train", "conditional-vae", "flat"], "labels"),
         (["sample", "photos", "-o", "x.png"], "photos"),
         (["sample", "run", "-o", "x.gif"], "x.gif"),
-        (["sample", "run", "-o", "x.png", "--label", "dark"], "--label is for conditional models"),
-        (["probe", "run", "--train", "flat", "--test", "flat"], "has no classes"),
+        (["sample", "run", "-o", "x.png", "--of", "dark"], "dark"),
+        (["probe", "run", "--train", "flat", "--test", "flat"], "has no labels"),
         (["report", "run", "--data", "nowhere"], "nowhere"),
-        (["traverse", "run", "photos", "-o", "x.png", "--image", "40"], "choose from 0 to 39"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(folder, capsys, monkeypatch, words, said):
@@ -121,4 +120,4 @@ def test_commands_and_models_are_listed_where_they_are():
     for name in METHODS:
         assert type(ImageModelConfig(model=name).chosen()) is MODELS[name].config
     commands = Path(main.__code__.co_filename).parent / "vision_commands"
-    assert set(COMMANDS) == {path.stem for path in commands.glob("*.py")} - {"__init__", "runs"}
+    assert set(COMMANDS) == {path.stem for path in commands.glob("*.py")} - {"__init__", "inputs", "drawing"}
