@@ -11,7 +11,7 @@ from nlprep.core.errors import OptionError
 EPILOG = """\
 examples:
   rep-vision sample vae
-  rep-vision sample conditional-vae --of cat --number 40 --seed 3 --output cats.png
+  rep-vision sample conditional-vae --of cat --number 40 --output cats.png
 
 Models that draw from what they learned can: variational and Wasserstein autoencoders and
 others; a plain autoencoder cannot.
