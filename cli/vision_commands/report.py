@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Plane = Literal["tsne", "umap", "pca"]
 EPILOG = """\
 examples:
-  rep-vision report                                   # the latest run of this directory
+  rep-vision report                     # the latest run of this directory
   rep-vision report vae --data others/ --output others.html
   rep-vision report vae --most 5000 --map pca
 
