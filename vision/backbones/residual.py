@@ -39,7 +39,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         last = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.layers = nn.Sequential(
             make_norm(norm, channels),
             make_activation(activation),
