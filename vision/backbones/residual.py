@@ -38,8 +38,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, *, norm: str, activation: str) -> None:
         super().__init__()
         last = nn.Conv2d(channels, channels, 3, padding=1)
-        for parameter in last.parameters():
-            nn.init.zeros_(parameter)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.layers = nn.Sequential(
             make_norm(norm, channels),
             make_activation(activation),
