@@ -54,7 +54,7 @@ def sample(
     saved = open_model(model, device)
     made_by = saved.model
     if not isinstance(made_by, CanSample):
-        raise OptionError(f"{model}: a model of the kind {type(made_by).__name__} draws no images: train vae or another")
+        raise OptionError(f"{model}: a model of the kind {type(made_by).__name__} draws no images: train a vae")
     classes = getattr(made_by, "num_classes", 0)
     if of is not None and (not classes or of not in saved.classes):
         known = f"choose from {', '.join(saved.classes)}" if classes else "the model is conditioned on no classes"
