@@ -13,8 +13,8 @@ Scores, each higher the odder an image is:
 The score is chosen without having seen an anomaly. Held-out usual images are spoiled in two ways: a patch of another
 usual image is pasted into them (Li et al. 2021, "CutPaste", with patches of a quarter of the area), or they are made
 of halves of two images. The score with the highest area under the ROC curve between held-out images and spoiled ones,
-in the mean over both ways, is taken; of equal ones the first. Spoiled images stand for defects and wrong parts: where oddness
-is of another kind, name the score.
+in the mean over both ways, is taken; of equal ones the first. Spoiled images stand for defects and wrong parts:
+where oddness is of another kind, name the score.
 
 The line is an order statistic of held-out usual images, which keeps its share of false alarms with a stated confidence
 (`nlprep.evaluation.detection.fit_threshold`).
