@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vision.images.collection import Images
     from vision.uses.anomalies import AnomalyDetector
 
+ShareIfAny = Annotated[float | None, Bounds(help="", above=0, maximum=0.999)]
 Share = Annotated[float, Bounds(help="", above=0, maximum=0.999)]
 EPILOG = """\
 examples:
@@ -40,7 +41,7 @@ def anomalies(
     plot: Path | None = None,
     overwrite: Switch = False,
     score: str | None = None,
-    rate: Share = 0.05,
+    rate: ShareIfAny = None,
     confidence: Share = 0.95,
     odd: Annotated[str | None, Parameter()] = None,
     number: AtLeastOne = 20,
@@ -61,7 +62,7 @@ def anomalies(
         plot: Draw the oddest images and where they are odd: .png, .svg, .pdf.
         overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
         score: The score that counts; chosen without anomalies if none is named.
-        rate: Share of usual images that may be called odd.
+        rate: Share of usual images that may be called odd; 0.05, more where few are held out.
         confidence: How sure it is that no more are.
         odd: Classes that are odd, split by commas, to measure by.
         number: The oddest images to list.

@@ -1,6 +1,8 @@
 """``rep-vision demo``: everything, on images that are drawn for it."""
 
+import io
 import time
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from cli.console import Console
@@ -59,12 +61,13 @@ def demo(
         ["anomalies", run, "--data", images, "--split", "test", "--plot", output / "anomalies.png"],
         ["report", run, "-o", output / "report.html"],
     ]
-    said = ["--json"] if console.json_output else []
     for command in commands:
         words = [str(word) for word in command]
         console.note(f"\nrep-vision {' '.join(words)}")
         taken = replaced if "--overwrite" not in words else []
-        status = main([*words, *taken, *(["--quiet"] if console.quiet else []), *_hushed(said)])
+        # With --json, stdout is for the one document of the demonstration.
+        with redirect_stdout(io.StringIO()) if console.json_output else nullcontext():
+            status = main([*words, *taken, *(["--quiet"] if console.quiet else [])])
         if status:
             raise NlprepError(f"rep-vision {words[0]} ended with status {status}: see above")
     seconds = time.perf_counter() - began
@@ -73,7 +76,3 @@ def demo(
     else:
         console.note(f"\nDone in {seconds:.0f} s. Look at {output / 'report.html'} in a browser.")
     return 0
-
-
-def _hushed(said: list[str]) -> list[str]:
-    return said

@@ -7,14 +7,14 @@ Scores, each higher the odder an image is:
 - ``code_mahalanobis``: the squared Mahalanobis distance of a code from the usual ones, their covariance shrunk towards
   its diagonal (Ledoit and Wolf's shrinkage is scikit-learn's, which is used);
 - ``pixel_pca`` and ``pixel_neighbors``: baselines that need no model: the squared error of what principal components
-  of usual images (95% of their variance) make of an image, and the distance of its pixels to its five nearest usual
-  images.
+  of usual images (95% of their variance, at most 256) make of an image, and the distance of its pixels to its five
+  nearest usual images.
 
 The score is chosen without having seen an anomaly. Held-out usual images are spoiled in two ways: a patch of another
-usual image is pasted into them (Li et al. 2021, "CutPaste", with patches of a quarter of the area), or they are made of
-halves of two images. The score with the highest area under the ROC curve between held-out images and spoiled ones, in
-the mean over both ways, is taken; of equal ones the first. Spoiled images stand for defects and wrong parts: where
-oddness is of another kind, name the score.
+usual image is pasted into them (Li et al. 2021, "CutPaste", with patches of a quarter of the area), or they are made
+of halves of two images. The score with the highest area under the ROC curve between held-out images and spoiled ones,
+in the mean over both ways, is taken; of equal ones the first. Spoiled images stand for defects and wrong parts:
+where oddness is of another kind, name the score.
 
 The line is an order statistic of held-out usual images, which keeps its share of false alarms with a stated confidence
 (`nlprep.evaluation.detection.fit_threshold`).
@@ -57,6 +57,7 @@ _VARIANCE = 0.95
 _MOST_REFERENCE = 20_000
 _MOST_CHOSEN_ON = 1000
 _BATCH = 128
+_RATES = (0.05, 0.1, 0.2, 0.5)
 _SPOILING, _REFERENCE = 61, 62
 
 
@@ -151,7 +152,7 @@ def fit_anomalies(
     held_out: Images,
     *,
     score: str | None = None,
-    rate: float = 0.05,
+    rate: float | None = None,
     confidence: float = 0.95,
     seed: int = 1,
     progress: Progress = SILENT,
@@ -164,7 +165,7 @@ def fit_anomalies(
         held_out: Usual images that the model was not trained on: they choose the score and draw the line. A line drawn
             by images that were trained on is too low.
         score: The score that counts; default: chosen as the module says.
-        rate: The share of usual images that may be called odd.
+        rate: The share of usual images that may be called odd; default: `supported_rate` of the held-out images.
         confidence: How sure it is that no more are.
         seed: Of the spoiled images and of what is random in the model's scores.
         progress: Gets images.
@@ -182,6 +183,8 @@ def fit_anomalies(
     usual = score_images(
         saved, held_out, tensors, names=names if score is None else (score,), seed=seed, progress=progress
     )
+    if rate is None:
+        rate = supported_rate(len(held_out), confidence)
     # Before the choice, which takes time, and would be for nothing.
     thresholds = {name: fit_threshold(values, rate=rate, confidence=confidence) for name, values in usual.items()}
     areas: dict[str, float] = {}
@@ -194,6 +197,18 @@ def fit_anomalies(
         areas = {name: float(np.mean([area_under_curve(usual[name], odd[name]) for odd in spoiled])) for name in names}
         score = max(areas, key=lambda name: areas[name])
     return AnomalyDetector(saved, score, thresholds[score], areas, tensors, seed)
+
+
+def supported_rate(number: int, confidence: float = 0.95) -> float:
+    """The least of the shares 0.05, 0.1, 0.2 and 0.5 that a line through so many images can keep with a confidence.
+
+    The highest of n scores leaves at most a share a above it with the chance 1 - (1 - a)^n. Where even a half is too
+    little to promise, 0.5 is given, which `nlprep.evaluation.detection.fit_threshold` refuses with a reason.
+
+    >>> supported_rate(59), supported_rate(58), supported_rate(5)
+    (0.05, 0.1, 0.5)
+    """
+    return next((rate for rate in _RATES if 1 - (1 - rate) ** number >= confidence), _RATES[-1])
 
 
 def score_names(saved: SavedModel) -> tuple[str, ...]:
