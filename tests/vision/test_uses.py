@@ -97,3 +97,15 @@ def test_search_and_near_duplicates_are_those_of_slow_loops(tmp_path):
     assert found[0].name == "picture 3\n"
     with pytest.raises(OptionError, match="own model"):
         opened.search(codes[:, :3])
+
+
+def test_an_image_that_was_learned_from_is_no_neighbour_of_itself():
+    from vision.uses.anomalies import _neighbor_distances
+
+    keys = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
+    slow = np.sqrt(((keys[:, None] - keys[None]) ** 2).sum(2))
+    np.fill_diagonal(slow, np.inf)
+    np.testing.assert_allclose(_neighbor_distances(keys, keys), np.sort(slow, axis=1)[:, :5].mean(1), rtol=1e-4)
+    others = keys + 0.5
+    apart = np.sort(np.sqrt(((others[:, None] - keys[None]) ** 2).sum(2)), axis=1)[:, :5].mean(1)
+    np.testing.assert_allclose(_neighbor_distances(others, keys), apart, rtol=1e-4)

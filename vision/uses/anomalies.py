@@ -394,14 +394,20 @@ def _learn(saved: SavedModel, reference: Images, seed: int, progress: Progress) 
 
 
 def _neighbor_distances(queries: NDArray[Any], keys: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean Euclidean distances (q,) to the five nearest keys."""
+    """Mean Euclidean distances (q,) to the five nearest keys, of which one that is the query itself is none.
+
+    Otherwise images that a detector learned from would seem usual for being near themselves.
+    """
     from nlprep.vectors.nearest import top_k
 
     # Of |x - y|^2 = |x|^2 - 2 (x.y - |y|^2 / 2) the last part is a product and an offset.
     keys = np.asarray(keys, np.float32)
     offsets = -0.5 * np.einsum("ij,ij->i", keys, keys, dtype=np.float64)
-    _, nearest = top_k(queries.astype(np.float32), keys, _NEIGHBORS, offsets=offsets.astype(np.float32))
+    _, nearest = top_k(queries.astype(np.float32), keys, _NEIGHBORS + 1, offsets=offsets.astype(np.float32))
     # Anew from the differences: the expansion loses small distances.
     differences = queries[:, None, :] - keys[nearest]
-    distances: NDArray[np.float64] = np.sqrt((differences**2).sum(2, dtype=np.float64)).mean(1)
-    return distances
+    distances: NDArray[np.float64] = np.sort(np.sqrt((differences**2).sum(2, dtype=np.float64)), axis=1)
+    itself = distances[:, 0] <= 1e-6 * (1 + np.sqrt((queries**2).sum(1, dtype=np.float64)))
+    others = np.where(itself[:, None], distances[:, 1:], distances[:, :-1] if distances.shape[1] > 1 else distances)
+    means: NDArray[np.float64] = others[:, :_NEIGHBORS].mean(1)
+    return means
