@@ -225,7 +225,7 @@ def test_contradictions_of_finetune(fail, pretrained, tmp_path):
     assert "--translation-dropout is for translation, not for clas" in fail(*words, "--translation-dropout", 0)
     assert "--pooling is for similarity" in fail(*words, "--pooling", "max")
     assert "names 2 files" in fail(*words, "--test", "a", "b")
-    assert "--train names no file" in fail("finetune", pretrained.masked, "-o", tmp_path / "run", "--train")
+    assert "--train: expected a value" in fail("finetune", pretrained.masked, "-o", tmp_path / "run", "--train")
 
 
 @pytest.mark.parametrize(
