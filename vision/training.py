@@ -155,6 +155,8 @@ def train_images(
     ) as prepared:  # fmt: skip
         shown = held if held is not None else examples
         history = prepared.fit(made.step(), examples, validation=held, evaluate=_pictures_of(made, shown))
+    # The loop leaves the players so, of which there may be several in a model.
+    made.eval()
     summary = prepared.summarise(history) | {"model": model, "dimension": made.dimension}
     # By these the same images can be read, and those held out be found, later.
     origin = {"source": images.source, "images": len(images), "held_out": data["held_out"], "seed": training.seed}

@@ -11,6 +11,7 @@ import torch
 from vision_toys import SMALL, settings, toy_images
 
 from nlprep.core.training import fit
+from vision.backbones.configuration import UNetConfig
 from vision.images.collection import ImageExamples
 from vision.images.preprocessing import Preprocessing
 from vision.models.files import SavedModel, load_model, save_model
@@ -26,6 +27,7 @@ def small(name: str) -> Any:
     config = MODELS[name].config()
     fields = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {"dimension": 6, "active": 3, "chains": 5, "decoder_width": 6, "decoder_depth": 1}
+    changes |= {"levels": 20, "sampling_steps": 4, "network": UNetConfig(width=4, depth=1)}
     if "backbone" in fields:
         changes["backbone"] = SMALL["vit" if config.backbone.kind == "vit" else "mlp"]
     return dataclasses.replace(config, **{key: value for key, value in changes.items() if key in fields})

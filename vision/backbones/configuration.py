@@ -61,3 +61,18 @@ class BackboneConfig:
     def mirror(self) -> BackboneConfig:
         """The residual network whose mirror decodes for a kind that has none."""
         return replace(self, kind="residual", width=None, depth=None, path=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """A network from images to images of the same size, with what is large and what is fine seen at several sizes."""
+
+    width: int = option(32, "channels at the images' own size; a multiple of 4", minimum=4)
+    depth: int | None = option(None, "halvings; none: until a side is under 8", minimum=0)
+    blocks: int = option(1, "residual blocks at each size, on the way down and on the way up", minimum=1)
+    attention: bool = option(True, "let places look at each other at the smallest size")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.width % 4:
+            raise OptionError(f"width = {self.width}: give a multiple of 4")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
-from vision.backbones.configuration import BackboneConfig
+from vision.backbones.configuration import BackboneConfig, UNetConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +229,55 @@ class RestrictedBoltzmannConfig:
         check(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class GanConfig:
+    """A generative adversarial network."""
+
+    dimension: int = option(128, "features of the discriminator before its verdict: the numbers in a code", minimum=1)
+    latent: int = option(64, "random numbers that an image is made of", minimum=1)
+    loss: str = option("non-saturating", "of the players", choices=("non-saturating", "hinge"))
+    r1: float = option(1.0, "weight of the discriminator's squared gradient at real images; 0: none", minimum=0)
+    r1_every: int = option(8, "steps for each that has this penalty, which is so many times as strong", minimum=1)
+    spectral_norm: bool = option(False, "divide the discriminator's matrices by their largest singular values")
+    discriminator_updates: int = option(1, "updates of the discriminator for each of the generator", minimum=1)
+    backbone: BackboneConfig = option(BackboneConfig(), "the discriminator, whose mirror generates; without batch norm")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.backbone.norm == "batch":
+            raise OptionError(
+                "backbone: norm = 'batch': a discriminator's gradient at one image needs a network without batch norm: "
+                "choose group or none"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    """A diffusion model."""
+
+    levels: int = option(1000, "levels of noise, from nearly none to nothing else", minimum=2)
+    schedule: str = option("cosine", "how noise grows over the levels", choices=("cosine", "linear"))
+    prediction: str = option(
+        "v", "what the network says of a noisy image: epsilon, its noise; v, noise and image weighed against each other",
+        choices=("v", "epsilon"),
+    )  # fmt: skip
+    variance: str = option(
+        "posterior", "of a step of the reverse process, for the likelihood bound and draws: the smallest or the "
+        "largest that may be right", choices=("posterior", "beta"),
+    )  # fmt: skip
+    sampling_steps: int = option(50, "steps in which an image is drawn or inverted; at most the levels", minimum=1)
+    code_level: float = option(
+        0.1, "level of noise at which the network looks at an image for its code, as a share of the levels", above=0,
+        maximum=1,
+    )  # fmt: skip
+    network: UNetConfig = option(UNetConfig(), "the network that takes noise away")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.sampling_steps > self.levels:
+            raise OptionError(f"sampling_steps = {self.sampling_steps}: there are {self.levels} levels: take fewer")
+
+
 METHODS = (
     "vae",
     "conditional-vae",
@@ -243,6 +292,9 @@ METHODS = (
     "robust",
     "masked",
     "rbm",
+    "gan",
+    "conditional-gan",
+    "diffusion",
 )
 """The names of `vision.models.methods.MODELS`, known without them; a test holds the two together."""
 
@@ -269,6 +321,8 @@ class ImageModelConfig:
     robust: RobustAutoencoderConfig = option(RobustAutoencoderConfig(), "how", counts_for=("model", ("robust",)))
     masked: MaskedAutoencoderConfig = option(MaskedAutoencoderConfig(), "how", counts_for=("model", ("masked",)))
     rbm: RestrictedBoltzmannConfig = option(RestrictedBoltzmannConfig(), "how", counts_for=("model", ("rbm",)))
+    gan: GanConfig = option(GanConfig(), "how", counts_for=("model", ("gan", "conditional-gan")))
+    diffusion: DiffusionConfig = option(DiffusionConfig(), "how", counts_for=("model", ("diffusion",)))
 
     def __post_init__(self) -> None:
         check(self)

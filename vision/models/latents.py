@@ -1,8 +1,11 @@
-"""Ways through the codes of a model that makes images of them: between two images, and along one number of a code."""
+"""Ways through the codes of a model that makes images of them: between two images, and along one number of a code.
+
+Models that make images of random numbers, and codes of images by other means, have ways between those numbers.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -16,6 +19,16 @@ if TYPE_CHECKING:
     from vision.models.model import CanDecode
 
 _SMALLEST_SINE = 1e-6
+
+
+class CanGenerate(Protocol):
+    """Models that make images of standard normal numbers, which are no codes of theirs."""
+
+    def draw_latents(self, number: int) -> Tensor:
+        """(number, ...) standard normal numbers, with torch's generator."""
+
+    def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(b, channels, height, width) float32 in [0, 1] of such numbers (b, ...)."""
 
 
 def interpolate_codes(first: Tensor, second: Tensor, steps: int, *, spherical: bool = False) -> Tensor:
@@ -64,6 +77,31 @@ def interpolate(
     """
     codes = interpolate_codes(first, second, steps, spherical=spherical)
     return _decode(model, codes, labels)
+
+
+def interpolate_latents(
+    model: CanGenerate, first: Tensor, second: Tensor, steps: int = 8, *, labels: Tensor | None = None,
+    spherical: bool = True,
+) -> Tensor:  # fmt: skip
+    """Images of the numbers between numbers, as `interpolate`; by default by turning, as they are normal draws.
+
+    Args:
+        model: What makes images of them.
+        first: (b, ...) as `CanGenerate.draw_latents` gives them, or as an inversion does.
+        second: Likewise.
+        steps: As `interpolate_codes`.
+        labels: (b,) where the model has classes.
+        spherical: As `interpolate_codes`.
+
+    Returns:
+        (b, steps, channels, height, width) float32 in [0, 1].
+    """
+    if first.shape != second.shape:
+        raise OptionError(f"latents of shapes {list(first.shape)} and {list(second.shape)}: give twice the same")
+    between = interpolate_codes(first.flatten(1), second.flatten(1), steps, spherical=spherical)
+    spread = None if labels is None else labels.repeat_interleave(steps)
+    made = model.generate(between.view(-1, *first.shape[1:]), spread)
+    return made.view(len(first), steps, *made.shape[1:])
 
 
 def traverse(

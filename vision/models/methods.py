@@ -41,6 +41,9 @@ class Method:
         return cast("type[ImageModel]", getattr(importlib.import_module(self.home), self.model))
 
 
+# Players answer each other: a gradient of some steps ago answers what is no more (Karras et al. 2018, appendix A.1).
+_OF_PLAYERS = {"learning_rate": 5e-4, "beta1": 0.0, "beta2": 0.99, "weight_decay": 0.0}
+
 MODELS: dict[str, Method] = {
     "autoencoder": Method("vision.models.autoencoder", "Autoencoder", configuration.AutoencoderConfig),
     "conditional-autoencoder": Method(
@@ -75,6 +78,13 @@ MODELS: dict[str, Method] = {
         "RestrictedBoltzmann",
         configuration.RestrictedBoltzmannConfig,
         training={"weight_decay": 0.0},
+    ),
+    "gan": Method("vision.models.gan", "Gan", configuration.GanConfig, training=_OF_PLAYERS),
+    "conditional-gan": Method(
+        "vision.models.gan", "Gan", configuration.GanConfig, labelled=True, training=_OF_PLAYERS
+    ),
+    "diffusion": Method(
+        "vision.models.diffusion", "Diffusion", configuration.DiffusionConfig, training={"weight_decay": 0.0}
     ),
 }
 """By the name that users give."""

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nlprep.core.training.steps.coupled import CoupledStep
 from nlprep.core.training.steps.step import TwoPlayerStep
+from nlprep.objectives.adversarial import discriminator_loss, generator_loss
 from nlprep.objectives.discrepancy import inverse_multiquadric_kernel, squared_mmd
 from vision.backbones.networks import make_backbone, make_decoder
 from vision.images.collection import unit_pixels
@@ -206,12 +206,9 @@ class AdversarialStep(TwoPlayerStep):
         adversary = modules["discriminator"]
         apart = _apart(modules["generator"], batch)
         if player == "discriminator":
-            right = functional.softplus(-adversary(apart["prior"])) + functional.softplus(
-                adversary(apart["codes"].detach())
-            )
-            return {"loss": right.mean()}
+            return {"loss": discriminator_loss(adversary(apart["prior"]), adversary(apart["codes"].detach()))}
         reconstruction = apart["errors"].mean()
-        deception = functional.softplus(-adversary(apart["codes"])).mean()
+        deception = generator_loss(adversary(apart["codes"]))
         return {
             "loss": reconstruction + self.penalty_weight * deception,
             "reconstruction": reconstruction,
