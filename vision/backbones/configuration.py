@@ -67,7 +67,8 @@ class BackboneConfig:
 class UNetConfig:
     """A network from images to images of the same size, with what is large and what is fine seen at several sizes."""
 
-    width: int = option(32, "channels at the images' own size; a multiple of 4", minimum=4)
+    patch: int = option(2, "side of the squares of pixels that are taken as one place; 1: none are", minimum=1)
+    width: int = option(32, "channels at the largest size; a multiple of 4", minimum=4)
     depth: int | None = option(None, "halvings; none: until a side is under 8", minimum=0)
     blocks: int = option(1, "residual blocks at each size, on the way down and on the way up", minimum=1)
     attention: bool = option(True, "let places look at each other at the smallest size")

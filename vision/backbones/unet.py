@@ -6,6 +6,9 @@ size had on the way down. The level of noise is told to every block, as a scale 
 Nichol 2021, section 3), of sines and cosines (Vaswani et al. 2017). Sides are halved upwards by convolutions of stride
 2, so that any size will do, and doubled by repeating pixels. The last convolution begins at nothing: the untrained
 network says 0.
+
+Squares of pixels may be taken as one place with so many more channels (Luhman and Luhman 2022, "Improving Diffusion Model
+Efficiency Through Patching"): of 2 x 2, the network computes a sixth of what it would of single pixels at that width.
 """
 
 from __future__ import annotations
@@ -103,14 +106,16 @@ class UNet(nn.Module):
 
     def __init__(self, shape: Shape, config: UNetConfig) -> None:
         super().__init__()
-        sizes = [tuple(shape[1:])]
-        for _ in range(len(sizes_halved(shape, config.depth)) - 1):
-            sizes.append(tuple(-(-side // 2) for side in sizes[-1]))
+        self.shape, self.patch = shape, config.patch
+        sizes = [(-(-shape[1] // config.patch), -(-shape[2] // config.patch))]
+        squares = shape[0] * config.patch**2
+        for _ in range(len(sizes_halved((squares, *sizes[0]), config.depth)) - 1):
+            sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
         channels = residual_channels(config.width, len(sizes))
         self.width, self.dimension = config.width, channels[-1]
         told = 4 * config.width
         self.telling = nn.Sequential(nn.Linear(config.width, told), nn.SiLU(), nn.Linear(told, told), nn.SiLU())
-        self.first = nn.Conv2d(shape[0], config.width, 3, padding=1)
+        self.first = nn.Conv2d(squares, config.width, 3, padding=1)
         kept = [config.width]
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for place, wide in enumerate(channels):
@@ -133,10 +138,9 @@ class UNet(nn.Module):
                 self.up.append(ToldBlock(now + kept.pop(), wide, told))
                 now = wide
             if place:
-                height, across = sizes[place - 1]
-                self.up.append(Enlarged((height, across), wide, wide))
+                self.up.append(Enlarged(sizes[place - 1], wide, wide))
         self.norm = make_norm("group", config.width)
-        self.last = _silent(nn.Conv2d(config.width, shape[0], 3, padding=1))
+        self.last = _silent(nn.Conv2d(config.width, squares, 3, padding=1))
 
     def forward(self, images: Tensor, levels: Tensor) -> Tensor:
         """What it says of noisy images.
@@ -153,8 +157,9 @@ class UNet(nn.Module):
         maps = self._middle(kept[-1], told)
         for part in self.up:
             maps = part(torch.cat([maps, kept.pop()], 1), told) if isinstance(part, ToldBlock) else part(maps)
-        said: Tensor = self.last(functional.silu(self.norm(maps)))
-        return said
+        said: Tensor = functional.pixel_shuffle(self.last(functional.silu(self.norm(maps))), self.patch)
+        # What belongs to pixels that were added to fill the last squares is nobody's.
+        return said[..., : self.shape[1], : self.shape[2]]
 
     def middle_maps(self, images: Tensor, levels: Tensor) -> Tensor:
         """The middle's maps (b, `dimension`, height', width'); arguments as `forward`. The way up is not computed."""
@@ -166,7 +171,16 @@ class UNet(nn.Module):
         return told
 
     def _down(self, images: Tensor, told: Tensor) -> list[Tensor]:
-        kept: list[Tensor] = [self.first(images)]
+        below, right = -self.shape[1] % self.patch, -self.shape[2] % self.patch
+        if below or right:
+            images = functional.pad(images, (0, right, 0, below), mode="replicate")
+        count, channels, height, across = images.shape
+        # By hand, because `pixel_unshuffle` leaves an empty batch as it is.
+        places = images.view(count, channels, height // self.patch, self.patch, across // self.patch, self.patch)
+        places = places.permute(0, 1, 3, 5, 2, 4).reshape(
+            count, channels * self.patch**2, height // self.patch, across // self.patch
+        )
+        kept: list[Tensor] = [self.first(places)]
         for part in self.down:
             kept.append(part(kept[-1], told) if isinstance(part, ToldBlock) else part(kept[-1]))
         return kept

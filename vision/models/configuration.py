@@ -262,8 +262,8 @@ class DiffusionConfig:
         choices=("v", "epsilon"),
     )  # fmt: skip
     variance: str = option(
-        "posterior", "of a step of the reverse process, for the likelihood bound and draws: the smallest or the "
-        "largest that may be right", choices=("posterior", "beta"),
+        "posterior", "of the reverse process's steps, for the likelihood bound: posterior, right where images leave "
+        "nothing open; beta, right where they are noise", choices=("posterior", "beta"),
     )  # fmt: skip
     sampling_steps: int = option(50, "steps in which an image is drawn or inverted; at most the levels", minimum=1)
     code_level: float = option(

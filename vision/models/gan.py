@@ -92,10 +92,13 @@ class Discriminator(nn.Module):
         self.to_features = nn.Linear(self.backbone.dimension, config.dimension)
         self.to_logit = nn.Linear(config.dimension, 1)
         self.of_classes = nn.Embedding(num_classes, config.dimension) if num_classes else None
+        if self.of_classes is not None:
+            # No class means anything at first.
+            nn.init.zeros_(self.of_classes.weight)
         if config.spectral_norm:
             for part in list(self.modules()):
                 if isinstance(part, nn.Conv2d | nn.Linear | nn.Embedding):
-                    # Residual blocks begin at nothing, which has no direction to keep.
+                    # What begins at nothing, as residual blocks and classes do, has no largest singular value to divide by.
                     if not bool(part.weight.any()):
                         part.reset_parameters()
                     spectral_norm(part)
