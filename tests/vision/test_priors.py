@@ -63,7 +63,9 @@ def test_no_number_sees_itself_or_one_that_comes_later():
     flow = drawn_flow(6, spread=1.0)
     code = torch.randn(6, dtype=torch.float64)
     for layer in flow.layers:
-        found = torch.autograd.functional.jacobian(lambda value, layer=layer: torch.cat(layer._parameters_of(value)), code)
+        found = torch.autograd.functional.jacobian(
+            lambda value, layer=layer: torch.cat(layer._parameters_of(value)), code
+        )
         for part in found.chunk(2):
             seen = part != 0
             before = torch.ones(6, 6, dtype=torch.bool).tril(-1)

@@ -30,7 +30,9 @@ class BackboneConfig:
         None, "hidden layers of an mlp (2), halvings of a convolutional or residual network (until a side is under "
         "8), layers of a vit (6)", minimum=0,
     )  # fmt: skip
-    blocks: int = option(2, "residual blocks in each stage of a residual network, or in all of a patch network", minimum=1)
+    blocks: int = option(
+        2, "residual blocks in each stage of a residual network, or in all of a patch network", minimum=1
+    )
     norm: str = option("group", "normalisation in convolutional networks", choices=NORMS)
     activation: str = option("silu", "of mlp, convolutional, residual and patch networks", choices=ACTIVATIONS)
     stem: str = option(

@@ -56,8 +56,8 @@ def make_backbone(config: BackboneConfig, shape: Shape) -> Backbone:
 def make_decoder(config: BackboneConfig, shape: Shape, dimension: int, channels: int | None = None) -> Decoder:
     """A network from codes back to images, its weights drawn from torch's generator.
 
-    An mlp, a convolutional, a residual and a patch network have their mirrors, as large as they are. The others have none, and
-    get a residual decoder of 32 channels.
+    An mlp, a convolutional, a residual and a patch network have their mirrors, as large as they are. The others have
+    none, and get a residual decoder of 32 channels.
 
     Args:
         config: The backbone's.

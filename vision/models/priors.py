@@ -14,10 +14,10 @@
       log p(z) = log N(u(z); 0, I) + sum of all l.
 
   A density is one pass through the network, at the price of nearly nothing beside a decoder; drawing codes is one pass
-  for each number of a code. It is the same family as an inverse autoregressive flow of the posterior (Chen et al. 2017,
-  "Variational Lossy Autoencoder", section 3.2), but is part of the model, so that the decoder sees no more noise for it.
-  |l| stays below 3, by a hyperbolic tangent: scales without a bound are how flows diverge. Layers begin as the identity,
-  so that a flow begins as N(0, I).
+  for each number of a code. In the bound it does what an inverse autoregressive flow of the posterior does (Chen et al.
+  2017, "Variational Lossy Autoencoder", section 3.2), and the decoder is one layer deeper for it. |l| stays below 3, by
+  a hyperbolic tangent: scales without a bound are how flows diverge. Layers begin as the identity, and so a flow as
+  N(0, I).
 
 Promised, and tested: densities are those of the change of variables with autograd's Jacobian, and integrate to one; no
 number sees itself or a later one; what is drawn goes back to the noise that it was drawn from.
@@ -142,9 +142,7 @@ class FlowPrior(Prior):
     def __init__(self, dimension: int, *, layers: int, width: int) -> None:
         super().__init__()
         self.dimension = dimension
-        self.layers = nn.ModuleList(
-            MaskedLayer(dimension, width, backward=number % 2 == 1) for number in range(layers)
-        )
+        self.layers = nn.ModuleList(MaskedLayer(dimension, width, backward=number % 2 == 1) for number in range(layers))
 
     def log_density(self, codes: Tensor) -> Tensor:
         """By the change of variables."""
