@@ -88,6 +88,10 @@ class MaskedLayer(nn.Module):
         backward: Whether the last number is the first.
     """
 
+    mask_in: Tensor
+    mask_inside: Tensor
+    mask_out: Tensor
+
     def __init__(self, dimension: int, width: int, *, backward: bool) -> None:
         super().__init__()
         self.backward = backward
