@@ -61,6 +61,36 @@ def test_the_mirror_comes_back_to_the_size_through_the_same_maps(kind, depth):
         assert tuple(decoder(torch.zeros(1, 3)).shape[1:]) == shape
 
 
+@pytest.mark.parametrize("patch", [1, 2, 4, 7])
+def test_patches_cover_the_image_and_their_mirror_lays_them_out_again(patch):
+    config = BackboneConfig(kind="patch", width=4, blocks=1, norm="none", patch=patch)
+    for shape in [(1, 28, 28), (3, 13, 22)]:
+        backbone, decoder = made(config, shape), make_decoder(config, shape, 3)
+        maps = backbone.forward_maps(torch.rand(1, *shape))
+        assert tuple(maps.shape[2:]) == (-(-shape[1] // patch), -(-shape[2] // patch))
+        assert tuple(maps.shape[1:]) == decoder.maps
+        # The last pixel, in a patch that may be cut, counts; and what is at one place is drawn at it and beside it.
+        pixels = torch.rand(1, *shape, requires_grad=True)
+        backbone(pixels).square().sum().backward()
+        assert pixels.grad is not None
+        assert bool((pixels.grad != 0).all())
+        with torch.no_grad():
+            middle = torch.zeros(1, *decoder.maps)
+            still = decoder.layers[1:](middle)
+            middle[0, :, 0, 0] = 1.0
+            changed = (decoder.layers[1:](middle) != still)[0].any(0)
+        rows, columns = torch.nonzero(changed).max(0).values.tolist()
+        assert rows == min(2, decoder.maps[1]) * patch - 1
+        assert columns == min(2, decoder.maps[2]) * patch - 1
+
+
+def test_a_patch_network_whose_patch_is_larger_than_the_image_is_refused():
+    config = BackboneConfig(kind="patch", width=4, patch=8)
+    for make in (lambda: made(config, (1, 6, 7)), lambda: make_decoder(config, (1, 6, 7), 3)):
+        with pytest.raises(OptionError, match="patch = 8: the images have 6 x 7 pixels: choose a smaller one"):
+            make()
+
+
 def test_sizes_follow_from_the_image():
     # 28 -> 14 -> 7 and 32 -> 16 -> 8 -> 4.
     assert tuple(made(BackboneConfig(width=2), (1, 28, 28)).forward_maps(torch.rand(1, 1, 28, 28)).shape) == (
@@ -139,11 +169,11 @@ def test_an_image_s_features_do_not_depend_on_the_batch(name):
 
 def test_norms_are_what_was_asked_for():
     for norm, kind in (("batch", nn.BatchNorm2d), ("group", nn.GroupNorm)):
-        for name in ("convolutional", "residual", "resnet18"):
+        for name in ("convolutional", "residual", "patch", "resnet18"):
             config = replace(SMALL[name], norm=norm)
             for module in (made(config, (3, 16, 16)), make_decoder(config, (3, 16, 16), 2)):
                 assert any(isinstance(part, kind) for part in module.modules())
-    for name in ("convolutional", "residual", "resnet18"):
+    for name in ("convolutional", "residual", "patch", "resnet18"):
         backbone = made(replace(SMALL[name], norm="none"), (3, 16, 16))
         assert not any(isinstance(part, nn.GroupNorm | nn.BatchNorm2d) for part in backbone.modules())
         backbone(torch.rand(1, 3, 16, 16)).sum().backward()

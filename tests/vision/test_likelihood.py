@@ -64,6 +64,19 @@ def test_the_control_variate_is_tighter_than_the_plain_subset():
     assert found.standard_error < found.subset_standard_error / 4
 
 
+def test_a_cheap_bound_of_more_samples_leaves_less_to_the_subset_and_the_elbo_is_still_given():
+    vae, parts = linear_gaussian_vae(widened=0.4)
+    images = planted_images(parts, 300)
+    found = [estimate_likelihood(vae, images, samples=500, subset=60, bound_samples=count) for count in (1, 20)]
+    assert found[1].standard_error < found[0].standard_error / 2
+    # Of few samples or many, the mean of log w is the ELBO, which is below what they are a bound by.
+    exact = float(exact_log_likelihoods(parts, images.pixels).mean())
+    for each in found:
+        assert each.bound == pytest.approx(found[0].bound, abs=0.3)
+        assert each.log_likelihood == pytest.approx(exact, abs=3 * each.standard_error)
+        assert exact - each.bound > 1
+
+
 @pytest.mark.parametrize("rows", [1, 7, 64, 100_000])
 def test_it_is_equal_however_it_is_batched(rows: int):
     vae, images = make(), toy_images(12)

@@ -17,6 +17,7 @@ SMALL = {
     "mlp": BackboneConfig(kind="mlp", width=16, depth=1),
     "convolutional": BackboneConfig(width=4, depth=2),
     "residual": BackboneConfig(kind="residual", width=4, blocks=1, depth=2),
+    "patch": BackboneConfig(kind="patch", width=4, blocks=1),
     "resnet18": BackboneConfig(kind="resnet18", width=4),
     "standard resnet18": BackboneConfig(kind="resnet18", width=4, stem="standard"),
     "vit": BackboneConfig(kind="vit", width=12, depth=2, heads=3, patch=4),

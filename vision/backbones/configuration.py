@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
 
-KINDS = ("mlp", "convolutional", "residual", "resnet18", "vit", "transformers")
+KINDS = ("mlp", "convolutional", "residual", "patch", "resnet18", "vit", "transformers")
 NORMS = ("group", "batch", "none")
 _SIZES = {"mlp": (512, 2), "resnet18": (64, None), "vit": (192, 6)}
 ACTIVATIONS = ("silu", "relu", "gelu", "leaky-relu", "tanh", "sigmoid")
@@ -30,14 +30,16 @@ class BackboneConfig:
         None, "hidden layers of an mlp (2), halvings of a convolutional or residual network (until a side is under "
         "8), layers of a vit (6)", minimum=0,
     )  # fmt: skip
-    blocks: int = option(2, "residual blocks in each stage of a residual network", minimum=1)
+    blocks: int = option(
+        2, "residual blocks in each stage of a residual network, or in all of a patch network", minimum=1
+    )
     norm: str = option("group", "normalisation in convolutional networks", choices=NORMS)
-    activation: str = option("silu", "of mlp, convolutional and residual networks", choices=ACTIVATIONS)
+    activation: str = option("silu", "of mlp, convolutional, residual and patch networks", choices=ACTIVATIONS)
     stem: str = option(
         "small", "beginning of a resnet18: small, 3 x 3 and no pooling; standard, for images of 224 pixels or so",
         choices=("small", "standard"),
     )  # fmt: skip
-    patch: int = option(4, "side of a vit's patches, in pixels", minimum=1)
+    patch: int = option(4, "side of a vit's or a patch network's patches, in pixels", minimum=1)
     heads: int = option(3, "attention heads of a vit; they divide its width", minimum=1)
     path: str | None = option(None, "directory of a vision model that transformers wrote")
     pretrained: bool = option(True, "begin with the weights of that model; no: with random ones")

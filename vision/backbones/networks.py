@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vision.backbones.convolutional import ConvolutionalBackbone, ConvolutionalDecoder
 from vision.backbones.mlp import MlpBackbone, MlpDecoder
+from vision.backbones.patch import PatchBackbone, PatchDecoder
 from vision.backbones.residual import ResidualBackbone, ResidualDecoder
 from vision.backbones.resnet import ResNet18
 from vision.backbones.vit import VisionTransformer
@@ -38,6 +39,11 @@ def make_backbone(config: BackboneConfig, shape: Shape) -> Backbone:
         return ResidualBackbone(
             shape, width=width, depth=depth, blocks=config.blocks, norm=config.norm, activation=config.activation
         )
+    if config.kind == "patch":
+        return PatchBackbone(
+            shape, patch=config.patch, width=width, blocks=config.blocks, norm=config.norm,
+            activation=config.activation,
+        )  # fmt: skip
     if config.kind == "resnet18":
         return ResNet18(shape, width=width, stem=config.stem, norm=config.norm)
     if config.kind == "vit":
@@ -50,8 +56,8 @@ def make_backbone(config: BackboneConfig, shape: Shape) -> Backbone:
 def make_decoder(config: BackboneConfig, shape: Shape, dimension: int, channels: int | None = None) -> Decoder:
     """A network from codes back to images, its weights drawn from torch's generator.
 
-    An mlp, a convolutional and a residual network have their mirrors, as large as they are. The others have none, and
-    get a residual decoder of 32 channels.
+    An mlp, a convolutional, a residual and a patch network have their mirrors, as large as they are. The others have
+    none, and get a residual decoder of 32 channels.
 
     Args:
         config: The backbone's.
@@ -67,6 +73,11 @@ def make_decoder(config: BackboneConfig, shape: Shape, dimension: int, channels:
         return ConvolutionalDecoder(
             made, dimension, width=width, depth=depth, norm=config.norm, activation=config.activation
         )
+    if config.kind == "patch":
+        return PatchDecoder(
+            made, dimension, patch=config.patch, width=width, blocks=config.blocks, norm=config.norm,
+            activation=config.activation,
+        )  # fmt: skip
     if config.kind != "residual":
         width, depth = config.mirror().sizes()
     return ResidualDecoder(

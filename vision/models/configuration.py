@@ -51,6 +51,21 @@ class LikelihoodConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PriorConfig:
+    """How codes are distributed before an image is seen."""
+
+    kind: str = option(
+        "normal", "distribution of codes: normal, the standard one; flow, an autoregressive flow that is learned",
+        choices=("normal", "flow"),
+    )  # fmt: skip
+    layers: int = option(4, "of the flow", minimum=1, counts_for=("kind", ("flow",)))
+    width: int = option(160, "units of the network of each layer", minimum=1, counts_for=("kind", ("flow",)))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class VaeConfig:
     """A variational autoencoder."""
 
@@ -58,11 +73,17 @@ class VaeConfig:
     beta: float = option(1.0, "weight of the divergence from the prior; 1: a bound of the likelihood", minimum=0)
     beta_warmup: float = option(0.0, "share of the run in which that weight rises from 0", minimum=0, maximum=1)
     free_bits: float = option(0.0, "nats of each number in a code that the divergence leaves free", minimum=0)
+    prior: PriorConfig = option(PriorConfig(), "distribution of codes")
     likelihood: LikelihoodConfig = option(LikelihoodConfig(), "distribution of a pixel")
     backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
 
     def __post_init__(self) -> None:
         check(self)
+        if self.free_bits and self.prior.kind != "normal":
+            raise OptionError(
+                f"free_bits = {self.free_bits}: the divergence from a flow is not a sum over the numbers of a code: "
+                "leave it at 0, or take the normal prior"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +96,7 @@ class ImportanceWeightedConfig:
         "double", "of the encoder: double, reparameterised twice, or plain, which drowns in noise as samples grow",
         choices=("double", "plain"),
     )  # fmt: skip
+    prior: PriorConfig = option(PriorConfig(), "distribution of codes")
     likelihood: LikelihoodConfig = option(LikelihoodConfig(), "distribution of a pixel")
     backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
 

@@ -8,16 +8,17 @@ which is below log p(x) in expectation and rises to it with k; so a likelihood w
 little. The logarithm of the sum is over the samples of one image.
 
 **All images at a subset's price.** L of 10,000 images from 5,000 samples each takes fifty million decodings. The mean
-of L over N images is estimated instead as the mean over all of a cheap bound E (the mean of log w_j over a few
-samples), plus the mean over a random subset of n of them of what L adds:
+of L over N images is estimated instead as the mean over all of a cheap bound E (L itself, but of a few samples), plus
+the mean over a random subset of n of them of what L adds:
 
     mean_N E + mean_n (L - E),      standard error  sd_n(L - E) / sqrt(n) sqrt(1 - n / N).
 
 It is unbiased for the mean of L over all images, because E is the same number in both places: a control variate with
 coefficient 1. Images differ in how hard they are by far more (some 25 nats among digits) than in how far the cheap
-bound lies below the likelihood (some 2), so that on digits the standard error is a tenth of that of the plain mean over
-the same subset, or less the better q is; `LikelihoodEstimate` holds both. The standard error says how the figure would
-vary with the subset, not with the test set, nor how far L still lies below log p(x): `effective_samples` hints at that.
+bound lies below the likelihood (some 2 for the ELBO, less for a few samples), so that on digits the standard error is a
+tenth of that of the plain mean over the same subset, or less the better q is; `LikelihoodEstimate` holds both. The
+standard error says how the figure would vary with the subset, not with the test set, nor how far L still lies below log
+p(x): `effective_samples` hints at that.
 
 **However it is batched.** Noise is a function of (seed, image, sample), and so are the draws that make grey pixels
 binary: the estimate is the same, but for rounding, whatever the rows at once. Everything is computed in float32 with
@@ -58,7 +59,7 @@ class LikelihoodEstimate:
     Attributes:
         log_likelihood: The estimate of the mean over all images of log p(x), by `samples` samples of each.
         standard_error: Of that, by the choice of the subset; 0 where the subset is everything.
-        bound: The mean over all images of the cheap bound E, the ELBO.
+        bound: The mean over all images of the mean of log w, the ELBO, from the samples of the cheap bound.
         subset_log_likelihood: The plain mean of L over the subset, without the control variate.
         subset_standard_error: Of that, as an estimate for all images.
         samples: k, for each image of the subset.
@@ -138,14 +139,15 @@ def estimate_likelihood(
         bounds = log_weights(
             model, images, np.arange(count), samples=bound_samples, seed=seed, purpose=_BOUND, rows=rows,
             done=task.advance,
-        ).mean(1)  # fmt: skip
+        )  # fmt: skip
         weights = log_weights(
             model, images, places, samples=samples, seed=seed, purpose=_CODES, rows=rows, done=task.advance
         )
     likely = weights.logsumexp(1) - math.log(samples)
-    gaps = likely - bounds[torch.from_numpy(places)]
+    cheap = bounds.logsumexp(1) - math.log(bound_samples)
+    gaps = likely - cheap[torch.from_numpy(places)]
     left = math.sqrt(1 - chosen / count)
-    estimate = float(bounds.mean() + gaps.mean())
+    estimate = float(cheap.mean() + gaps.mean())
     errors = [float(each.std()) / math.sqrt(chosen) * left if chosen > 1 else 0.0 for each in (gaps, likely)]
     effective = torch.exp(2 * weights.logsumexp(1) - (2 * weights).logsumexp(1))
     bits = -estimate / math.log(2) / math.prod(images.shape) if model.likelihood.discrete else None

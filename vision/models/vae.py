@@ -12,6 +12,9 @@ through the first share of a run (Bowman et al. 2016). ``free_bits`` l replaces 
 (Kingma et al. 2016, equation 15), here for each image by itself, not for the mean of a batch, so that a batch can be
 computed in parts.
 
+The prior may be learned too (`vision.models.priors`); the rate is then no closed form, but, of the code z_i that was
+drawn, -H(q(z | x_i)) - log p(z_i), whose expectation is the divergence, and free bits are refused.
+
 Conditioned on labels y (Kingma et al. 2014; Sohn et al. 2015), the decoder sees them: p(x | z, y). The encoder does
 not, unlike Sohn's, so that an image without a label has a code; it is another choice of q, and the bound holds.
 
@@ -22,6 +25,7 @@ posterior, and never more.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,6 +38,7 @@ from vision.images.collection import unit_pixels
 from vision.models.labels import labels_in_turn, with_classes
 from vision.models.likelihoods import make_likelihood
 from vision.models.model import ImageModel, seeded
+from vision.models.priors import NormalPrior, make_prior
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +49,8 @@ if TYPE_CHECKING:
 
 _SMALLEST, _LARGEST = -10.0, 10.0
 """Where the logarithm of a posterior's standard deviation is cut off, so that none over- or underflows."""
+_ENTROPY = (1 + math.log(2 * math.pi)) / 2
+"""Of a standard normal number, in nats."""
 
 
 class Vae(ImageModel):
@@ -70,6 +77,7 @@ class Vae(ImageModel):
             self.decoder = make_decoder(
                 config.backbone, shape, config.dimension + num_classes, self.likelihood.multiple * shape[0]
             )
+            self.prior = make_prior(config.prior, config.dimension)
 
     def forward(self, images: Tensor, **given: Tensor) -> Mapping[str, Tensor]:
         """``loss``, ``distortion``, ``rate``, ``negative_elbo``, and ``final_loss``: with beta as it will be.
@@ -84,9 +92,10 @@ class Vae(ImageModel):
         mean, log_scale = self.posterior(targets)
         codes = mean + log_scale.exp() * torch.randn_like(mean)
         distortion = -self.likelihood.log_probability(self.numbers(codes, given.get("labels")), targets).mean()
-        terms = gaussian_kl_terms(mean, log_scale)
-        rate = terms.sum(-1).mean()
-        charged = terms.clamp(min=free_bits).sum(-1).mean() if free_bits else rate
+        rate = self.rates(codes, mean, log_scale).mean()
+        charged = rate
+        if free_bits:
+            charged = gaussian_kl_terms(mean, log_scale).clamp(min=free_bits).sum(-1).mean()
         return {
             "loss": distortion + given.get("beta", beta_at_last) * charged,
             "distortion": distortion.detach(),
@@ -145,7 +154,20 @@ class Vae(ImageModel):
             (..., b).
         """
         likely = self.likelihood.log_probability(self.numbers(codes, labels), targets)
-        return likely + gaussian_log_density(codes) - gaussian_log_density(codes, mean, log_scale)
+        return likely + self.prior.log_density(codes) - gaussian_log_density(codes, mean, log_scale)
+
+    def rates(self, codes: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+        """KL(q(z | x) || p(z)) of each image, (b,) in nats: exact for the normal prior, else by one code of each.
+
+        Args:
+            codes: (b, dimension), at which the density of a learned prior is taken.
+            mean: (b, dimension) of q.
+            log_scale: Likewise.
+        """
+        if isinstance(self.prior, NormalPrior):
+            return gaussian_kl_terms(mean, log_scale).sum(-1)
+        entropy = (log_scale + _ENTROPY).sum(-1)
+        return -entropy - self.prior.log_density(codes)
 
     def encode(self, images: Tensor) -> Tensor:
         """The posterior's means (b, dimension)."""
@@ -169,18 +191,19 @@ class Vae(ImageModel):
 
     def _drawn(self, number: int, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         device = self.to_posterior.weight.device
-        codes = torch.randn(number, self.dimension, device=device)
+        codes = self.prior.from_noise(torch.randn(number, self.dimension, device=device))
         return codes, labels_in_turn(number, self.num_classes) if labels is None else labels
 
     def scores(self, images: Tensor, labels: Tensor | None = None) -> Mapping[str, Tensor]:
         """Of each image, in nats: ``distortion`` of the posterior's mean, ``rate``, and their sum ``bound``.
 
         Nothing is random: the distortion is the expected one where pixels are binarised by drawing them. With the
-        posterior's mean instead of draws from it, the sum is no bound of the likelihood, but near one; for a bound
-        with a standard error see `vision.models.likelihood.estimate_likelihood`.
+        posterior's mean instead of draws from it, in the density of a learned prior too, the sum is no bound of the
+        likelihood, but near one; for a bound with a standard error see
+        `vision.models.likelihood.estimate_likelihood`.
         """
         pixels = unit_pixels(images)
         mean, log_scale = self.posterior(pixels)
         distortion = -self.likelihood.expected_log_probability(self.numbers(mean, labels), pixels)
-        rate = gaussian_kl_terms(mean, log_scale).sum(-1)
+        rate = self.rates(mean, mean, log_scale)
         return {"distortion": distortion, "rate": rate, "bound": distortion + rate}
