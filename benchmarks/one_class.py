@@ -22,7 +22,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,12 +32,14 @@ from benchmarks.report import describe_machine, print_table
 from nlprep.core.training import TrainingConfig
 from nlprep.evaluation.detection import area_under_curve
 from vision.backbones.configuration import BackboneConfig
-from vision.images.collection import Images
 from vision.models.configuration import VaeConfig
 from vision.models.files import load_model
 from vision.training import held_out_places, train_images
 from vision.uses.anomalies import fit_anomalies
 from vision.uses.usual_images import BASELINES, learn_scores, score_images, score_names
+
+if TYPE_CHECKING:
+    from vision.images.collection import Images
 
 GOAL = 0.97
 PUBLISHED = {"Deep SVDD (published)": 0.948, "OCGAN (published)": 0.975}

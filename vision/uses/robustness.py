@@ -30,11 +30,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine, uniforms
 from nlprep.evaluation.intervals import wilson_interval
 from vision.images.collection import unit_pixels
+from vision.uses.configuration import AttackConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,41 +49,6 @@ if TYPE_CHECKING:
 Classifier = Any
 """Called on images (b, channels, height, width) float32 in [0, 1], it gives logits (b, classes)."""
 _START = 71
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttackConfig:
-    """How strong an attack is.
-
-    Attributes:
-        epsilon: How far a pixel may go, pixels being in [0, 1].
-        steps: Of projected gradient descent.
-        step_size: Of each; None: 2.5 epsilon / steps, which reaches every corner of the box from everywhere.
-        restarts: Random places to begin at, besides the image itself.
-        seed: Of these.
-
-    Raises:
-        OptionError: Numbers out of their range.
-    """
-
-    epsilon: float = 0.1
-    steps: int = 40
-    step_size: float | None = None
-    restarts: int = 1
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 < self.epsilon <= 1:
-            raise OptionError(f"epsilon = {self.epsilon}: give a share of the range from black to white, such as 0.1")
-        if self.steps < 1 or self.restarts < 0:
-            raise OptionError(f"steps = {self.steps}, restarts = {self.restarts}: give at least 1 step and 0 restarts")
-        if self.step_size is not None and not self.step_size > 0:
-            raise OptionError(f"step_size = {self.step_size}: give one above 0, or none")
-
-    @property
-    def chosen_step(self) -> float:
-        """The size of a step."""
-        return 2.5 * self.epsilon / self.steps if self.step_size is None else self.step_size
 
 
 @dataclass(frozen=True)
