@@ -95,7 +95,9 @@ def main() -> None:
         measure_defence(classifier, denoiser, few, AttackConfig(epsilon=epsilon, seed=arguments.seed))
         for epsilon in EPSILONS
     ]
-    print(f"  seconds: classifier {seconds[0]:.0f}, denoiser {seconds[1]:.0f}, attacks {time.process_time() - began:.0f}")
+    print(
+        f"  seconds: classifier {seconds[0]:.0f}, denoiser {seconds[1]:.0f}, attacks {time.process_time() - began:.0f}"
+    )
     for result in results:
         show(result)
     told = {

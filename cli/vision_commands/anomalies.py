@@ -26,8 +26,8 @@ examples:
   rep-vision anomalies good-run --usual parts/ --usual-split train --data parts/ --split test
 
 What is usual is learned from the images of the run, or of --usual. Without --score, one is chosen
-by how well it tells images that are spoiled on purpose (a pasted patch, halves of two
-images); no anomaly is looked at. The line is drawn by usual images that were held out: at most
+by how well it tells images that are spoiled on purpose (a pasted patch, halves of two images,
+turned); no anomaly is looked at. The line is drawn by usual images that were held out: at most
 the share --rate of usual images lies above it, with the confidence asked for. By scores of a
 model's own and of its codes, images that it was trained on seem more usual than others do.
 With --odd, the classes that are odd, AUROC is measured.
@@ -137,7 +137,7 @@ def anomalies(
     line = made.threshold
     if made.areas:
         listed = ", ".join(f"{name} {area:.3f}" for name, area in made.areas.items())
-        console.note(f"score: {made.score}, by its AUROC for spoiled images: {listed}")
+        console.note(f"score: {made.score}; AUROC of each for spoiled images: {listed}")
     console.note(
         f"line: {line.value:.4g}; at most {line.rate:.0%} of usual images lie above it, with {line.confidence:.1%} "
         f"confidence from {line.num_examples:,} images; {int(flagged.sum()):,} of {len(images):,} here do"

@@ -11,6 +11,7 @@ in, any other by the mean of both. `Neighbors` do not count an image as its own 
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -132,11 +133,13 @@ class PatchFeatures(nn.Module):
         squares = whitened.square().sum(2, keepdim=True) + self.atoms.square().sum(1) - 2 * (whitened @ self.atoms.T)
         distances = squares.clamp(min=0).sqrt()
         nearness = (distances.mean(2, keepdim=True) - distances).relu()
-        grid = nearness.unflatten(1, (-(-rows // steps[0]), -(-columns // steps[1])))
+        sizes = (-(-rows // steps[0]), -(-columns // steps[1]))
+        grid = nearness.unflatten(1, sizes)
+        tops, lefts = ([round(part * size / self.pooling) for part in range(self.pooling + 1)] for size in sizes)
         regions = [
-            part.mean((1, 2))
-            for band in grid.tensor_split(self.pooling, 1)
-            for part in band.tensor_split(self.pooling, 2)
+            grid[:, top:bottom, left:right].mean((1, 2))
+            for top, bottom in itertools.pairwise(tops)
+            for left, right in itertools.pairwise(lefts)
         ]
         return torch.cat(regions, 1)
 

@@ -151,7 +151,7 @@ def score_images(
     device = next(together.buffers(), next(together.parameters(), torch.zeros(0))).device
     with progress.task("scoring", len(images)) as task, evaluation_mode(together):
         for start in range(0, len(images), _BATCH):
-            batch = torch.from_numpy(np.ascontiguousarray(images.pixels[start : start + _BATCH])).to(device)
+            batch = torch.from_numpy(np.array(images.pixels[start : start + _BATCH])).to(device)
             own: dict[str, torch.Tensor] = {}
             features: dict[int, torch.Tensor] = {}
             for name, module in learned.modules.items():
@@ -311,7 +311,7 @@ def _compute(features: nn.Module, images: Images, progress: Progress) -> NDArray
     parts = []
     with progress.task("learning what is usual", len(images)) as task, evaluation_mode(features):
         for start in range(0, len(images), _BATCH):
-            batch = torch.from_numpy(np.ascontiguousarray(images.pixels[start : start + _BATCH])).to(device)
+            batch = torch.from_numpy(np.array(images.pixels[start : start + _BATCH])).to(device)
             parts.append(features(batch).float().cpu().numpy())
             task.advance(len(batch))
     return np.concatenate(parts)
