@@ -49,6 +49,7 @@ from vision.uses.usual_images import (
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -200,16 +201,36 @@ def fit_anomalies(
     thresholds = {name: fit_threshold(values, rate=rate, confidence=confidence) for name, values in usual.items()}
     areas: dict[str, float] = {}
     if score is None:
-        few = np.arange(min(len(held_out), _MOST_CHOSEN_ON), dtype=np.int64)
-        spoiled = [
-            score_images(learned, images, progress=progress)
-            for images in spoiled_images(held_out.select(few), seed=seed)
-        ]
-        areas = {name: float(np.mean([area_under_curve(usual[name], odd[name]) for odd in spoiled])) for name in names}
-        score = max(areas, key=lambda name: areas[name])
-        if areas[score] < areas.get(FAVOURITE, 0) + MARGIN:
-            score = FAVOURITE
+        score, areas = choose_score(learned, held_out, usual, seed=seed, progress=progress)
     return AnomalyDetector(saved, score, thresholds[score], learned.select(score), areas)
+
+
+def choose_score(
+    learned: LearnedScores,
+    held_out: Images,
+    usual: Mapping[str, NDArray[np.float64]],
+    *,
+    seed: int = 1,
+    progress: Progress = SILENT,
+) -> tuple[str, dict[str, float]]:
+    """The score that counts, chosen as the module says, and the area of each for spoiled images.
+
+    Args:
+        learned: All scores.
+        held_out: Usual images that they were not learned from.
+        usual: Their scores (n,) by name.
+        seed: Of the spoiled images.
+        progress: Gets images.
+    """
+    few = np.arange(min(len(held_out), _MOST_CHOSEN_ON), dtype=np.int64)
+    spoiled = [
+        score_images(learned, images, progress=progress) for images in spoiled_images(held_out.select(few), seed=seed)
+    ]
+    areas = {
+        name: float(np.mean([area_under_curve(values, odd[name]) for odd in spoiled])) for name, values in usual.items()
+    }
+    best = max(areas, key=lambda name: areas[name])
+    return (FAVOURITE if areas[best] < areas.get(FAVOURITE, 0) + MARGIN else best), areas
 
 
 def supported_rate(number: int, confidence: float = 0.95) -> float:

@@ -89,6 +89,8 @@ def _load_faiss(threads: int | None) -> Any:
     try:
         import faiss
     except ImportError as error:
-        raise NlprepError("approximate search needs faiss: pip install faiss-cpu, or search exactly") from error
+        raise NlprepError(
+            "approximate search needs faiss: pip install nlprep-toolkit[search], or search exactly"
+        ) from error
     faiss.omp_set_num_threads(resolve_threads(threads))
     return faiss
