@@ -41,6 +41,8 @@ from vision.uses.robustness import DefenceResult, measure_defence
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nlprep.core.training.steps.step import Step
+
 SHAPE = (1, 28, 28)
 EPSILONS = (0.1, 0.2)
 CLASSIFIER_STEPS, DENOISER_STEPS, BATCH, IMAGES = 1000, 3000, 128, 1000
@@ -118,7 +120,7 @@ def main() -> None:
     print(json.dumps(told), flush=True)
 
 
-def train(step: PlainStep, steps: int, *, labels: bool, seed: int) -> float:
+def train(step: Step, steps: int, *, labels: bool, seed: int) -> float:
     """Train by the one loop; returns seconds of the processor."""
     training = TrainingConfig(
         steps=steps, batch_size=BATCH, learning_rate=2e-3, final_learning_rate=0.01, weight_decay=0.01, clip_norm=None,

@@ -15,6 +15,7 @@ import argparse
 import json
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ from vision.uses.image_search import PROBES, ImageIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 
 IMAGES, DIMENSION, CENTRES, QUERIES, FOUND = 100_000, 64, 1000, 100, 10
@@ -48,17 +51,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for title, approximate in (("exact", False), (f"inverted lists, {PROBES} looked at", True)):
             place = Path(folder) / title.split(",")[0]
-            made = clock(lambda approximate=approximate: ImageIndex(codes, names, approximate=approximate, threads=1))
+            made = clock(partial(ImageIndex, codes, names, approximate=approximate, threads=1))
             made.value.save(place)
-
-            def open_and_ask(place: Path = place) -> ImageIndex:
-                index = ImageIndex.from_directory(place)
-                index.search(queries[:1], FOUND, threads=1)
-                return index
-
-            opened = clock(open_and_ask)
+            opened = clock(partial(open_and_ask, place, queries[:1]))
             index: ImageIndex = opened.value
-            asked = [clock(lambda one=one, index=index: index.search(one[None], FOUND, threads=1)) for one in queries]
+            asked = [clock(partial(index.search, one[None], FOUND, threads=1)) for one in queries]
             found = [{match.place for match in one.value[0]} for one in asked]
             exact = exact or found
             shared = float(np.mean([len(one & other) / FOUND for one, other in zip(found, exact, strict=True)]))
@@ -69,7 +66,7 @@ def main() -> None:
         flat.add(index.codes)
         unit = queries - index.mean
         unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-        each = 1000 * float(np.median([clock(lambda one=one: flat.search(one[None], FOUND)).seconds for one in unit]))
+        each = 1000 * float(np.median([clock(partial(flat.search, one[None], FOUND)).seconds for one in unit]))
         rows.append(("faiss's exact index", "", "", f"{each:.2f}", ""))
         told["faiss's exact index"] = {"query_ms": round(each, 3)}
     print_table(
@@ -78,6 +75,13 @@ def main() -> None:
         rows,
     )
     print(json.dumps({"measured": "search among the codes of 100,000 images", "results": told}))
+
+
+def open_and_ask(place: Path, queries: NDArray[np.float32]) -> ImageIndex:
+    """Open an index and ask it for the first time, when lists are built."""
+    index = ImageIndex.from_directory(place)
+    index.search(queries, FOUND, threads=1)
+    return index
 
 
 class Clocked:

@@ -8,6 +8,7 @@ them (AUROC). Losses that forget what is far off gain most, if their scale lets 
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,9 +49,10 @@ def measure(residuals: str, loss: str, directory: Path) -> tuple[float, float]:
         training=TrainingConfig(steps=200, batch_size=COUNT, learning_rate=3e-2, precision="fp32", weight_decay=0.0),
     )  # fmt: skip
     shown = torch.from_numpy(images.pixels)
+    model: Any = run.model
     with torch.no_grad():
-        made = run.model.reconstruct(shown).flatten(1).numpy()
-        scores = run.model.scores(shown)["reconstruction_error"].numpy()
+        made = model.reconstruct(shown).flatten(1).numpy()
+        scores = model.scores(shown)["reconstruction_error"].numpy()
     error = float(np.square(made - clean)[~strange].sum(1).mean())
     return error, area_under_curve(scores[~strange], scores[strange]) if strange.any() else float("nan")
 

@@ -134,7 +134,8 @@ class PatchFeatures(nn.Module):
         distances = squares.clamp(min=0).sqrt()
         nearness = (distances.mean(2, keepdim=True) - distances).relu()
         sizes = (-(-rows // steps[0]), -(-columns // steps[1]))
-        grid = nearness.unflatten(1, sizes)
+        # Not by the number of images, which would fix it in an exported graph.
+        grid = nearness.view(-1, *sizes, len(self.atoms))
         tops, lefts = ([round(part * size / self.pooling) for part in range(self.pooling + 1)] for size in sizes)
         regions = [
             grid[:, top:bottom, left:right].mean((1, 2))

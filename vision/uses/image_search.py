@@ -224,7 +224,7 @@ class ImageIndex:
         from vision.images.cache import pack_names
 
         packed, ends = pack_names(list(self.names))
-        tensors = {"codes": self.codes, "mean": self.mean, "names": packed, "name_ends": ends}
+        tensors: dict[str, NDArray[Any]] = {"codes": self.codes, "mean": self.mean, "names": packed, "name_ends": ends}
         if self.centroids is not None:
             tensors["centroids"] = self.centroids
         write_artifact(
@@ -268,7 +268,8 @@ def _centre_of(codes: NDArray[np.floating]) -> NDArray[np.float32]:
     spread = float(np.abs(codes - mean).max())
     if len(codes) < _ENOUGH_TO_CENTRE or not spread > 1e-6 * float(np.abs(mean).max()):
         return np.zeros(codes.shape[1], np.float32)
-    return mean.astype(np.float32)
+    centre: NDArray[np.float32] = mean.astype(np.float32)
+    return centre
 
 
 def unit_rows(codes: NDArray[np.floating]) -> NDArray[np.float32]:
