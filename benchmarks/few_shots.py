@@ -5,7 +5,7 @@ by 20 people; 28 x 28 pixels) are the other data: of each character ten drawings
 people are tested. A character is that of the nearest labelled drawings by cosine, their number chosen on labels alone;
 intervals hold other choices of labels and other test drawings (`nlprep.evaluation.linear_probe.ProbePoint`)::
 
-    python -m benchmarks.few_shots             some minutes of a processor
+    python -m benchmarks.few_shots             a minute or two of a processor
     python -m benchmarks.few_shots --quick     a tenth of the steps, of which no claim is made
 
 From the command line the same is ``rep-vision probe RUN --train DATA --test DATA --labels 1/class,5/class,10/class
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from vision.images.collection import Images
 
-STEPS, BATCH, DIMENSION = 2500, 128, 64
+STEPS, BATCH, DIMENSION = 800, 128, 64
 BACKBONE = BackboneConfig(kind="mlp", width=512, depth=2)
 MODELS = ("vae", "denoising")
 PREPROCESSING = Preprocessing(channels=1, height=28, width=28)

@@ -8,6 +8,7 @@ from nlprep.core.errors import NlprepError, OptionError
 from vision.backbones.configuration import BackboneConfig
 from vision.images.collection import Images
 from vision.images.preprocessing import Preprocessing
+from vision.models.autoencoder import Autoencoder
 from vision.models.configuration import AutoencoderConfig, MaskedAutoencoderConfig, VaeConfig
 from vision.models.files import SavedModel, build
 from vision.uses.anomalies import (
@@ -266,3 +267,20 @@ def test_a_favourite_gives_way_to_what_is_clearly_better(saved, monkeypatch):
 
     assert chosen(0.019) == FAVOURITE
     assert chosen(0.021) == "pixel_pca"
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (3, 2, 5), (1, 1, 6), (1, 9, 40)])
+def test_images_of_any_shape_are_scored(shape):
+    draws = np.random.default_rng(0)
+    model = Autoencoder(shape, AutoencoderConfig(dimension=2, backbone=MLP)).eval()
+    kept = SavedModel(
+        model=model, config=model.config,
+        preprocessing=Preprocessing(channels=shape[0], height=shape[1], width=shape[2]),
+    )  # fmt: skip
+    usual, others = (Images(draws.integers(0, 256, (60, *shape), dtype=np.uint8), source="drawn") for _ in range(2))
+    names = score_names(kept)
+    assert ("patch_neighbors" in names) == (shape[1] > 1)
+    for values in score_images(learn_scores(kept, usual, names), others).values():
+        assert values.shape == (60,)
+        assert np.isfinite(values).all()
+    assert fit_anomalies(kept, usual, others).score in names

@@ -7,10 +7,10 @@ The score is chosen without having seen an anomaly. Held-out usual images are sp
 usual image is pasted into them (Li et al. 2021, "CutPaste", with patches of a quarter of the area), they are made of
 halves of two images, or turned by a quarter or more (Golan and El-Yaniv 2018). `FAVOURITE`, which needs no training and
 of whose kind published detectors are (Bergman et al. 2020, "Deep Nearest Neighbor Anomaly Detection"; Roth et al. 2022,
-"PatchCore"), is taken, unless the area under the ROC curve between held-out images and spoiled ones, in the mean over
-the three ways, is higher by `MARGIN` or more for another score: then that with the highest. A smaller lead is within
-what another draw of images would change. Spoiled images stand for defects and wrong parts: where oddness is of another
-kind, name the score.
+"PatchCore"; that it is this one was settled on digits), is taken, unless the area under the ROC curve between held-out
+images and spoiled ones, in the mean over the three ways, is higher by `MARGIN` or more for another score: then that
+with the highest. A smaller lead is within what another draw of images would change. Spoiled images stand for defects
+and wrong parts: where oddness is of another kind, name the score.
 
 The line is an order statistic of held-out usual images, which keeps its share of false alarms with a stated confidence
 (`nlprep.evaluation.detection.fit_threshold`).

@@ -91,7 +91,9 @@ def score_names(saved: SavedModel) -> tuple[str, ...]:
             with evaluation_mode(model):
                 device = next(model.parameters()).device
                 own = tuple(own_scores(model, torch.zeros(1, *model.shape, dtype=torch.uint8, device=device)))
-    return (*own, *codes, *BASELINES, *PATCH_SCORES)
+    # Of one pixel there is nothing left without its mean.
+    patches = PATCH_SCORES if min(model.shape[1:]) > 1 else ()
+    return (*own, *codes, *BASELINES, *patches)
 
 
 def learn_scores(
@@ -299,9 +301,9 @@ def _make_features(kind: str, saved: SavedModel, images: Images, seed: int, prog
 
 
 def patch_settings(shape: Shape) -> tuple[int, int]:
-    """The side of patches and the regions along a side that suit images of a shape."""
+    """The side of patches and the regions along a side that suit images of a shape, of at least 2 x 2 pixels."""
     side = min(shape[1:])
-    patch = max(1, min(_PATCH, side // 3))
+    patch = max(2, min(_PATCH, side // 3))
     return patch, min(_POOLING, side - patch + 1)
 
 
