@@ -51,7 +51,7 @@ class Match:
     Attributes:
         place: Its place in the index.
         name: What it is called.
-        cosine: Of its code and that of what was asked for.
+        cosine: Of its code and that of what was asked for, both less the mean of the index.
     """
 
     place: int
