@@ -19,6 +19,7 @@ EXPECTED = {
     "pretrain_masked.py": ["validation loss ", "The cow [MASK]", "transformers opened a ModernBertForMaskedLM"],
     "pretrain_causal.py": ["bits per byte ", "The|", "In winter|"],
     "few_labels.py": ["vectors: (2, 64)", "pretrained: ", "bag of words: ", "few_labels.png"],
+    "robust_autoencoders.py": ["stuck pixels", "squared", "geman-mcclure"],
     "use_with_gensim.py": ["gensim says:", "WordVectors(500 words x 40)"],
 }
 

@@ -23,11 +23,14 @@ examples:
   rep-vision anomalies good-run --data parts/ --detector detector --plot odd.png
   rep-vision anomalies detector --data more/
   rep-vision anomalies good-run --data test/ --odd broken,scratched
+  rep-vision anomalies good-run --usual parts/ --usual-split train --data parts/ --split test
 
 What is usual is learned from the images of the run, or of --usual. Without --score, one is chosen
-by how well it tells images that are spoiled on purpose (a pasted patch, halves of two
-images); no anomaly is looked at. At most the share --rate of usual images lies above the
-line, with the confidence asked for. With --odd, the classes that are odd, AUROC is measured.
+by how well it tells images that are spoiled on purpose (a pasted patch, halves of two images,
+turned); no anomaly is looked at. The line is drawn by usual images that were held out: at most
+the share --rate of usual images lies above it, with the confidence asked for. By scores of a
+model's own and of its codes, images that it was trained on seem more usual than others do.
+With --odd, the classes that are odd, AUROC is measured.
 """
 
 
@@ -47,6 +50,7 @@ def anomalies(
     number: AtLeastOne = 20,
     seed: AtLeastOne = 1,
     split: str | None = None,
+    usual_split: str | None = None,
     on_error: OnError = "refuse",
     device: str | None = None,
     threads: Threads = None,
@@ -67,7 +71,8 @@ def anomalies(
         odd: Classes that are odd, split by commas, to measure by.
         number: The oddest images to list.
         seed: Of what is drawn.
-        split: Which split of the data; train where there are some.
+        split: Which split of the images to look at; train where there are some.
+        usual_split: Which split of the usual images; likewise.
         on_error: Whether pictures that cannot be read are refused or skipped.
         device: A name such as cpu or cuda; a GPU where there is one, if none is named.
         threads: Processor threads; all by default.
@@ -91,7 +96,7 @@ def anomalies(
             made = AnomalyDetector.from_directory(model, device=device)
         else:
             saved = open_model(model, device)
-            place, usual_split = source_of(saved, usual, None)
+            place, usual_split = source_of(saved, usual, usual_split)
             reference, held_out, kept = held_out_of(saved, read_for(saved, place, usual_split, on_error, console))
             if not kept:
                 console.note("the model may have been trained on the images that draw the line: it may be too low")
@@ -132,7 +137,7 @@ def anomalies(
     line = made.threshold
     if made.areas:
         listed = ", ".join(f"{name} {area:.3f}" for name, area in made.areas.items())
-        console.note(f"score: {made.score}, by its AUROC for spoiled images: {listed}")
+        console.note(f"score: {made.score}; AUROC of each for spoiled images: {listed}")
     console.note(
         f"line: {line.value:.4g}; at most {line.rate:.0%} of usual images lie above it, with {line.confidence:.1%} "
         f"confidence from {line.num_examples:,} images; {int(flagged.sum()):,} of {len(images):,} here do"

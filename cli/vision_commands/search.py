@@ -25,8 +25,11 @@ examples:
   rep-vision search photos-vae --index others-index --image two.jpg --number 20
   rep-vision search photos-vae --duplicates --threshold 0.995
 
-Codes of the images are compared by cosine. --index keeps them: it is written if it is not
-there, and read if it is, which spares encoding the images again.
+Codes of the images, less their mean, are compared by cosine: 1 is the same, 0 what two images have
+on average. --index keeps them: it is written if it is not there, and read if it is, which
+spares encoding the images again. --approximate is for indexes of some 200,000 images and more.
+With --duplicates it is said how many pairs would reach the threshold by chance, were codes
+independent: where that is near what is found, raise the threshold.
 """
 
 
@@ -37,6 +40,7 @@ def search(
     image: Annotated[list[Path] | None, Parameter(negative="")] = None,
     data: Path | None = None,
     index: Path | None = None,
+    approximate: Switch = False,
     overwrite: Switch = False,
     number: AtLeastOne = 10,
     duplicates: Switch = False,
@@ -55,6 +59,7 @@ def search(
         image: A picture to look for; may be repeated.
         data: Images to search, as for train; those of the run if none are named.
         index: Directory of their codes.
+        approximate: Make an index that is searched by inverted lists, faster and nearly the same; needs faiss.
         overwrite: Make the index or the figure anew.
         number: Images to find of each.
         duplicates: Find pairs of images that are nearly the same.
@@ -77,8 +82,9 @@ def search(
     saved = open_model(model, device)
     with torch_threads(threads):
         codes, images = _index(
-            saved, data, index, split, on_error, console, overwrite=overwrite, wanted=plot is not None
-        )
+            saved, data, index, split, on_error, threads, console, overwrite=overwrite, approximate=approximate,
+            wanted=plot is not None,
+        )  # fmt: skip
         if duplicates:
             return _report_duplicates(codes, images, threshold, plot, threads, console, overwrite=overwrite)
         return _report_matches(saved, codes, images, asked, number, plot, threads, console, overwrite=overwrite)
@@ -90,9 +96,11 @@ def _index(
     place: Path | None,
     split: str | None,
     on_error: OnError,
+    threads: int | None,
     console: Console,
     *,
     overwrite: bool,
+    approximate: bool,
     wanted: bool,
 ) -> "tuple[ImageIndex, Images | None]":
     """The index, read or made, and the images, where they are needed."""
@@ -117,7 +125,8 @@ def _index(
         return found, images
     assert images is not None  # noqa: S101 - just read
     codes = ImageEncoder(saved).encode(images, 128, progress=console.progress)
-    made = ImageIndex(codes, [images.name(row) for row in range(len(images))])
+    names = [images.name(row) for row in range(len(images))]
+    made = ImageIndex(codes, names, approximate=approximate, threads=threads)
     if place is not None:
         made.save(place, overwrite=overwrite)
         console.note(f"index of {len(made):,} images: {place}")
@@ -176,6 +185,7 @@ def _report_duplicates(
     overwrite: bool,
 ) -> int:
     pairs = index.near_duplicates(threshold, threads=threads, progress=console.progress)
+    by_chance = index.pairs_by_chance(threshold)
     drawn = None
     if plot is not None and images is not None and pairs:
         from nlprep.figures.images import draw_image_rows
@@ -188,10 +198,13 @@ def _report_duplicates(
     names = index.names
     if console.json_output:
         told = [{"images": [names[one], names[other]], "cosine": cosine} for one, other, cosine in pairs]
-        console.result({"threshold": threshold, "pairs": told, "plot": drawn})
+        console.result({"threshold": threshold, "pairs": told, "pairs_by_chance": by_chance, "plot": drawn})
         return 0
     console.table(("image", "nearly the same", "cosine"), [(names[one], names[other], c) for one, other, c in pairs])
-    console.note(f"{len(pairs):,} pairs of {len(index):,} images with a cosine of {threshold:g} or more")
+    console.note(
+        f"{len(pairs):,} pairs of {len(index):,} images with a cosine of {threshold:g} or more; by chance, were codes "
+        f"independent, {by_chance:,.1f}"
+    )
     if drawn:
         console.note(f"figure: {drawn}")
     return 0

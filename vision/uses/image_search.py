@@ -1,19 +1,31 @@
 """Search by image: the codes of a collection, of which the nearest to another image's are found.
 
-The search is the house's exact one (`nlprep.vectors.nearest`), by cosine: of 100,000 codes it answers in milliseconds,
-so that an approximate index (faiss) would buy nothing there and is not needed.
+**Cosines are of codes less their mean.** Codes of most models share a direction (features that are never negative, a
+latent mean away from 0), along which all images are alike, and raw cosines are near 1 for any two of them. Less the
+mean of the collection, the cosine of two images that have nothing in common is 0 on average. Of fewer than 16 images a
+mean says little, and codes are taken as they are.
+
+**A threshold for near-duplicates** means the more the more dimensions codes have: in d equal ones the chance that two
+independent codes reach the cosine t is half of the regularised incomplete beta function I at 1 - t^2 of (d - 1) / 2 and
+1 / 2. `ImageIndex.pairs_by_chance` says how many pairs would reach it so, with the d that the variances of the codes
+amount to ((sum v)^2 / sum v^2): where that is not far below what is found, the pairs are no duplicates, and the
+threshold wants to be higher or the model better.
+
+The search is the house's exact one (`nlprep.vectors.nearest`), which answers from 100,000 codes in milliseconds. For
+more there is an approximate one by inverted lists, where it is asked for (`vision.uses.inverted_lists`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nlprep.core.artifacts import read_artifact, write_artifact
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.progress import SILENT
+from vision.uses.inverted_lists import build_lists, fit_centroids, search_lists
 
 if TYPE_CHECKING:
     import os
@@ -25,8 +37,11 @@ if TYPE_CHECKING:
 
 IMAGE_INDEX = "image-index"
 """What directories of indexes are marked as."""
+PROBES = 16
+"""Lists that an approximate search looks at."""
 _AT_ONCE = 4096
 _FIRST = 16
+_ENOUGH_TO_CENTRE = 16
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,7 @@ class Match:
     Attributes:
         place: Its place in the index.
         name: What it is called.
-        cosine: Of its code and that of what was asked for.
+        cosine: Of its code and that of what was asked for, both less the mean of the index.
     """
 
     place: int
@@ -48,30 +63,54 @@ class ImageIndex:
     """The codes of images, to be searched.
 
     Args:
-        codes: (n, d), brought to length one.
+        codes: (n, d).
         names: n of them.
+        approximate: Whether `search` looks at some of the codes only, which pays for more than some 200,000.
+        seed: Of the lists of an approximate search.
+        threads: Processors to use in making them; all by default.
+
+    Attributes:
+        codes: (n, d) float32, less their mean and brought to length one.
+        mean: (d,) float32; 0 of fewer than 16 codes, or of codes that are all alike.
+        centroids: (k, d) of the lists; None where the search is exact.
+        names: As given.
 
     Raises:
-        NlprepError: No images, numbers that differ, codes that are not finite, or names that cannot be kept.
+        NlprepError: No images, numbers that differ, codes that are not finite, names that cannot be kept, or faiss
+            missing for an approximate search.
     """
 
-    def __init__(self, codes: NDArray[np.floating], names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        codes: NDArray[np.floating],
+        names: Sequence[str],
+        *,
+        approximate: bool = False,
+        seed: int = 1,
+        threads: int | None = None,
+    ) -> None:
         if codes.ndim != 2 or not len(codes) or len(codes) != len(names):
             raise NlprepError(f"codes of shape {codes.shape} for {len(names):,} names: give one for each, and some")
         if not np.isfinite(codes).all():
             raise NlprepError("codes that are not finite numbers cannot be searched: look at the model")
-        self.codes = unit_rows(codes)
+        self.mean = _centre_of(codes)
+        self.codes = unit_rows(codes - self.mean)
         self.names = names
+        self.centroids = fit_centroids(self.codes, seed=seed, threads=threads) if approximate else None
+        self._lists: Any = None
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    def search(self, codes: NDArray[np.floating], number: int = 10, *, threads: int | None = None) -> list[list[Match]]:
+    def search(
+        self, codes: NDArray[np.floating], number: int = 10, *, probes: int = PROBES, threads: int | None = None
+    ) -> list[list[Match]]:
         """The nearest images of each code.
 
         Args:
             codes: (q, d).
             number: How many of each.
+            probes: Lists that an approximate search looks at: the more, the nearer it comes to the exact one.
             threads: Processors to use; all by default.
 
         Returns:
@@ -86,9 +125,16 @@ class ImageIndex:
             raise OptionError(
                 f"codes of shape {codes.shape} in an index of {self.codes.shape[1]} numbers: use the index's own model"
             )
-        cosines, places = top_k(unit_rows(codes), self.codes, number, threads=threads)
+        queries = unit_rows(codes - self.mean)
+        if self.centroids is None:
+            cosines, places = top_k(queries, self.codes, number, threads=threads)
+        else:
+            if self._lists is None:
+                self._lists = build_lists(self.codes, self.centroids, threads=threads)
+            number = min(number, len(self))
+            cosines, places = search_lists(self._lists, queries, number, probes, threads=threads)
         return [
-            [Match(place, self.names[place], cosine) for place, cosine in zip(row, scores, strict=True)]
+            [Match(place, self.names[place], cosine) for place, cosine in zip(row, scores, strict=True) if place >= 0]
             for row, scores in zip(places.tolist(), cosines.tolist(), strict=True)
         ]
 
@@ -109,7 +155,7 @@ class ImageIndex:
     def near_duplicates(
         self, threshold: float = 0.98, *, threads: int | None = None, progress: Progress = SILENT
     ) -> list[tuple[int, int, float]]:
-        """All pairs of images whose codes have at least a cosine.
+        """All pairs of images whose codes have at least a cosine; the search is exact, whatever `search` does.
 
         Args:
             threshold: The cosine.
@@ -146,6 +192,25 @@ class ImageIndex:
                     waiting, number = waiting[full], number * 4
         return sorted(((*pair, cosine) for pair, cosine in pairs.items()), key=lambda found: (-found[2], found[:2]))
 
+    def pairs_by_chance(self, threshold: float) -> float:
+        """How many pairs would have at least a cosine if codes were independent and Gaussian, with these variances.
+
+        Args:
+            threshold: The cosine.
+        """
+        from scipy.special import betainc
+
+        count = len(self)
+        centred = self.codes - self.codes.mean(0)
+        covariance = centred.T @ centred / count
+        total = float(np.trace(covariance))
+        if count < 2 or not total > 0:
+            return 0.0
+        # The sum of squared variances along the principal axes is that of all squared entries.
+        dimension = max(total**2 / float((covariance**2).sum()), 1 + 1e-6)
+        chance = 0.5 * float(betainc((dimension - 1) / 2, 0.5, max(0.0, 1 - threshold**2)))
+        return chance * count * (count - 1) / 2
+
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a directory that `from_directory` opens.
 
@@ -159,11 +224,14 @@ class ImageIndex:
         from vision.images.cache import pack_names
 
         packed, ends = pack_names(list(self.names))
+        tensors: dict[str, NDArray[Any]] = {"codes": self.codes, "mean": self.mean, "names": packed, "name_ends": ends}
+        if self.centroids is not None:
+            tensors["centroids"] = self.centroids
         write_artifact(
             directory,
             kind=IMAGE_INDEX,
-            config={"images": len(self), "dimension": self.codes.shape[1]},
-            tensors={"codes": self.codes, "names": packed, "name_ends": ends},
+            config={"images": len(self), "dimension": self.codes.shape[1], "approximate": self.centroids is not None},
+            tensors=tensors,
             overwrite=overwrite,
         )
 
@@ -184,7 +252,24 @@ class ImageIndex:
             raise FileError(directory, "holds names that do not belong to its codes: make it again")
         made = cls.__new__(cls)
         made.codes, made.names = codes, PackedNames(packed, ends)
+        made.mean = artifact.tensor("mean", dtype="float32", shape=(codes.shape[1],))
+        made.centroids = None
+        made._lists = None  # noqa: SLF001 - its own
+        if artifact.config.get("approximate"):
+            made.centroids = artifact.tensor("centroids", dtype="float32", shape=(None, codes.shape[1]))
+            if not len(made.centroids) or not np.isfinite(made.centroids).all():
+                raise FileError(directory, "holds centroids that are none: make it again")
         return made
+
+
+def _centre_of(codes: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The mean of codes, or 0 where it would say little or leave nothing."""
+    mean = codes.mean(0, dtype=np.float64)
+    spread = float(np.abs(codes - mean).max())
+    if len(codes) < _ENOUGH_TO_CENTRE or not spread > 1e-6 * float(np.abs(mean).max()):
+        return np.zeros(codes.shape[1], np.float32)
+    centre: NDArray[np.float32] = mean.astype(np.float32)
+    return centre
 
 
 def unit_rows(codes: NDArray[np.floating]) -> NDArray[np.float32]:

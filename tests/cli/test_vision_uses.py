@@ -1,0 +1,97 @@
+"""``rep-vision anomalies`` and ``rep-vision search`` on a few drawn pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests_cli_support import asking, failing
+
+from cli.vision import main
+
+pytestmark = pytest.mark.slow
+
+TINY = ["--steps", "12", "--batch-size", "8", "--backbone", "mlp", "--backbone-width", "16", "--dimension", "4"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Parts of two classes to learn from; among those to look at, some are turned. One is there twice."""
+    from PIL import Image
+
+    place = tmp_path_factory.mktemp("uses")
+    draws = np.random.default_rng(1)
+    ramp = np.linspace(60, 200, 12)[None, :] + np.zeros((12, 1))
+    for part, kinds in (("train", {"left": 60, "right": 60}), ("test", {"left": 6, "right": 6, "turned": 4})):
+        for kind, count in kinds.items():
+            for number in range(count):
+                pixels = {"left": ramp, "right": ramp[:, ::-1], "turned": ramp.T}[kind] + draws.normal(0, 8, (12, 12))
+                name = place / "parts" / part / kind / f"{number}.png"
+                name.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(name)
+    left = place / "parts" / "train" / "left"
+    (left / "again.png").write_bytes((left / "7.png").read_bytes())
+    cache = ["--cache", str(place / "cache")]
+    parts = str(place / "parts")
+    for model, run in (("vae", "run"), ("conditional-vae", "conditional")):
+        assert main(["train", model, parts, "-o", str(place / run), "--quiet", *TINY, *cache]) == 0
+    return place
+
+
+@pytest.fixture(autouse=True)
+def cache(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache-of-the-user"))
+
+
+@pytest.fixture
+def ask(capsys):
+    return asking(main, capsys)
+
+
+def test_usual_images_and_those_looked_at_have_splits_of_their_own(folder, tmp_path, ask, capsys):
+    parts = folder / "parts"
+    usual = ["--usual", parts, "--usual-split", "train"]
+    words = ["anomalies", folder / "run", "--data", parts, "--split", "test"]
+    told = ask(*words, *usual, "--odd", "turned", "--score", "pixel_pca", "--detector", tmp_path / "detector")
+    assert told["images"] == 16
+    assert told["detection"]["num_odd"] == 4
+    assert told["detection"]["auroc"]["value"] == 1.0
+    assert {found["image"].split("/")[-2] for found in told["oddest"][:4]} == {"turned"}
+    # A tenth of the images of the run was held out, and these draw the line.
+    assert told["threshold"]["num_examples"] == 12
+    again = ask("anomalies", tmp_path / "detector", "--data", parts, "--split", "test")
+    assert again["oddest"] == told["oddest"]
+    # Of the sixteen of the other split a fifth is too few to draw a line by.
+    refuse = failing(main, capsys, tmp_path / "nothing")
+    assert "cannot show" in refuse(*words, *usual[:3], "test")
+
+
+def test_a_score_is_chosen_for_every_model(folder, tmp_path, ask):
+    for run in ("run", "conditional"):
+        told = ask("anomalies", folder / run, "--data", folder / "parts", "--plot", tmp_path / f"{run}.png")
+        areas = told["areas_for_spoiled_images"]
+        assert areas[told["score"]] >= max(areas.values()) - 0.02
+        assert {"bound", "patch_neighbors"} < set(areas)
+        assert (tmp_path / f"{run}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_images_are_searched_and_near_duplicates_found(folder, tmp_path, ask):
+    run, picture = folder / "run", folder / "parts" / "train" / "left" / "7.png"
+    told = ask("search", run, "--image", picture, "--number", 3, "--index", tmp_path / "index")
+    names = [match["name"] for match in told["found"][0]["matches"]]
+    assert {name.split("/")[-1] for name in names[:2]} == {"7.png", "again.png"}
+    assert told["found"][0]["matches"][0]["cosine"] == pytest.approx(1, abs=1e-4)
+    assert ask("search", run, "--image", picture, "--number", 3, "--index", tmp_path / "index") == told
+    pairs = ask("search", run, "--duplicates", "--threshold", "0.9999", "--index", tmp_path / "index")
+    assert {tuple(sorted(name.split("/")[-1] for name in pair["images"])) for pair in pairs["pairs"]} >= {
+        ("7.png", "again.png")
+    }
+    assert 0 <= pairs["pairs_by_chance"] < ask("search", run, "--duplicates", "--threshold", "0.5")["pairs_by_chance"]
+
+
+def test_an_approximate_index_is_made_when_it_is_asked_for(folder, tmp_path, ask):
+    pytest.importorskip("faiss")
+    run, picture = folder / "run", folder / "parts" / "train" / "left" / "7.png"
+    words = ["search", run, "--image", picture, "--number", 2, "--index", tmp_path / "index"]
+    told = ask(*words, "--approximate")
+    assert {match["name"].split("/")[-1] for match in told["found"][0]["matches"]} == {"7.png", "again.png"}
+    assert ask(*words) == told

@@ -1,0 +1,369 @@
+"""What a detector learns from usual images: the scores of `vision.uses.anomaly_scores`, and which images these were.
+
+- what the model itself gives (`vision.models.model.CanScore`): reconstruction errors, negative log-likelihoods;
+- ``code_neighbors``: the mean distance of a code to its five nearest codes of usual images;
+- ``code_mahalanobis``: the squared Mahalanobis distance of a code from the usual ones, their covariance shrunk towards
+  its diagonal (Ledoit and Wolf's shrinkage is scikit-learn's, which is used);
+- ``pixel_pca`` and ``pixel_neighbors``: the squared error of what principal components of usual images (95% of their
+  variance, at most 256) make of an image, and the distance of its pixels to its five nearest usual images;
+- ``patch_neighbors``: the distance of `vision.uses.anomaly_scores.PatchFeatures`, with a dictionary learned from usual
+  images, to its five nearest among at most 4,000 of these.
+
+The last three need no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nlprep.core.errors import OptionError
+from nlprep.core.progress import SILENT
+from nlprep.core.randomness import combine, uniforms
+from nlprep.evaluation.encoder import evaluation_mode
+from vision.models.files import check_shape
+from vision.models.model import CanScore, ImageModel
+from vision.uses.anomaly_scores import (
+    Codes,
+    DistanceScore,
+    Neighbors,
+    OwnScore,
+    PatchFeatures,
+    Pixels,
+    Quadratic,
+    own_scores,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from nlprep.core.progress import Progress
+    from vision.images.collection import Images, Shape
+    from vision.models.files import SavedModel
+
+CODE_SCORES = ("code_neighbors", "code_mahalanobis")
+BASELINES = ("pixel_pca", "pixel_neighbors")
+PATCH_SCORES = ("patch_neighbors",)
+DISTANCE_SCORES = CODE_SCORES + BASELINES + PATCH_SCORES
+_VARIANCE = 0.95
+_MOST_COMPONENTS = 256
+_MOST_REFERENCE, _MOST_PATCHED = 20_000, 4000
+_LEAST_HALF = 2
+_ATOMS, _PATCH, _POOLING, _PATCHES = 100, 6, 4, 20_000
+_BATCH = 128
+_REFERENCE = 62
+
+
+@dataclass(frozen=True)
+class LearnedScores:
+    """Scores by name, and which images they were learned from.
+
+    Attributes:
+        modules: `OwnScore` or `DistanceScore` by name.
+        digests: (m,) uint64 of the images, ascending, each once; those at even places are one half, the others another.
+    """
+
+    modules: Mapping[str, nn.Module]
+    digests: NDArray[np.uint64]
+
+    def select(self, name: str) -> LearnedScores:
+        """One of them."""
+        return LearnedScores({name: self.modules[name]}, self.digests)
+
+
+def score_names(saved: SavedModel) -> tuple[str, ...]:
+    """The names of all scores that there are with a model: its own first."""
+    model = saved.model
+    own: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    if isinstance(model, ImageModel):
+        codes = CODE_SCORES
+        if isinstance(model, CanScore):
+            # Only the model knows what it gives.
+            with evaluation_mode(model):
+                device = next(model.parameters()).device
+                own = tuple(own_scores(model, torch.zeros(1, *model.shape, dtype=torch.uint8, device=device)))
+    # Of one pixel there is nothing left without its mean.
+    patches = PATCH_SCORES if min(model.shape[1:]) > 1 else ()
+    return (*own, *codes, *BASELINES, *patches)
+
+
+def learn_scores(
+    saved: SavedModel, reference: Images, names: Sequence[str], *, seed: int = 1, progress: Progress = SILENT
+) -> LearnedScores:
+    """Learn scores from usual images.
+
+    Args:
+        saved: The model.
+        reference: Usual images, of which at most 20,000 are used.
+        names: Which scores.
+        seed: Of which are used, and of what is random in fits.
+        progress: Gets images.
+
+    Raises:
+        NlprepError: Images of another shape.
+        OptionError: No such score.
+    """
+    check_shape(saved.model, reference.shape, where=reference.source)
+    check_names(saved, names)
+    used = reference.select(_some_of(len(reference), _MOST_REFERENCE, seed))
+    digests, inverse = np.unique(image_digests(used), return_inverse=True)
+    halves = [inverse % 2 == half for half in (0, 1)] if len(digests) >= 2 * _LEAST_HALF else [np.ones(len(used), bool)]
+    features: dict[str, nn.Module] = {}
+    learned: dict[str, Any] = {}
+    modules: dict[str, nn.Module] = {}
+    for name in names:
+        kind = name.split("_")[0]
+        if name not in DISTANCE_SCORES:
+            modules[name] = OwnScore(_as_model(saved), name)
+            continue
+        if kind not in features:
+            features[kind] = _make_features(kind, saved, used, seed, progress)
+            looked_at = used if kind != "patch" else used.select(_some_of(len(used), _MOST_PATCHED, seed))
+            learned[kind] = _compute(features[kind], looked_at, progress)
+        modules[name] = DistanceScore(features[kind], _fit_distance(name, learned[kind], halves, seed))
+    device = next(saved.model.parameters()).device
+    return LearnedScores({name: module.to(device).eval() for name, module in modules.items()}, digests)
+
+
+def score_images(
+    learned: LearnedScores, images: Images, *, progress: Progress = SILENT
+) -> dict[str, NDArray[np.float64]]:
+    """Scores of images, each of which depends on its image alone; those learned from are judged as if they were not.
+
+    Args:
+        learned: The scores.
+        images: Of the shape that they are for.
+        progress: Gets images.
+
+    Returns:
+        (n,) by name, higher the odder.
+    """
+    halves = _halves_of(learned, images)
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in learned.modules}
+    together = nn.ModuleList(learned.modules.values())
+    device = next(together.buffers(), next(together.parameters(), torch.zeros(0))).device
+    with progress.task("scoring", len(images)) as task, evaluation_mode(together):
+        for start in range(0, len(images), _BATCH):
+            batch = torch.from_numpy(np.array(images.pixels[start : start + _BATCH])).to(device)
+            own: dict[str, torch.Tensor] = {}
+            features: dict[int, torch.Tensor] = {}
+            for name, module in learned.modules.items():
+                if isinstance(module, OwnScore):
+                    own = own or own_scores(module.model, batch)
+                    values = own[name][:, None]
+                else:
+                    assert isinstance(module, DistanceScore)  # noqa: S101 - there are no others
+                    if id(module.features) not in features:
+                        features[id(module.features)] = module.features(batch)
+                    values = module.distance(features[id(module.features)])
+                found[name].append(_judged(values.double().cpu().numpy(), halves[start : start + _BATCH]))
+            task.advance(len(batch))
+    return {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in found.items()}
+
+
+def check_names(saved: SavedModel, names: Sequence[str]) -> None:
+    """Fail if a score is none of a model's.
+
+    Raises:
+        OptionError: It is not; lists those that are.
+    """
+    known = score_names(saved)
+    for name in names:
+        if name not in known:
+            raise OptionError(f"score {name!r}: choose from {', '.join(known)}")
+
+
+def pack_score(learned: LearnedScores, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Tensors and settings from which `unpack_score` makes a score again, but for the model."""
+    module = learned.modules[name]
+    tensors: dict[str, NDArray[Any]] = {"digests": learned.digests}
+    settings: dict[str, Any] = {}
+    if isinstance(module, DistanceScore):
+        parts = {"distance": module.distance}
+        if isinstance(module.features, PatchFeatures):
+            parts["patches"] = module.features
+            settings = {key: getattr(module.features, key) for key in ("contrast", "patch", "pooling")}
+        for part, owner in parts.items():
+            tensors |= {f"{part}.{key}": value.cpu().numpy() for key, value in owner.state_dict().items()}
+    return tensors, settings
+
+
+def unpack_score(
+    saved: SavedModel, name: str, tensors: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]
+) -> LearnedScores:
+    """What `pack_score` packed.
+
+    Args:
+        saved: The model.
+        name: Of the score.
+        tensors: As packed.
+        settings: Likewise.
+
+    Raises:
+        KeyError: Something is missing.
+        OptionError: No such score.
+        NlprepError: Tensors that do not belong together.
+    """
+    check_names(saved, [name])
+    digests = np.array(tensors["digests"], np.uint64)
+    if name not in DISTANCE_SCORES:
+        return LearnedScores({name: OwnScore(_as_model(saved), name)}, digests)
+    # Copies, as those that are mapped from a file cannot be written to, of which torch warns.
+    held = {key: torch.from_numpy(np.array(value)) for key, value in tensors.items()}
+    kind = name.split("_")[0]
+    features: nn.Module
+    if kind == "patch":
+        features = PatchFeatures(
+            *(held[f"patches.{key}"] for key in ("mean", "whitener", "atoms")),
+            contrast=float(settings["contrast"]), patch=int(settings["patch"]), pooling=int(settings["pooling"]),
+        )  # fmt: skip
+    else:
+        features = Codes(_as_model(saved)) if kind == "code" else Pixels()
+    distance: nn.Module
+    if name not in _FITS:
+        distance = Neighbors(held["distance.keys"])
+    else:
+        distance = Quadratic(*(held[f"distance.{key}"] for key in ("means", "axes", "weights", "rest")))
+    module = DistanceScore(features, distance).to(next(saved.model.parameters()).device).eval()
+    return LearnedScores({name: module}, digests)
+
+
+def image_digests(images: Images) -> NDArray[np.uint64]:
+    """(n,) 64 bits of a digest of each image's pixels."""
+    return np.array(
+        [
+            int.from_bytes(hashlib.blake2b(np.ascontiguousarray(one).data, digest_size=8).digest(), "little")
+            for one in images.pixels
+        ],
+        np.uint64,
+    )
+
+
+def _halves_of(learned: LearnedScores, images: Images) -> NDArray[np.int64]:
+    """(n,) the half of the usual images that each image was in, 0 or 1; -1: in none."""
+    if not len(learned.digests) or all(isinstance(module, OwnScore) for module in learned.modules.values()):
+        return np.full(len(images), -1)
+    digests = image_digests(images)
+    places = np.searchsorted(learned.digests, digests).clip(max=len(learned.digests) - 1)
+    return np.where(learned.digests[places] == digests, places % 2, -1)
+
+
+def _judged(values: NDArray[np.float64], halves: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Scores (b,) of those (b, F) of each fit: the mean, or the fit's to which an image was not given."""
+    means: NDArray[np.float64] = values.mean(1)
+    if values.shape[1] == 1:
+        return means
+    return np.where(halves < 0, means, values[np.arange(len(values)), 1 - halves.clip(min=0)])
+
+
+def _as_model(saved: SavedModel) -> ImageModel:
+    if not isinstance(saved.model, ImageModel):
+        raise OptionError("a backbone alone has no codes and no scores of its own: choose another score")
+    return saved.model
+
+
+def _some_of(count: int, most: int, seed: int) -> NDArray[np.int64]:
+    """Places of at most so many of some images, ascending."""
+    places = np.arange(count)
+    if count > most:
+        draws = uniforms(combine(seed, places), 1, purpose=_REFERENCE)[:, 0]
+        places = np.sort(np.argsort(draws, kind="stable")[:most])
+    return places
+
+
+def _make_features(kind: str, saved: SavedModel, images: Images, seed: int, progress: Progress) -> nn.Module:
+    if kind == "code":
+        return Codes(_as_model(saved))
+    if kind == "pixel":
+        return Pixels()
+    from vision.baselines.configuration import PatchDictionaryConfig
+    from vision.baselines.patch_dictionary import PatchDictionary
+
+    patch, pooling = patch_settings(images.shape)
+    config = PatchDictionaryConfig(
+        atoms=_ATOMS, patch=patch, pooling=pooling, patches=_PATCHES, iterations=15, seed=seed
+    )
+    with warnings.catch_warnings():
+        # Plain images have fewer kinds of patches than atoms were asked for: then some atoms are the same.
+        warnings.filterwarnings("ignore", message="Number of distinct clusters")
+        fitted = PatchDictionary.fit(images, config, preprocessing=saved.preprocessing, progress=progress)
+    parts = (torch.from_numpy(np.array(part)) for part in (fitted.mean, fitted.whitener, fitted.atoms))
+    return PatchFeatures(*parts, contrast=config.contrast, patch=patch, pooling=pooling)
+
+
+def patch_settings(shape: Shape) -> tuple[int, int]:
+    """The side of patches and the regions along a side that suit images of a shape, of at least 2 x 2 pixels."""
+    side = min(shape[1:])
+    patch = max(2, min(_PATCH, side // 3))
+    return patch, min(_POOLING, side - patch + 1)
+
+
+def _compute(features: nn.Module, images: Images, progress: Progress) -> NDArray[np.float32]:
+    """Features (n, d) of images."""
+    device = next(features.parameters(), torch.zeros(0)).device
+    parts = []
+    with progress.task("learning what is usual", len(images)) as task, evaluation_mode(features):
+        for start in range(0, len(images), _BATCH):
+            batch = torch.from_numpy(np.array(images.pixels[start : start + _BATCH])).to(device)
+            parts.append(features(batch).float().cpu().numpy())
+            task.advance(len(batch))
+    return np.concatenate(parts)
+
+
+def _fit_distance(name: str, features: NDArray[np.float32], halves: list[NDArray[np.bool_]], seed: int) -> nn.Module:
+    fit = _FITS.get(name)
+    if fit is None:
+        # Pixels are kept as the bytes that they were.
+        keys = np.rint(features * 255).astype(np.uint8) if name == "pixel_neighbors" else features
+        return Neighbors(torch.from_numpy(keys))
+    fits = [fit(features[half], seed) for half in halves]
+    most = max(len(weights) for _, _, weights, _ in fits)
+    means, axes, weights, rest = zip(*fits, strict=True)
+    return Quadratic(
+        torch.from_numpy(np.stack(means)),
+        torch.from_numpy(np.stack([np.pad(one, ((0, most - len(one)), (0, 0))) for one in axes])),
+        torch.from_numpy(np.stack([np.pad(one, (0, most - len(one))) for one in weights])),
+        torch.tensor(rest, dtype=torch.float32),
+    )
+
+
+_Fit = tuple["NDArray[Any]", "NDArray[Any]", "NDArray[Any]", float]
+
+
+def _fit_components(features: NDArray[np.float32], seed: int) -> _Fit:
+    """The error of principal components."""
+    from sklearn.decomposition import PCA
+
+    most = min(_MOST_COMPONENTS, *features.shape)
+    solver = "randomized" if most < min(features.shape) else "full"
+    fitted = PCA(most, svd_solver=solver, random_state=seed).fit(features)
+    # Of images that are all alike no variance is to be had, and the ratios are no numbers.
+    shares = np.nan_to_num(np.cumsum(fitted.explained_variance_ratio_))
+    enough = min(most, int(np.searchsorted(shares, _VARIANCE)) + 1)
+    return fitted.mean_, fitted.components_[:enough], np.zeros(enough), 1.0
+
+
+def _fit_covariance(features: NDArray[np.float32], seed: int) -> _Fit:  # noqa: ARG001 - nothing is drawn
+    """Mahalanobis' distance with a shrunken covariance."""
+    from sklearn.covariance import LedoitWolf
+
+    fitted = LedoitWolf().fit(features.astype(np.float64))
+    variances, axes = np.linalg.eigh(fitted.covariance_)
+    # Where all codes are alike there is no direction in which to be unlike.
+    least = max(float(variances.max()) * 1e-12, 1e-30)
+    return fitted.location_, axes.T, np.where(variances > least, 1 / np.maximum(variances, least), 0.0), 0.0
+
+
+_FITS: dict[str, Callable[[NDArray[np.float32], int], _Fit]] = {
+    "code_mahalanobis": _fit_covariance,
+    "pixel_pca": _fit_components,
+}
