@@ -15,6 +15,7 @@ from torch.nn import functional
 from nlprep.core.devices import find_device
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.progress import SILENT
+from nlprep.core.randomness import seeded_torch
 from nlprep.evaluation.encoder import evaluation_mode
 from nlprep.language_models.encoders.text_encoder import TruncationWarning
 from nlprep.language_models.models.files import (
@@ -82,8 +83,7 @@ class TextClassifier:
         """
         names = dict(enumerate(labels))
         settings = {"num_labels": len(names), "id2label": names, "label2id": {name: i for i, name in names.items()}}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded_torch(seed):
             model, tokenizer, new = _load(path, settings | {"ignore_mismatched_sizes": True})
         tokenizer = with_token_types(_separating(tokenizer), model)
         model.config.pad_token_id = tokenizer.pad_token_id
