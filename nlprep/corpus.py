@@ -44,6 +44,7 @@ _find_words = re.compile(r"\w+").findall
 _needs_care = re.compile("[\u0300-\u1fff\u200c\u200d\u20d0-\U0010ffff]").search
 _BLOCK_TOKENS = 1 << 18
 _REPORT_BYTES = 1 << 20
+_CHECKED_IDS = 1 << 22
 
 
 def _mark_class() -> str:
@@ -274,6 +275,18 @@ class EncodedCorpus:
             min_count=cast("int", min_count),
             max_vocabulary=max_vocabulary,
         )
+
+    def check(self) -> None:
+        """Read everything once, for who hands it to compiled code, which looks up whatever number it is given.
+
+        Raises:
+            FileError: An id that is no word's, offsets that do not rise, or fewer ids than they say.
+        """
+        rising = self.offsets[0] == 0 and self.offsets[-1] == len(self.ids) and bool((np.diff(self.offsets) > 0).all())
+        # In blocks, since what compares all of the ids at once would be in memory.
+        blocks = (self.ids[start : start + _CHECKED_IDS] for start in range(0, len(self.ids), _CHECKED_IDS))
+        if not rising or any(block.min() < 0 or block.max() >= len(self.vocabulary) for block in blocks):
+            raise FileError(self.directory, "has ids of no words, or offsets that do not rise: encode the corpus again")
 
 
 def encode_corpus(

@@ -12,6 +12,7 @@ here, rather than by the library, because the library copies NumPy tensors into 
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 from dataclasses import dataclass
@@ -236,16 +237,20 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     needed = start + max((end for *_, end in entries.values()), default=0)
     if size < needed:
         raise FileError(path, f"is cut short at {size:,} of {needed:,} bytes: copy or make it again")
-    if size == start:
-        return {name: np.empty(shape, dtype) for name, (dtype, shape, *_) in entries.items()}
     with os_errors_named(path):
-        mapped = np.memmap(path, dtype=np.uint8, mode="r")
+        # The system maps no empty range, but the header is never empty.
+        mapped = np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
     tensors = {}
     for name, (dtype, shape, begin, end) in entries.items():
-        count = int(np.prod(shape, dtype=np.int64))
-        if min(shape, default=0) < 0 or begin < 0 or end - begin != count * dtype.itemsize:
-            raise FileError(path, f"tensor {name!r} has a shape that does not fit its bytes: make the file again")
-        tensors[name] = mapped[start + begin : start + end].view(np.ndarray).view(dtype).reshape(shape)
+        lies = FileError(path, f"tensor {name!r} has a shape that does not fit its bytes: make the file again")
+        # Whole numbers of Python, since a damaged header can claim a shape whose size no int64 holds.
+        if min(shape, default=0) < 0 or begin < 0 or end - begin != math.prod(shape) * dtype.itemsize:
+            raise lies
+        try:
+            tensors[name] = mapped[start + begin : start + end].view(dtype).reshape(shape)
+        except (ValueError, OverflowError):
+            # No items, of a length that no array can have.
+            raise lies from None
     return tensors
 
 

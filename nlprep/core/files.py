@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.ownership import check_replaceable, problem_of_replacing, write_mark, written_place
-from nlprep.core.temporaries import discard, is_at, make_temporary, remove, remove_leftovers
+from nlprep.core.temporaries import created_mode, discard, is_at, make_temporary, remove, remove_leftovers, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,21 +181,6 @@ def read_lines(
             yield number, line.rstrip("\r\n")
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _created_mode(base: int) -> int:
-    """Permissions that ``open`` or ``mkdir`` would have given; tempfile's are for the owner alone."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return base & ~mask
-
-
 @contextmanager
 def atomic_file(
     path: str | os.PathLike[str],
@@ -220,7 +205,7 @@ def atomic_file(
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        replacement.temporary.chmod(_created_mode(0o666))
+        replacement.temporary.chmod(created_mode(0o666))
         replacement.put_in_place()
 
 
@@ -245,12 +230,12 @@ def atomic_directory(
     """
     with _Replacement(path, kind, overwrite=overwrite, private=private) as replacement:
         assembly = replacement.temporary
-        assembly.chmod(_created_mode(0o777))
+        assembly.chmod(created_mode(0o777))
         yield assembly
         write_mark(assembly, kind)
         for written in sorted(assembly.rglob("*")):
-            _sync(written)
-        _sync(assembly)
+            sync(written)
+        sync(assembly)
         replacement.put_in_place()
 
 
@@ -334,7 +319,7 @@ class _Replacement:
             if os.path.lexists(target):
                 self._step_aside()
                 break
-        _sync(target.absolute().parent)
+        sync(target.absolute().parent)
 
     def _step_aside(self) -> None:
         """Without an atomic swap a file is replaced at once; of a directory, there is none for a moment."""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import FileError, os_errors_named
 from nlprep.core.temporaries import (
+    created_mode,
     discard,
     final_name,
     hold,
@@ -32,6 +33,7 @@ from nlprep.core.temporaries import (
     make_temporary,
     remove,
     remove_leftovers,
+    sync,
 )
 
 if TYPE_CHECKING:
@@ -411,8 +413,11 @@ def _replace_mark(directory: Path, mark: dict[str, Any]) -> None:
     temporary, descriptor = make_temporary(directory / MARK_NAME, directory=False)
     try:
         _write_json(temporary, mark)
-        temporary.chmod(0o644)
+        temporary.chmod(created_mode(0o666))
+        # An empty mark, after a power cut, would make a whole run one that is not ours.
+        sync(temporary)
         temporary.replace(directory / MARK_NAME)
+        sync(directory)
     finally:
         os.close(descriptor)
         temporary.unlink(missing_ok=True)

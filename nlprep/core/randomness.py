@@ -8,8 +8,16 @@ so that anybody can compute it at any time. The hash is the finaliser of SplitMi
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
 
 Seeds = NDArray[np.uint64]
 """Keys, one for each example: ``uint64`` of any shape."""
@@ -76,3 +84,34 @@ def integers(seeds: Seeds, count: int, *, purpose: int) -> Seeds:
     """As `uniforms`, but (..., count) of 64 random bits each."""
     keys = combine(seeds, purpose)[..., None]
     return combine(keys, np.arange(count, dtype=np.uint64))
+
+
+def seed_torch(seed: int, device: torch.device | None = None) -> None:
+    """Let what torch draws from here on be a seed's, on the processor and on one other device.
+
+    Args:
+        seed: The seed.
+        device: The other device, if one draws.
+    """
+    import torch
+
+    # Not `torch.manual_seed`, which sets the generators of every GPU and for every kind of device that is not there
+    # keeps a call stack in text.
+    torch.default_generator.manual_seed(seed)
+    if device is not None and device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
+
+
+@contextmanager
+def seeded_torch(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Let what torch draws in the block be a seed's, and the caller's generators afterwards be as if nothing was drawn.
+
+    Args:
+        seed: As for `seed_torch`.
+        device: Likewise.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[device] if device is not None and device.type == "cuda" else []):
+        seed_torch(seed, device)
+        yield

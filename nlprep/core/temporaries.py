@@ -195,3 +195,19 @@ def _settle(path: Path, target: str, stage: str, may_be_replaced: Callable[[Path
             path.rename(place)
     elif may_be_replaced is not None and may_be_replaced(path):
         discard(path)
+
+
+def sync(path: Path) -> None:
+    """Have a file's bytes, or a directory's names, outlive a power cut from here on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def created_mode(base: int) -> int:
+    """Permissions that ``open`` or ``mkdir`` would have given; tempfile's are for the owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return base & ~mask

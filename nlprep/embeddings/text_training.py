@@ -6,6 +6,7 @@ training. It says which text and settings it is of, so that a run is never conti
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.files import STANDARD_INPUT, atomic_file
 from nlprep.core.ownership import FILE_OF_A_RUN, check_run, claim_run, remove_directory, remove_run
 from nlprep.core.progress import SILENT
+from nlprep.core.temporaries import held_directory
 from nlprep.embeddings.configuration import SkipGramConfig, TextConfig
 
 if TYPE_CHECKING:
@@ -82,7 +84,8 @@ def train_vectors(
 
     Raises:
         OptionError: A name that no format has, a device that is not there, or an unfinished run that is refused.
-        FileError: Text that cannot be read, an output that is not ours to replace, a state of another run.
+        FileError: Text that cannot be read, an output that is not ours to replace, a state of another run or one that
+            another process is at work in.
         KeyboardInterrupt: Says what has been kept.
     """
     from nlprep.embeddings.skipgram import train_skipgram
@@ -102,50 +105,59 @@ def train_vectors(
 
         find_device(config.device)
     settings = {"text": [str(name) for name in text], **to_mapping(text_config)}
-    created = _open_state(state, settings, unfinished, say)
-    try:
-        corpus = _encode(text, text_config, state / _CORPUS_NAME, progress, say)
-        result = train_skipgram(
-            corpus,
-            config,
-            threads=threads,
-            state=state / _TRAINING_NAME,
-            # Until the vectors are on disk, hours of work must not hang on there being room for them.
-            keep_state=True,
-            progress=progress,
-        )
-        saved = to_mapping(config) | settings
-        if kind == "artifact":
-            result.vectors.save(output, config={"training": saved}, overwrite=overwrite)
-        else:
-            write_vectors(result.vectors, output, format=kind, overwrite=overwrite, progress=progress)
-    except KeyboardInterrupt:
-        if (state / _TRAINING_NAME).exists():
-            raise KeyboardInterrupt(f"{state} keeps what is done; the same command with --resume goes on") from None
-        if (state / _CORPUS_NAME).exists():
-            raise KeyboardInterrupt(f"{state} keeps the numbered text; --resume makes use of it") from None
-        remove_run(state)
-        raise
-    except Exception:
-        # What an earlier run left, or hours of training, is not for an error to take away.
-        if created and not (state / _TRAINING_NAME).exists():
+    with contextlib.ExitStack() as held:
+        created = _open_state(state, settings, unfinished, held, say)
+        try:
+            corpus = _encode(text, text_config, state / _CORPUS_NAME, progress, say)
+            result = train_skipgram(
+                corpus,
+                config,
+                threads=threads,
+                state=state / _TRAINING_NAME,
+                # Until the vectors are on disk, hours of work must not hang on there being room for them.
+                keep_state=True,
+                progress=progress,
+            )
+            saved = to_mapping(config) | settings
+            if kind == "artifact":
+                result.vectors.save(output, config={"training": saved}, overwrite=overwrite)
+            else:
+                write_vectors(result.vectors, output, format=kind, overwrite=overwrite, progress=progress)
+        except KeyboardInterrupt:
+            if (state / _TRAINING_NAME).exists():
+                raise KeyboardInterrupt(f"{state} keeps what is done; the same command with --resume goes on") from None
+            if (state / _CORPUS_NAME).exists():
+                raise KeyboardInterrupt(f"{state} keeps the numbered text; --resume makes use of it") from None
             remove_run(state)
-        raise
-    trained = TrainedVectors(result, kind, corpus.num_tokens, saved)
-    remove_run(state)
-    return trained
+            raise
+        except Exception:
+            # What an earlier run left, or hours of training, is not for an error to take away.
+            if created and not (state / _TRAINING_NAME).exists():
+                remove_run(state)
+            raise
+        trained = TrainedVectors(result, kind, corpus.num_tokens, saved)
+        remove_run(state)
+        return trained
 
 
-def _open_state(state: Path, settings: dict[str, Any], unfinished: UnfinishedRun, say: Callable[[str], object]) -> bool:
-    """Make the state directory, or see that it belongs to this very run.
+def _open_state(
+    state: Path,
+    settings: dict[str, Any],
+    unfinished: UnfinishedRun,
+    held: contextlib.ExitStack,
+    say: Callable[[str], object],
+) -> bool:
+    """Make the state directory, or see that it belongs to this very run, and hold it, so that no other goes on with it.
 
     Returns:
         Whether it was made.
 
     Raises:
         OptionError: It holds an unfinished run that is to be refused.
-        FileError: It belongs to other text or settings, or is no state of ours.
+        FileError: It belongs to other text or settings, is no state of ours, or another process is at work in it.
     """
+    if state.is_dir():
+        held.enter_context(held_directory(state))
     record = settings | {"stamps": {name: _stamp(name) for name in settings["text"]}}
     if (state / _RUN_NAME).exists():
         if unfinished == "discard":
@@ -161,6 +173,8 @@ def _open_state(state: Path, settings: dict[str, Any], unfinished: UnfinishedRun
         say(f"no unfinished run at {state}: starting from the beginning")
     try:
         claim_run(state, _RUN_KIND, (_RUN_NAME, _CORPUS_NAME, _TRAINING_NAME))
+        # What was there before, and is held, has been taken away.
+        held.enter_context(held_directory(state))
         with atomic_file(state / _RUN_NAME, format=FILE_OF_A_RUN) as stream:
             stream.write(json.dumps(record, indent=2, ensure_ascii=False).encode("utf-8"))
     except BaseException:

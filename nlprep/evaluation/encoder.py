@@ -101,7 +101,9 @@ class SparseEncoder(Encoder[Item], Protocol[Item]):
         """The numbers that `Encoder.encode` gives, as a scipy CSR array (n, d) float32; the same errors."""
 
 
-def check_sequence(items: object, batch_size: int = 1, *, noun: str, accepts: Callable[[object], bool]) -> None:
+def check_sequence(
+    items: object, batch_size: int = 1, *, noun: str, accepts: Callable[[object], bool], taker: str = "encode"
+) -> None:
     """Fail if ``items`` is no sequence of items: one item by itself, or something without an order or a length.
 
     >>> check_sequence("a text", noun="text", accepts=lambda thing: isinstance(thing, str))
@@ -113,22 +115,25 @@ def check_sequence(items: object, batch_size: int = 1, *, noun: str, accepts: Ca
         batch_size: Likewise.
         noun: What an item is called, such as ``text``.
         accepts: Whether something is an item.
+        taker: What was called with them.
 
     Raises:
         NlprepError: It is not; in one line that says what to give.
         OptionError: A batch size below 1.
     """
     if accepts(items):
-        raise NlprepError(f"encode takes a list of {noun}s, got one {noun}: put it in a list")
+        raise NlprepError(f"{taker} takes a list of {noun}s, got one {noun}: put it in a list")
     ordered = isinstance(items, Sized) and hasattr(items, "__getitem__") and not isinstance(items, Mapping)
     if not ordered or isinstance(items, str | bytes | bytearray) or getattr(items, "ndim", 1) == 0:
         seen = "None" if items is None else f"something {_kind(items)}"
-        raise NlprepError(f"encode takes a list of {noun}s, got {seen}: put the {noun}s in a list")
+        raise NlprepError(f"{taker} takes a list of {noun}s, got {seen}: put the {noun}s in a list")
     if batch_size < 1:
         raise OptionError(f"batch_size = {batch_size}: give at least 1")
 
 
-def check_items(items: Sequence[Any], *, noun: str, accepts: Callable[[object], bool], first: int = 0) -> None:
+def check_items(
+    items: Sequence[Any], *, noun: str, accepts: Callable[[object], bool], first: int = 0, taker: str = "encode"
+) -> None:
     """Fail if one of ``items`` is not what an encoder takes.
 
     Args:
@@ -136,6 +141,7 @@ def check_items(items: Sequence[Any], *, noun: str, accepts: Callable[[object], 
         noun: What an item is called, such as ``text``.
         accepts: Whether something is an item.
         first: The place of the first of them among all.
+        taker: What was called with them.
 
     Raises:
         NlprepError: The place and the type of the first that is not.
@@ -143,23 +149,24 @@ def check_items(items: Sequence[Any], *, noun: str, accepts: Callable[[object], 
     for place, item in enumerate(items, start=first):
         if not accepts(item):
             raise NlprepError(
-                f"encode takes a list of {noun}s, but items[{place}] is {_kind(item)}: make it one, or leave it out"
+                f"{taker} takes a list of {noun}s, but items[{place}] is {_kind(item)}: make it one, or leave it out"
             )
 
 
-def check_texts(items: Any, batch_size: int = 1) -> None:
+def check_texts(items: Any, batch_size: int = 1, *, taker: str = "encode") -> None:
     """`check_sequence` and `check_items`, for encoders whose items are strings.
 
     Args:
-        items: What an encoder was given.
+        items: What an encoder, or whoever else takes texts, was given.
         batch_size: Likewise.
+        taker: What was called with them.
 
     Raises:
         NlprepError: As there.
         OptionError: As there.
     """
-    check_sequence(items, batch_size, noun="text", accepts=_is_text)
-    check_items(items, noun="text", accepts=_is_text)
+    check_sequence(items, batch_size, noun="text", accepts=_is_text, taker=taker)
+    check_items(items, noun="text", accepts=_is_text, taker=taker)
 
 
 def _is_text(thing: object) -> bool:

@@ -11,10 +11,10 @@ from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.evaluation.encoder import SparseEncoder
-from nlprep.evaluation.linear_probe import ProbeCurve, probe_features
+from nlprep.evaluation.linear_probe import ProbeCurve, check_amounts, probe_features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from nlprep.core.progress import Progress
     from nlprep.evaluation.encoder import Encoder
@@ -81,7 +81,8 @@ def measure_label_curves(
         progress: Gets items encoded and probes fitted.
 
     Raises:
-        NlprepError: Nothing to compare, a single label, fewer examples than labels, or one item here and two there.
+        NlprepError: Nothing to compare, a single label, more labels asked for than there are, or one item here and two
+            there.
         FileError: A label of the test set that the training set lacks.
     """
     if (train.pairs is None) != (test.pairs is None):
@@ -91,7 +92,7 @@ def measure_label_curves(
     names = train.label_names()
     train_labels, test_labels = train.label_indices(names), test.label_indices(names)
     # Fails on numbers of labels that cannot be had before an hour of encoding, not after it.
-    _check_numbers(config or ProbeConfig(), len(train), names)
+    check_amounts(config or ProbeConfig(), train_labels, len(names))
     curves = []
     for name, encoder in _with_baseline(encoders, from_scratch):
         features = [pair_features(encoder, data, batch_size, progress) for data in (train, test)]
@@ -112,15 +113,6 @@ def _with_baseline(
         yield name, encoder
         if number == 0 and from_scratch:
             yield FROM_SCRATCH, encoder.randomized()
-
-
-def _check_numbers(config: ProbeConfig, available: int, names: Sequence[str]) -> None:
-    fewest = config.amounts(available, len(names))[0].number
-    if fewest < len(names):
-        raise NlprepError(
-            f"labels = {config.labels!r}: {fewest:,} of {available:,} examples are fewer than the {len(names)} labels "
-            "there are: ask for more or give more examples"
-        )
 
 
 def pair_features(

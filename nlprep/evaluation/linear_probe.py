@@ -211,7 +211,7 @@ def probe_features(
             f"{name}: neighbours are looked for among dense features: choose the linear classifier, or leave it out"
         )
     amounts = config.amounts(len(labels), num_classes)
-    _check_amounts(amounts, labels, num_classes, config)
+    check_amounts(config, labels, num_classes)
     measured: dict[LabelAmount, list[tuple[float, float]]] = {amount: [] for amount in amounts}
     with progress.task(f"probing {name}", config.repeats * len(amounts)) as task:
         for repeat in range(config.repeats):
@@ -248,11 +248,19 @@ def _choose(
     return np.sort(np.concatenate(first))
 
 
-def _check_amounts(
-    amounts: list[LabelAmount], labels: NDArray[np.integer[Any]], num_classes: int, config: ProbeConfig
-) -> None:
+def check_amounts(config: ProbeConfig, labels: NDArray[np.integer[Any]], num_classes: int) -> None:
+    """Fail if as many labels as are asked for cannot be had.
+
+    Args:
+        config: What is asked for.
+        labels: (n,) the class of each training example.
+        num_classes: How many classes there are.
+
+    Raises:
+        NlprepError: Fewer labels than classes, or more of a class than it has.
+    """
     rarest = int(np.bincount(labels, minlength=num_classes).min())
-    for amount in amounts:
+    for amount in config.amounts(len(labels), num_classes):
         if amount.number < num_classes:
             raise NlprepError(
                 f"labels = {config.labels!r}: {amount.number:,} of {len(labels):,} examples are fewer than the "

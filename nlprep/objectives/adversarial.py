@@ -14,8 +14,8 @@ With D a discriminator's logits, above 0 for what it takes to be real, x real ex
       discriminator   mean max(0, 1 - D(x)) + mean max(0, 1 + D(y))
       generator       - mean D(y)
 
-- **R1** (Mescheder et al. 2018, "Which Training Methods for GANs do actually Converge?", equation 9): the squared length
-  of the gradient of D at real examples, without which the players may turn about each other for ever::
+- **R1** (Mescheder et al. 2018, "Which Training Methods for GANs do actually Converge?", equation 9): the squared
+  length of the gradient of D at real examples, without which the players may turn about each other for ever::
 
       weight / 2  mean |dD(x) / dx|^2
 

@@ -131,6 +131,14 @@ def test_a_header_that_lies_is_refused(tmp_path: Path, entry: object) -> None:
         read_tensors(tmp_path / "t")
 
 
+@pytest.mark.parametrize("shape", [[3], [2**62, 2**62], [2**70, 0], [-1], []])
+def test_a_header_that_lies_of_a_file_without_bytes_is_refused(tmp_path: Path, shape: list[int]) -> None:
+    header = json.dumps({"m": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    (tmp_path / "t").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(FileError, match="make the file again"):
+        read_tensors(tmp_path / "t")
+
+
 def test_a_tensor_is_checked_when_asked_for(tmp_path: Path) -> None:
     artifact = read_artifact(_broken(tmp_path), kind="thing")
     assert artifact.tensor("m", dtype="float32", shape=(None, 5)).shape == (4, 5)

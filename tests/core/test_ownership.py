@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -323,6 +324,31 @@ def test_a_run_is_gone_on_with_and_other_things_in_it_are_let_be(tmp_path: Path)
     claim_run(run, "another-run", ["model"], overwrite=True)
     assert [path.name for path in run.iterdir()] == ["nlprep.json"]
     assert [path.name for path in run.parent.iterdir()] == ["run"]
+
+
+def test_the_mark_of_a_run_is_on_the_disk_before_it_is_renamed_and_readable_as_other_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    synced, renamed = os.fsync, Path.replace
+
+    def note_sync(descriptor: int) -> None:
+        synced(descriptor)
+        events.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+
+    def note_rename(path: Path, target: Path) -> Path:
+        events.append("rename")
+        return renamed(path, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_rename)
+    mask = os.umask(0o027)
+    try:
+        claim_run(tmp_path / "run", "a-run", ["model"])
+    finally:
+        os.umask(mask)
+    assert events == ["file", "rename", "directory"]
+    assert stat.S_IMODE((tmp_path / "run" / "nlprep.json").stat().st_mode) == 0o640
 
 
 def test_a_run_with_something_changed_is_not_taken_away(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlprep.core.randomness import combine, integers, mix, uniforms
+from nlprep.core.randomness import combine, integers, mix, seeded_torch, uniforms
 
 GOLDEN = 0x9E3779B97F4A7C15
 # The first outputs of SplitMix64, whose state grows by GOLDEN before each.
@@ -73,3 +76,26 @@ def test_draws_are_uniform_and_independent() -> None:
     assert max(np.abs(between).max(), abs(along)) < 5 / np.sqrt(20_000)
     bits = np.unpackbits(integers(combine(1, np.arange(4000)), 1, purpose=0).view(np.uint8)).reshape(-1, 64)
     assert np.abs(bits.mean(0) - 0.5).max() < 5 * 0.5 / np.sqrt(4000)
+
+
+def test_seeded_draws_leave_no_trace_and_reseed_no_other_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def refuse(seed: int) -> None:
+        raise AssertionError(f"sets the generators of every device to {seed}")
+
+    monkeypatch.setattr(torch, "manual_seed", refuse)
+    before = torch.get_rng_state()
+    with seeded_torch(3):
+        drawn = torch.rand(4)
+    assert torch.equal(drawn, torch.rand(4, generator=torch.Generator().manual_seed(3)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_no_module_reseeds_every_device() -> None:
+    """A caller's generators, those of GPUs too, are not the library's to set; `seeded_torch` is."""
+    root = Path(__file__).resolve().parents[2]
+    modules = [path for room in ("nlprep", "vision", "multimodal", "cli") for path in (root / room).rglob("*.py")]
+    assert modules
+    calls = re.compile(r"^[^#`]*\btorch\.manual_seed\(", re.MULTILINE)
+    assert [str(path.relative_to(root)) for path in modules if calls.search(path.read_text(encoding="utf-8"))] == []

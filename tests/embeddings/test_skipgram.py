@@ -3,13 +3,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.corpus import EncodedCorpus, encode_corpus
 from nlprep.embeddings.skipgram import SkipGramConfig, train_skipgram, training
 from nlprep.embeddings.skipgram.compiled_engine import CompiledEngine
@@ -257,3 +258,16 @@ def test_a_vocabulary_of_one_word_is_refused(tmp_path: Path) -> None:
     corpus = encode_corpus([["same"] * 20], tmp_path / "c", min_count=1)
     with pytest.raises(NlprepError, match="training needs 2"):
         train_skipgram(corpus)
+
+
+@pytest.mark.parametrize("harm", ["id above", "id below", "offset falls"])
+def test_a_damaged_corpus_is_refused_before_compiled_code_looks_its_ids_up(corpus: EncodedCorpus, harm: str) -> None:
+    ids, offsets = np.array(corpus.ids), np.array(corpus.offsets)
+    if harm == "id above":
+        ids[len(ids) // 2] = len(corpus.vocabulary)
+    elif harm == "id below":
+        ids[-1] = -1
+    else:
+        offsets[2] = offsets[1]
+    with pytest.raises(FileError, match="encode the corpus again"):
+        train_skipgram(replace(corpus, ids=ids, offsets=offsets), SkipGramConfig(**SMALL), threads=1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -74,3 +76,29 @@ def test_a_state_of_an_earlier_run(text, tmp_path):
     assert not state.exists()
     train_vectors([text], tmp_path / "out", SMALL, unfinished="resume", threads=1, say=said.append)
     assert "no unfinished run" in said[1]
+
+
+@pytest.mark.parametrize("unfinished", ["refuse", "resume", "discard"])
+def test_a_state_that_another_process_is_at_work_in_is_left_to_it(text, tmp_path, unfinished):
+    state = tmp_path / "out.state"
+    claim_run(state, "skipgram-run", ("run.json", "corpus", "training"))
+    (state / "run.json").write_text("{}")
+    hold = (
+        "import sys\nfrom pathlib import Path\nfrom nlprep.core.temporaries import held_directory\n"
+        "with held_directory(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", hold, str(state)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(FileError, match="another process is at work in it"):
+            train_vectors([text], tmp_path / "out", SMALL, unfinished=unfinished)
+        other.stdin.close()
+    assert {path.name for path in state.iterdir()} == {"nlprep.json", "run.json"}
+    # While it trains it holds the state itself.
+    seen = []
+
+    def try_to_hold(_: str) -> None:
+        seen.append(subprocess.run(command, input="", capture_output=True, text=True, check=False).stderr)
+
+    train_vectors([text], tmp_path / "out", SMALL, unfinished="discard", threads=1, say=try_to_hold)
+    assert "another process is at work in it" in seen[0]

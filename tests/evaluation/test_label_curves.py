@@ -139,8 +139,11 @@ def test_what_cannot_be_measured():
         def encode(self, *arguments, **settings):
             raise AssertionError("encoded before the numbers of labels were checked")
 
-    with pytest.raises(NlprepError, match=r"1 of 200 examples are fewer than the 2 labels"):
+    with pytest.raises(NlprepError, match=r"1 of 200 examples are fewer than the 2 classes"):
         measure_label_curves({"mine": Slow(learned().weights)}, train, test, ProbeConfig(labels="1"))
+    fewest = int(np.bincount(train.label_indices(train.label_names())).min())
+    with pytest.raises(NlprepError, match=f"one class has {fewest} training examples only"):
+        measure_label_curves({"mine": Slow(learned().weights)}, train, test, ProbeConfig(labels=f"{fewest + 1}/class"))
 
 
 def test_one_picture_is_told_from_many():

@@ -230,6 +230,19 @@ def test_cut_examples_are_counted(models):
         classifier.logits(["a"])
 
 
+def test_what_is_not_a_list_of_texts_is_refused(models):
+    classifier = TextClassifier.from_pretrained(models["bert"], ["a", "b"])
+    # Its characters would each get a label.
+    with pytest.raises(NlprepError, match="a classifier takes a list of texts, got one text: put it in a list"):
+        classifier.predict("the cat")
+    with pytest.raises(NlprepError, match="got one text"):
+        classifier.probabilities(["a"], "b")
+    with pytest.raises(NlprepError, match=r"items\[1\] is None"):
+        classifier.predict(["a", None])
+    with pytest.raises(NlprepError, match="2 texts and 1 second ones: give one for each"):
+        classifier.logits(["a", "b"], ["a"])
+
+
 def test_what_cannot_be_trained_or_measured(models, tmp_path):
     data, short = topics(20), TrainingConfig(steps=1, precision="fp32")
     with pytest.raises(NlprepError, match="every label is 'x'"):

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from nlprep.core.errors import FileError, NlprepError
+from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.language_models.text.documents import find_text_files, read_documents
 
 
@@ -48,6 +48,12 @@ def test_nothing_to_read_is_said(tmp_path) -> None:
         read_documents(tmp_path / "folder")
     with pytest.raises(FileError, match="no such file"):
         read_documents(tmp_path / "missing.txt")
+
+
+def test_another_unit_is_refused_and_not_taken_for_files(tmp_path) -> None:
+    (tmp_path / "a.txt").write_text("a\n")
+    with pytest.raises(OptionError, match="unit = 'pages': choose from line, paragraph, file"):
+        list(read_documents(tmp_path / "a.txt", unit="pages"))
 
 
 def test_bytes_that_are_not_utf8_are_named(tmp_path) -> None:

@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 from language_model_toys import toy_causal, toy_tokenizer
-from scipy.stats import binomtest
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.language_models.generators.few_shot import (
@@ -14,7 +13,6 @@ from nlprep.language_models.generators.few_shot import (
     _Scorer,
     evaluate_few_shot,
     read_task,
-    wilson_interval,
 )
 from nlprep.language_models.text.tokenizers import causal_form
 
@@ -102,12 +100,6 @@ def test_the_draws_are_a_function_of_the_seed() -> None:
     model, tokenizer = toy_causal(context=64).eval(), causal_form(toy_tokenizer())
     first, same = (evaluate_few_shot(model, tokenizer, task(), shots=(1, 2), seed=4) for _ in range(2))
     assert first == same
-
-
-def test_interval_against_scipy() -> None:
-    for right, total in ((0, 5), (3, 10), (50, 100), (7, 7)):
-        expected = binomtest(right, total).proportion_ci(method="wilson")
-        assert wilson_interval(right, total) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_bad_input() -> None:

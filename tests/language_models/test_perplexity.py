@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -89,3 +90,12 @@ def test_bad_input() -> None:
         measure_perplexity(model, tokenizer, [])
     with pytest.raises(NlprepError, match="no tokens"):
         measure_pseudo_perplexity(toy_masked().eval(), toy_tokenizer(), [])
+    unmasked = deepcopy(toy_tokenizer())
+    unmasked.mask_token = None
+    with pytest.raises(OptionError, match="has no mask token"):
+        measure_pseudo_perplexity(toy_masked().eval(), unmasked, ["a"])
+    # Which would be as many documents as it has characters.
+    with pytest.raises(NlprepError, match="put it in a list"):
+        measure_perplexity(model, tokenizer, "a text")
+    with pytest.raises(NlprepError, match="put it in a list"):
+        measure_pseudo_perplexity(toy_masked().eval(), toy_tokenizer(), "a text")

@@ -83,7 +83,7 @@ def test_baselines_can_be_left_out(model):
 
 def test_what_cannot_be_probed(model):
     train, test = topics(40), topics(20)
-    with pytest.raises(NlprepError, match=r"labels = '1%,10%,100%': 0 of 40 examples are fewer than the 3 labels"):
+    with pytest.raises(NlprepError, match=r"labels = '1%,10%,100%': 0 of 40 examples are fewer than the 3 classes"):
         probe({"mine": model}, train, test)
     with pytest.raises(OptionError, match="only 40"):
         probe({"mine": model}, train, test, ProbeConfig(labels="100"))

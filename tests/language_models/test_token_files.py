@@ -95,6 +95,11 @@ def test_bad_input(tokenizer, tmp_path) -> None:
         TokenFile.load(tmp_path / "t")
 
 
+def test_one_text_is_not_taken_for_as_many_documents_as_it_has_characters(tokenizer, tmp_path) -> None:
+    with pytest.raises(NlprepError, match="one text was given where documents are meant"):
+        tokenize_documents("a text", tokenizer, tmp_path / "tokens")
+
+
 def test_a_failure_leaves_the_old_file(tokenizer, tmp_path) -> None:
     tokenize_documents(DOCUMENTS, tokenizer, tmp_path / "t")
 

@@ -171,6 +171,8 @@ def test_no_text_is_said() -> None:
     for algorithm in ("byte-bpe", "character"):
         with pytest.raises(NlprepError, match="no text"):
             train_tokenizer([], TokenizerConfig(algorithm=algorithm))
+    with pytest.raises(NlprepError, match="one text was given where documents are meant"):
+        train_tokenizer("a text by itself")
 
 
 def test_what_cannot_be_loaded_is_named(tmp_path) -> None:

@@ -148,7 +148,8 @@ def train_skipgram(
         The vectors and how training went.
 
     Raises:
-        NlprepError: The corpus is too small, the loss stopped being finite, or ``state`` belongs to another run.
+        NlprepError: The corpus is too small or damaged, the loss stopped being finite, or ``state`` belongs to another
+            run.
         KeyboardInterrupt: After Ctrl-C, with the state saved if ``state`` was given.
     """
     config = config or SkipGramConfig()
@@ -157,6 +158,7 @@ def train_skipgram(
             f"the corpus has {len(corpus.vocabulary)} word(s) that occur often enough, training needs 2: "
             "give more text or lower the minimum count"
         )
+    corpus.check()
     if state is not None:
         check_replaceable(state, STATE_KIND)
     plan = _plan(corpus, config)

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nlprep.core.devices import find_device
-from nlprep.core.errors import FileError, OptionError
+from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.progress import SILENT
-from nlprep.evaluation.encoder import evaluation_mode
+from nlprep.core.randomness import seeded_torch
+from nlprep.evaluation.encoder import check_texts, evaluation_mode
 from nlprep.language_models.encoders.text_encoder import TruncationWarning
 from nlprep.language_models.models.files import (
     CLASSIFIER,
@@ -82,8 +83,7 @@ class TextClassifier:
         """
         names = dict(enumerate(labels))
         settings = {"num_labels": len(names), "id2label": names, "label2id": {name: i for i, name in names.items()}}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded_torch(seed):
             model, tokenizer, new = _load(path, settings | {"ignore_mismatched_sizes": True})
         tokenizer = with_token_types(_separating(tokenizer), model)
         model.config.pad_token_id = tokenizer.pad_token_id
@@ -127,7 +127,15 @@ class TextClassifier:
         save_language_model(self.model, self.tokenizer, directory, kind=CLASSIFIER, overwrite=overwrite)
 
     def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> tuple[list[dict[str, Any]], int]:
-        """The model's inputs for each text or pair, and how many had to be cut."""
+        """The model's inputs for each text or pair, and how many had to be cut.
+
+        Raises:
+            NlprepError: One text by itself, something that is no text, or not as many second texts as first ones.
+        """
+        for given in (texts,) if pairs is None else (texts, pairs):
+            check_texts(given, taker="a classifier")
+        if pairs is not None and len(pairs) != len(texts):
+            raise NlprepError(f"{len(texts):,} texts and {len(pairs):,} second ones: give one for each")
         if not len(texts):
             return [], 0
         encoded = self.tokenizer(
@@ -173,9 +181,14 @@ class TextClassifier:
         Returns:
             (n, C) float32.
 
+        Raises:
+            NlprepError: As `tokenize` does.
+            OptionError: A batch size below 1.
+
         Warns:
             TruncationWarning: Texts were cut; says how many.
         """
+        check_texts(texts, batch_size, taker="a classifier")
         rows, cut = self.tokenize(texts, pairs)
         warn_of_cuts(cut, len(texts), int(self.tokenizer.model_max_length))
         scores = np.zeros((len(rows), len(self.labels)), np.float32)

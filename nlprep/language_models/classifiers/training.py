@@ -91,16 +91,14 @@ def train_classifier(
     if validation is not None:
         held = LabelledExamples(classifier, validation.texts, validation.pairs, validation_classes)
     module = Classification(classifier, head_only=config.train == "head")
-    with (
-        prepare_run(
-            directory, kind=RUN, result=CLASSIFIER, settings={"classification": config}, training=training,
-            bases={"model": find_model(model)}, data={"labels": names, "pairs": train.pairs is not None},
-            inputs=read, **run,
-        ) as prepared,
-        fast_attention(classifier.model),
-    ):  # fmt: skip
-        history = prepared.fit(PlainStep(module), examples, validation=held)
-    prepared.publish(classifier.save)
+    with prepare_run(
+        directory, kind=RUN, result=CLASSIFIER, settings={"classification": config}, training=training,
+        bases={"model": find_model(model)}, data={"labels": names, "pairs": train.pairs is not None},
+        inputs=read, **run,
+    ) as prepared:  # fmt: skip
+        with fast_attention(classifier.model):
+            history = prepared.fit(PlainStep(module), examples, validation=held)
+        prepared.publish(classifier.save)
     summary = prepared.summarise(history) | {"labels": names, "pairs": train.pairs is not None}
     report = None
     if validation is not None:

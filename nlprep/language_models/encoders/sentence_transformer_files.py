@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
+from nlprep.core.randomness import seeded_torch
 from nlprep.language_models.encoders.pooling import PooledSentenceTransformer, PooledTransformer
 from nlprep.language_models.models.files import (
     SENTENCE_TRANSFORMER,
-    fixed_random_state,
     quiet_libraries,
     save_language_model,
 )
@@ -52,7 +52,7 @@ def load_sentence_transformer(directory: Path) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     try:
-        with quiet_libraries(), fixed_random_state():
+        with quiet_libraries(), seeded_torch(0):
             return SentenceTransformer(
                 str(directory), device="cpu", local_files_only=True, trust_remote_code=False
             ).float()
@@ -100,7 +100,7 @@ def _compose(module: PooledTransformer, saved: Path) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import modules as parts
 
-    with quiet_libraries(), fixed_random_state():
+    with quiet_libraries(), seeded_torch(0):
         transformer = parts.Transformer(str(saved), model_kwargs={"local_files_only": True})
     modules: list[Any] = [transformer]
     if module.layer != -1:

@@ -14,6 +14,7 @@ import numpy as np
 from nlprep.core.devices import find_device
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.progress import SILENT
+from nlprep.core.randomness import seeded_torch
 from nlprep.evaluation.encoder import check_texts, evaluation_mode
 from nlprep.language_models.encoders.configuration import EncoderConfig
 
@@ -274,17 +275,13 @@ class TextEncoder:
         Args:
             seed: Of the weights, which are the same whatever the device.
         """
-        import torch
-
         from nlprep.language_models.encoders.pooling import PooledTransformer
 
         other = TextEncoder.__new__(TextEncoder)
         other.tokenizer, other.config = self.tokenizer, self.config
         own = other.module = deepcopy(self.module).cpu()
         inner: Any = own.model if isinstance(own, PooledTransformer) else own.model[0].auto_model
-        with torch.random.fork_rng(devices=[]):
-            # Not `torch.manual_seed`, which sets the generators of GPUs too.
-            torch.default_generator.manual_seed(seed)
+        with seeded_torch(seed):
             fresh = type(inner)(deepcopy(inner.config)).state_dict()
             # A masked model's body lacks the pooler that one built by itself has.
             inner.load_state_dict({name: fresh[name] for name in inner.state_dict()})

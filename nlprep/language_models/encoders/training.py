@@ -206,7 +206,7 @@ def train_sentence_encoder(
         inputs=read, **run | {"accelerator": accelerator},
     ) as prepared:  # fmt: skip
         history = prepared.fit(step, examples, validation=held, evaluate=_make_evaluation(encoder, validation))
-    prepared.publish(encoder.save)
+        prepared.publish(encoder.save)
     summary = prepared.summarise(history) | {"dimension": encoder.dimension}
     return SentenceTraining(directory=prepared.directory, history=history, summary=summary, encoder=encoder)
 

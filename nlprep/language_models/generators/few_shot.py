@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import read_lines
 from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine
+from nlprep.evaluation.intervals import wilson_interval
 
 if TYPE_CHECKING:
     import os
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 SHOTS = (0, 1, 2, 4, 8)
 _LONGEST_ANSWER = 32
-_CONFIDENCE = 1.959963984540054  # two-sided 95%
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def evaluate_few_shot(
         NlprepError: A question that does not fit into the context by itself.
     """
     if min(shots, default=-1) < 0 or draws < 1 or (limit is not None and limit < 1):
-        raise OptionError(f"shots = {list(shots)}, draws = {draws}, limit = {limit}: give whole numbers above 0")
+        raise OptionError(f"shots = {list(shots)}, draws = {draws}, limit = {limit}: shots may be 0, the others not")
     if max(shots) >= len(task.examples):
         raise OptionError(
             f"{max(shots)} examples wanted, and the task has {len(task.examples)} questions: give more questions or "
@@ -174,17 +173,9 @@ def evaluate_few_shot(
                     shown += used
                     bar.advance()
             total = len(asked) * draws
-            low, high = wilson_interval(right, total)
-            results.append(FewShotResult(number, right / total, low, high, total, shown / total))
+            share = wilson_interval(right, total)
+            results.append(FewShotResult(number, share.value, share.low, share.high, total, shown / total))
     return results
-
-
-def wilson_interval(right: int, total: int) -> tuple[float, float]:
-    """The 95% interval of a share (Wilson 1927, "Probable inference")."""
-    share, squared = right / total, _CONFIDENCE**2
-    centre = (share + squared / (2 * total)) / (1 + squared / total)
-    half = _CONFIDENCE * math.sqrt(share * (1 - share) / total + squared / (4 * total**2)) / (1 + squared / total)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _draw(task: FewShotTask, question: int, number: int, seed: int, draw: int) -> list[TaskExample]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import NlprepError
+from nlprep.core.randomness import seeded_torch
 from nlprep.language_models.generators.configuration import GenerationConfig
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ def generate(
     Raises:
         NlprepError: The prompt leaves no room in the model's context.
     """
-    import torch
-
     from nlprep.language_models.models.files import context_length
 
     config = config or GenerationConfig()
@@ -57,10 +56,8 @@ def generate(
             f"the prompt has {len(ids):,} tokens and the model's context holds {context:,}: give a shorter prompt"
         )
     texts = []
-    devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        for sample in range(config.num_samples):
-            torch.manual_seed(config.seed + sample)
+    for sample in range(config.num_samples):
+        with seeded_torch(config.seed + sample, model.device):
             stream = _Stream(tokenizer, config.stop, on_text)
             window, left, ended = ids, config.max_tokens, False
             while left and not ended:

@@ -18,6 +18,7 @@ from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.progress import SILENT
 from nlprep.language_models.models.files import context_length
 from nlprep.language_models.pretraining.masked import MaskedLanguageModelling
+from nlprep.language_models.text.documents import check_documents
 from nlprep.language_models.text.packing import IGNORED
 
 if TYPE_CHECKING:
@@ -91,8 +92,9 @@ def measure_perplexity(
 
     Raises:
         OptionError: A stride outside 1 to the context, or a tokenizer without an end.
-        NlprepError: No documents.
+        NlprepError: No documents, or one by itself.
     """
+    check_documents(documents)
     context = min(context_length(model) or _LONGEST, _LONGEST)
     stride = max(1, context // 2) if stride is None else stride
     if not 1 <= stride <= context:
@@ -224,19 +226,30 @@ def measure_pseudo_perplexity(
         progress: Gets documents.
 
     Raises:
-        NlprepError: No tokens.
+        OptionError: A tokenizer without a mask.
+        NlprepError: No tokens, or one text by itself.
     """
+    check_documents(documents)
+    if tokenizer.mask_token_id is None:
+        raise OptionError("the tokenizer has no mask token, in whose place words are predicted: name a masked model")
     objective = MaskedLanguageModelling(model).eval()
-    room = (context_length(model) or _LONGEST) - 2
-    opening = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
-    closing = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
+    # What a tokenizer lacks is left out.
+    opening, closing = (
+        next(([token] for token in tokens if token is not None), [])
+        for tokens in (
+            (tokenizer.cls_token_id, tokenizer.bos_token_id),
+            (tokenizer.sep_token_id, tokenizer.eos_token_id),
+        )
+    )
+    room = (context_length(model) or _LONGEST) - len(opening) - len(closing)
     nats, tokens, correct, count = 0.0, 0, 0, 0
     with progress.task("measuring") as task:
         for document in documents:
             ids = _ids(tokenizer, document)
             for start in range(0, len(ids), room):
-                piece = torch.tensor([opening, *ids[start : start + room], closing], device=model.device)
-                places = torch.arange(1, len(piece) - 1, device=model.device)
+                read = ids[start : start + room]
+                piece = torch.tensor([*opening, *read, *closing], device=model.device)
+                places = len(opening) + torch.arange(len(read), device=model.device)
                 for some in torch.split(places, batch_size):
                     copies = piece.repeat(len(some), 1)
                     copies[torch.arange(len(some)), some] = int(tokenizer.mask_token_id)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import OptionError
+from nlprep.core.randomness import seeded_torch
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -68,7 +69,6 @@ def build_language_model(
     Raises:
         OptionError: Unknown kind, family or size, or numbers that do not fit.
     """
-    import torch
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
     if kind not in FAMILIES:
@@ -85,8 +85,7 @@ def build_language_model(
     family = family or FAMILIES[kind][0]
     config = _configure(family, tokenizer, layers, width, heads, context, dropout)
     form: Any = AutoModelForMaskedLM if kind == "masked" else AutoModelForCausalLM
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded_torch(seed):
         try:
             model: PreTrainedModel = form.from_config(config, attn_implementation="sdpa")
         except ValueError as error:

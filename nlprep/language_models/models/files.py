@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nlprep.core.artifacts import read_config
 from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
+from nlprep.core.randomness import seeded_torch
 from nlprep.language_models.text.tokenizers import causal_form, fill_tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
@@ -92,20 +93,6 @@ def quiet_libraries() -> Iterator[None]:
         logging.set_verbosity(level)
 
 
-@contextmanager
-def fixed_random_state() -> Iterator[None]:
-    """The same random numbers in the block every time, and the caller's afterwards as if nothing was drawn.
-
-    Libraries draw weights for what they build, before those on disk take their place; what the disk lacks, such as a
-    pooler that no vector comes from, keeps them.
-    """
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        yield
-
-
 def _is_causal(model: PreTrainedModel) -> bool:
     from transformers import AutoModelForCausalLM
 
@@ -184,7 +171,9 @@ def load_language_model(path: str | os.PathLike[str], kind: str) -> tuple[PreTra
         "encoder": transformers.AutoModel,
     }[kind]
     try:
-        with without_progress_bars(), fixed_random_state():
+        # Libraries draw weights for what they build, before those on disk take their place; what the disk lacks, such
+        # as a pooler that no vector comes from, keeps them.
+        with without_progress_bars(), seeded_torch(0):
             model: PreTrainedModel = auto.from_pretrained(
                 directory, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype="float32"
             )

@@ -197,7 +197,7 @@ def _pretrain(
         validation_examples = None if validation is None else make_examples(validation)
         with fast_attention(model):
             history = prepared.fit(step, examples, validation=validation_examples)
-    place = prepared.publish(lambda place: save_language_model(model, tokenizer, place))
+        place = prepared.publish(lambda place: save_language_model(model, tokenizer, place))
     summary = prepared.summarise(history)
     summary |= {
         "train_tokens": train.num_tokens,

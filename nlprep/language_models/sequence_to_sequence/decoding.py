@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.progress import SILENT
+from nlprep.evaluation.encoder import check_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,15 +70,16 @@ def translate_sentences(
         Translations, in the order of the sentences.
 
     Raises:
-        NlprepError: No sentences.
-        OptionError: Sentences longer than the model's context are asked for.
+        NlprepError: No sentences, one by itself, or something that is no text.
+        OptionError: A batch size below 1, or sentences longer than the model's context are asked for.
     """
     import numpy as np
     import torch
 
     from nlprep.language_models.sequence_to_sequence.parallel_text import SpecialIds, encode_sentences, make_batch
 
-    if not sentences:
+    check_texts(sentences, batch_size, taker="translate_sentences")
+    if not len(sentences):
         raise NlprepError("there are no sentences to translate: give some")
     if longest is None:
         longest = min(_room(model).values(), default=_LONGEST)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from nlprep.language_models.models.token_cross_entropy import token_cross_entropy
 from nlprep.language_models.text.packing import IGNORED
@@ -65,8 +66,7 @@ def _crosses(decoder: PreTrainedModel) -> bool:
 def _with_cross_attention(decoder: PreTrainedModel, seed: int) -> PreTrainedModel:
     config: Any = deepcopy(decoder.config)
     config.add_cross_attention = config.is_decoder = True
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded_torch(seed):
         crossing: PreTrainedModel = type(decoder)(config)
     if not _crosses(crossing):
         raise OptionError(f"a {config.model_type} decoder has no cross-attention: pretrain one of family gpt2")

@@ -236,15 +236,13 @@ class _Joined:
         """Train what is to learn of the model (all of it or its cross-attention), and publish it."""
         from nlprep.language_models.sequence_to_sequence.model import save_translation_model
 
-        with (
-            prepare_run(
-                directory, kind=kind, result=TRANSLATION_MODEL, settings=settings, training=training,
-                bases=self.bases, inputs=list(self.bases.values()), **run,
-            ) as prepared,
-            _learning(self.model, learning),
-        ):  # fmt: skip
-            history = prepared.fit(step, examples, **doors)
-        prepared.publish(lambda place: save_translation_model(self.model, self.source, self.target, place))
+        with prepare_run(
+            directory, kind=kind, result=TRANSLATION_MODEL, settings=settings, training=training,
+            bases=self.bases, inputs=list(self.bases.values()), **run,
+        ) as prepared:  # fmt: skip
+            with _learning(self.model, learning):
+                history = prepared.fit(step, examples, **doors)
+            prepared.publish(lambda place: save_translation_model(self.model, self.source, self.target, place))
         return TranslationTraining(
             directory=prepared.directory,
             history=history,

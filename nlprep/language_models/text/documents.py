@@ -6,16 +6,27 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nlprep.core.errors import FileError, NlprepError, os_errors_named
+from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import STANDARD_INPUT
 from nlprep.core.progress import SILENT
 from nlprep.corpus import read_text
+from nlprep.language_models.text.configuration import DOCUMENT_UNITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from nlprep.core.files import EncodingErrors
     from nlprep.core.progress import Progress
+
+
+def check_documents(documents: Iterable[str]) -> None:
+    """Fail if one text was given where many are meant, which would pass for as many as it has characters.
+
+    Raises:
+        NlprepError: It was.
+    """
+    if isinstance(documents, str):
+        raise NlprepError("one text was given where documents are meant: put it in a list")
 
 
 def find_text_files(paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[str]:
@@ -63,9 +74,12 @@ def read_documents(
         progress: Gets bytes read; the total is known when every file is plain.
 
     Raises:
+        OptionError: Another unit.
         FileError: A file is missing, unreadable or, with ``strict``, not UTF-8 (file and line are named).
         NlprepError: Once everything is read: there was no text at all.
     """
+    if unit not in DOCUMENT_UNITS:
+        raise OptionError(f"unit = {unit!r}: choose from {', '.join(DOCUMENT_UNITS)}")
     files = find_text_files(paths)
     lines = read_text(files, encoding_errors=encoding_errors, progress=progress)
     return _without_blanks(_group(lines, unit), files)

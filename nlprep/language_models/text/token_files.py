@@ -13,6 +13,7 @@ from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import atomic_directory
 from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine, uniforms
+from nlprep.language_models.text.documents import check_documents
 from nlprep.language_models.text.tokenizers import tokenizer_digest
 
 if TYPE_CHECKING:
@@ -152,9 +153,10 @@ def tokenize_documents(
 
     Raises:
         OptionError: A fraction outside [0, 1).
-        NlprepError: No tokens.
+        NlprepError: No tokens, or one text by itself.
         FileError: The directory cannot be written; it is then as it was.
     """
+    check_documents(documents)
     if not 0 <= validation_fraction < 1:
         raise OptionError(f"validation_fraction = {validation_fraction}: must be at least 0 and below 1")
     vocabulary_size = len(tokenizer)

@@ -16,6 +16,7 @@ from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_na
 from nlprep.core.files import atomic_directory
 from nlprep.core.progress import SILENT
 from nlprep.language_models.text.configuration import TokenizerConfig
+from nlprep.language_models.text.documents import check_documents
 
 if TYPE_CHECKING:
     import os
@@ -55,9 +56,10 @@ def train_tokenizer(
         The tokenizer.
 
     Raises:
-        NlprepError: There is no text.
+        NlprepError: There is no text, or one by itself.
         OptionError: The text does not support as many tokens, or its alphabet alone needs more.
     """
+    check_documents(texts)
     config = config or TokenizerConfig()
     with progress.task("training the tokenizer") as task:
         counted = _Counted(texts, task)

@@ -231,6 +231,8 @@ def test_bad_input(tokenizers, tmp_path) -> None:
     assert not (tmp_path / "run").exists()
     with pytest.raises(NlprepError, match="no sentences"):
         translate_sentences(model, *tokenizers, [])
+    with pytest.raises(NlprepError, match="translate_sentences takes a list of texts, got one text"):
+        translate_sentences(model, *tokenizers, "one sentence")
     with pytest.raises(NlprepError, match="2 translations and 1 references"):
         score_translations(["a", "b"], ["a"])
     save_language_model(toy_masked(), toy_tokenizer(), tmp_path / "masked")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from nlprep.core.randomness import combine
+from nlprep.core.randomness import combine, seed_torch
 from nlprep.core.training.steps.precision import choose_precision
 
 if TYPE_CHECKING:
@@ -95,11 +95,7 @@ class Players:
 
     def seed(self, *place: int) -> None:
         """Let torch's random numbers be those of a place: what they are for, and where in the run."""
-        seed = int(combine(self.config.seed, *place))
-        # Not `torch.manual_seed`, which for every kind of device that is not there keeps a call stack in text.
-        torch.default_generator.manual_seed(seed)
-        if self.device.type != "cpu":
-            torch.get_device_module(self.device).manual_seed(seed)
+        seed_torch(int(combine(self.config.seed, *place)), self.device)
 
     def autocast(self) -> torch.autocast:
         """Compute in this precision in the block."""

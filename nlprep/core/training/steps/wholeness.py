@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nlprep.core.errors import OptionError
+from nlprep.core.randomness import seed_torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,7 +78,7 @@ def find_coupling(step: Step, modules: Mapping[str, nn.Module], pair: Batch, *, 
     device = next(iter(pair.values())).device
 
     def loss(player: str, batch: Batch, seed: int) -> float:
-        torch.manual_seed(seed)
+        seed_torch(seed, device)
         return step.losses(player, modules, batch, moment=moment)["loss"].item()
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

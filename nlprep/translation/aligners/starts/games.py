@@ -24,7 +24,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nlprep.core.errors import OptionError
 from nlprep.core.progress import SILENT
-from nlprep.core.randomness import combine
+from nlprep.core.randomness import combine, seeded_torch
 from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.evaluation import Assessment
@@ -109,8 +109,7 @@ class MapGame(TwoPlayerStep):
 
     def __init__(self, start: NDArray[np.floating], config: AdversarialConfig, seed: int) -> None:
         dimension = len(start)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded_torch(seed):
             mapping = nn.Linear(dimension, dimension, bias=False)
             discriminator = nn.Sequential(
                 nn.Dropout(config.input_dropout),
