@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cli.console import Console
 from cli.options import AtLeastOne, Threads
-from cli.pretrain_commands.inputs import load_model, standard_input
+from cli.pretrain_commands.inputs import load_model
+from cli.standard_input import read_standard_input
 
 EPILOG = """\
 examples:
@@ -44,7 +45,7 @@ def fill(
     if not texts and sys.stdin.isatty():
         console.note("one text a line, with [MASK] for each blank; Ctrl-D ends")
     with torch_threads(threads):
-        answers = ((text, filling.fill(*loaded, text, top=top)) for text in texts or standard_input())
+        answers = ((text, filling.fill(*loaded, text, top=top)) for text in texts or read_standard_input())
         if console.json_output:
             found = [(text, [[vars(one) for one in blank] for blank in blanks]) for text, blanks in answers]
             console.result([{"text": text, "blanks": blanks} for text, blanks in found])

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from cli.console import Console
 from cli.options import AtLeastOneIfAny, Given, Options, Threads
-from cli.pretrain_commands.inputs import load_model, standard_input
+from cli.pretrain_commands.inputs import load_model
+from cli.standard_input import read_standard_input
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.language_models.generators.configuration import GenerationConfig
@@ -82,7 +83,7 @@ def _translate(path: Path, prompt: str, beams: int, device: str | None, threads:
     from nlprep.language_models.sequence_to_sequence.decoding import translate_sentences
     from nlprep.language_models.sequence_to_sequence.model import load_translation_model
 
-    sentences = list(standard_input()) if prompt == "-" else [prompt] if prompt else []
+    sentences = list(read_standard_input()) if prompt == "-" else [prompt] if prompt else []
     place = find_device(device)
     model, source, target = load_translation_model(path)
     model.to(place)  # type: ignore[arg-type]

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 Text = Annotated[Path, Parameter(required=True)]
@@ -37,14 +35,3 @@ def load_model(path: Path, kind: str, device: str | None) -> "tuple[PreTrainedMo
     model, tokenizer = load_language_model(path, kind)
     model.to(found)  # type: ignore[arg-type]
     return model, tokenizer
-
-
-def standard_input() -> "Iterator[str]":
-    """The lines of standard input that are not blank.
-
-    Raises:
-        FileError: A line is not UTF-8.
-    """
-    from nlprep.core.files import STANDARD_INPUT, read_lines
-
-    return (line for _, line in read_lines(STANDARD_INPUT) if line.strip())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cli.console import Console
 from cli.options import AtLeastOne, Switch, Threads
+from cli.standard_input import read_standard_input
 from cli.translate_commands.languages import FromLanguage, ToLanguage
 from nlprep.core.errors import NlprepError, OptionError
 
@@ -68,7 +69,7 @@ def translate(
     if not words and sys.stdin.isatty() and not console.json_output:
         return _prompt(index, ask)
     unknown: dict[str, None] = {}
-    answers = _answers(words or _standard_input(), ask, unknown)
+    answers = _answers(words or map(str.strip, read_standard_input()), ask, unknown)
     if console.json_output:
         console.result([_plain(word, candidates) for word, candidates in answers])
     else:
@@ -99,14 +100,6 @@ def _plain(word: str, candidates: "Sequence[Candidate]") -> dict[str, Any]:
         "known": bool(candidates),
         "candidates": [{"word": candidate.word, "score": candidate.score} for candidate in candidates],
     }
-
-
-def _standard_input() -> Iterator[str]:
-    from nlprep.core.files import STANDARD_INPUT, read_lines
-
-    for _, line in read_lines(STANDARD_INPUT):
-        if word := line.strip():
-            yield word
 
 
 def _explain_unknown(index: "TranslationIndex", words: list[str]) -> str:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nlprep.evaluation.intervals import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def is_number(cell: object) -> bool:
     """Whether a cell is a number, or an `Interval`, of Python or of NumPy; a truth value is none."""
     return isinstance(cell, Interval) or (hasattr(cell, "__float__") and not isinstance(cell, bool | str))
+
+
+def is_numeric(cells: Sequence[object]) -> bool:
+    """Whether cells are a column of numbers, some of which may be missing."""
+    return any(is_number(cell) for cell in cells) and all(cell is None or is_number(cell) for cell in cells)
 
 
 def format_cell(cell: object) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
 from html import escape
 from pathlib import Path
@@ -19,12 +20,12 @@ from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_file
 from nlprep.core.ownership import FileFormat
-from nlprep.figures.cells import format_cell, is_number
+from nlprep.figures.cells import format_cell, is_numeric
 from nlprep.figures.item_map import SCRIPT, STYLE, ItemMap, format_item_map, script_source
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 _TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 _POLICY = "default-src 'none'; {scripts}img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -195,11 +196,7 @@ def _format_table(table: Table) -> str:
             raise NlprepError(
                 f"row {number} of the table has {len(row)} cells under {len(table.header)} names: give one for each"
             )
-    numeric = [
-        any(is_number(row[column]) for row in table.rows)
-        and all(row[column] is None or is_number(row[column]) for row in table.rows)
-        for column in range(len(table.header))
-    ]
+    numeric = [is_numeric([row[column] for row in table.rows]) for column in range(len(table.header))]
     kinds = [' class="number"' if right else "" for right in numeric]
     lines = [f"<caption>{escape(table.caption)}</caption>"] if table.caption else []
     cells = "".join(
@@ -228,7 +225,7 @@ def _format_settings(settings: Settings) -> str:
     values = settings.values
     if is_dataclass(values) and not isinstance(values, type):
         values = to_mapping(values)
-    if not isinstance(values, dict):
+    if not isinstance(values, Mapping):
         raise NlprepError(f"settings of type {type(values).__name__}: give a mapping or a configuration")
     rows = "\n".join(
         f'<tr><th scope="row"><code>{escape(name)}</code></th><td><code>{escape(str(value))}</code></td></tr>'
@@ -241,5 +238,5 @@ def _format_settings(settings: Settings) -> str:
 def _flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name, value in values.items():
-        found += _flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else [(f"{prefix}{name}", value)]
+        found += _flattened(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
     return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.evaluation.intervals import Interval
-from nlprep.figures.cells import format_cell, is_number
+from nlprep.figures.cells import format_cell, is_number, is_numeric
 from nlprep.figures.files import figure_format, write_figure
 from nlprep.figures.style import DPI, GRID, INK, LABEL_SIZE, LINE, TITLE_SIZE, house_style
 
@@ -88,7 +88,7 @@ def draw_table(
         FigureCanvasAgg(figure)
         if title:
             figure.text(_MARGIN / total, 1 - _MARGIN / height, title, fontsize=TITLE_SIZE, va="top")
-        numeric = [_is_numeric([row[column] for row in rows]) for column in range(len(header))]
+        numeric = [is_numeric([row[column] for row in rows]) for column in range(len(header))]
         for number, (line, flags) in enumerate(zip(lines, heavy, strict=True)):
             middle = 1 - (_MARGIN + above + _ROW * (number + 0.5)) / height
             left = _MARGIN
@@ -110,10 +110,6 @@ def draw_table(
             colour, thick = (LINE, 1.2) if number == 0 else (GRID, 0.8)
             figure.add_artist(Line2D(ends, [below, below], color=colour, linewidth=thick))
     write_figure(figure, path, overwrite=overwrite)
-
-
-def _is_numeric(cells: Sequence[object]) -> bool:
-    return any(is_number(cell) for cell in cells) and all(cell is None or is_number(cell) for cell in cells)
 
 
 def _best_cells(

@@ -242,7 +242,7 @@ def _split_pairs(
     lines: Iterator[tuple[int, str]],
     format: LexiconFormat,  # noqa: A002
 ) -> Iterator[tuple[str, str]]:
-    for number, line in _chained(first, lines):
+    for number, line in itertools.chain((first,), lines):
         parts = line.split("\t") if format == "xling" else _BLANKS.split(line.strip(" \t"))
         words = [part.strip(" \t") for part in parts]
         if len(words) != 2 or not all(words):
@@ -287,8 +287,3 @@ def _csv_fields(name: str, numbered: tuple[int, str], delimiter: str) -> list[st
         return next(csv.reader([line], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise FileError(name, f"is not valid CSV ({error}) in {line[:60]!r}: mend the line", line=number) from None
-
-
-def _chained(first: tuple[int, str], lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    yield first
-    yield from lines

@@ -6,6 +6,7 @@ import base64
 import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -132,7 +133,8 @@ def test_nested_settings_are_named_with_dots():
         inner: Inner
         steps: int = 5
 
-    document = format_report("t", [Settings(Outer(Inner())), Settings({"a": {"b": {"c": [1, 2]}}})])
+    frozen = MappingProxyType({"b": MappingProxyType({"c": [1, 2]})})
+    document = format_report("t", [Settings(Outer(Inner())), Settings(MappingProxyType({"a": frozen}))])
     for name, value in (("inner.rate", "0.1"), ("steps", "5"), ("a.b.c", "[1, 2]")):
         assert f"<code>{name}</code></th><td><code>{value}</code>" in document
 

@@ -141,9 +141,9 @@ def test_pairs_come_of_a_game_and_one_that_falls_behind_is_given_up():
 
 @pytest.mark.slow
 def test_from_nothing_to_an_alignment():
-    source, target, _, order = plant(noise=0.1)
+    source, target, _, order = plant(num_words=1200, noise=0.1)
     words = (
-        WordVectors([f"s{n}" for n in range(2400)], source),
+        WordVectors([f"s{n}" for n in range(1200)], source),
         WordVectors([f"t{n}" for n in order], target),
     )
     config = AlignmentConfig(method="adversarial", spelling=False, adversarial=SMALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -79,16 +80,22 @@ def test_equal_languages_have_equal_distributions():
     assert (order[pairs[:, 1]] == pairs[:, 0]).mean() > 0.99
 
 
+@cache
+def find_planted(supplied):
+    """Planted sides, and what was found with so much; for several tests, since it takes seconds."""
+    # From nothing, fewer words are too few.
+    planted = plant(num_words=800 if supplied == "ten pairs" else 1500, num_train=10, noise=0.15)
+    lexicon = planted.train if supplied == "ten pairs" else None
+    return planted, lexicon, align(planted.source, planted.target, lexicon, AlignmentConfig(spelling=False))
+
+
 @pytest.mark.parametrize("supplied", ["nothing", "ten pairs"])
 @pytest.mark.slow
 def test_a_planted_rotation_is_found(supplied):
-    planted = plant(num_words=1500, num_train=10, noise=0.15)
-    lexicon = planted.train if supplied == "ten pairs" else None
-    config = AlignmentConfig(spelling=False)
-    alignment = align(planted.source, planted.target, lexicon, config)
+    planted, lexicon, alignment = find_planted(supplied)
     assert alignment.provenance["method"] == "self-learning"
     assert precision(alignment, planted.source, planted.target, planted.test) > 97
-    again = align(planted.source, planted.target, lexicon, config)
+    again = align(planted.source, planted.target, lexicon, AlignmentConfig(spelling=False))
     np.testing.assert_array_equal(again.source_map, alignment.source_map)
 
 
@@ -104,8 +111,8 @@ def test_sides_of_unequal_number_and_dimension():
 
 @pytest.mark.slow
 def test_names_are_a_start_where_there_is_no_dictionary():
-    planted = plant(num_words=1500, num_train=10, noise=0.3)
-    named = {f"t{number}": f"s{number}" for number in range(1000, 1200)}
+    planted = plant(num_words=800, num_train=10, noise=0.3)
+    named = {f"t{number}": f"s{number}" for number in range(500, 700)}
     target = WordVectors([named.get(word, word) for word in planted.target.words], planted.target.matrix)
     pairs = [(source, named.get(word, word)) for source, word in planted.test]
     alignment = align(planted.source, target)
@@ -118,7 +125,7 @@ def test_names_are_a_start_where_there_is_no_dictionary():
 def test_languages_that_have_nothing_in_common_are_refused():
     generator = np.random.default_rng(8)
     sides = [
-        WordVectors([f"{name}{number}" for number in range(1500)], generator.standard_normal((1500, 40), np.float32))
+        WordVectors([f"{name}{number}" for number in range(800)], generator.standard_normal((800, 40), np.float32))
         for name in "st"
     ]
     with pytest.raises(NlprepError, match=r"4 attempts from different starts agree on at most .* give a small"):
@@ -142,11 +149,10 @@ def test_a_handful_of_pairs_is_learned_from_with_a_warning():
 
 @pytest.mark.slow
 def test_attempts_that_succeed_agree():
-    planted = plant(num_words=1500, num_train=10, noise=0.15)
-    alignment = align(planted.source, planted.target, config=AlignmentConfig(spelling=False))
+    alignment = find_planted("nothing")[2]
     assert alignment.provenance["agreement"] > 0.9
     assert {entry["attempt"] for entry in alignment.provenance["rounds"]} == {1, 2}
-    with_pairs = align(planted.source, planted.target, planted.train, AlignmentConfig(spelling=False))
+    with_pairs = find_planted("ten pairs")[2]
     assert with_pairs.provenance["agreement"] is None
 
 

@@ -155,7 +155,7 @@ def test_the_logistic_slope_equals_a_library_and_its_error_the_spread_of_repeats
 
 @pytest.mark.slow
 def test_spelling_finds_what_poor_vectors_do_not(generator, tmp_path):
-    count = 1500
+    count = 800
     words = make_words(generator, count)
     vectors = generator.standard_normal((count, 20))
     rotation = np.linalg.qr(generator.standard_normal((20, 20)))[0]

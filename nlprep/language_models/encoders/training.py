@@ -262,7 +262,7 @@ class PairExamples:
 
     Args:
         encoder: Whose tokenizer is used.
-        pairs: The pairs; texts paired with themselves are given once, and paired by `Contrast`.
+        pairs: The pairs; texts paired with themselves are given once, and paired by `PairedTexts`.
     """
 
     def __init__(self, encoder: TextEncoder, pairs: SentencePairs) -> None:

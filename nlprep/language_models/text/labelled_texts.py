@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from nlprep.core.errors import FileError
@@ -89,18 +90,13 @@ def read_rows(path: str | os.PathLike[str], *, encoding_errors: EncodingErrors =
     if first is None:
         return
     kind = _format(name, first[1])
-    rows = _chain(first, lines)
+    rows = chain((first,), lines)
     if kind == "json":
         yield from _json_rows(name, rows)
     elif kind == "tsv":
         yield from _tsv_rows(name, rows)
     else:
         yield from _csv_rows(name, rows)
-
-
-def _chain(first: tuple[int, str], lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    yield first
-    yield from lines
 
 
 def _format(name: str, first: str) -> Literal["csv", "tsv", "json"]:

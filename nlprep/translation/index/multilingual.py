@@ -33,7 +33,7 @@ ARTIFACT_KIND = "multilingual-translator"
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class IndexedVocabulary:
     """One language in the shared space.
 
     Attributes:
@@ -58,7 +58,7 @@ class MultilingualIndex:
 
     def __init__(
         self,
-        vocabularies: Mapping[str, Vocabulary],
+        vocabularies: Mapping[str, IndexedVocabulary],
         means: Mapping[tuple[str, str], NDArray[np.float32]],
         alignment: MultilingualAlignment,
         neighborhood: int,
@@ -108,7 +108,7 @@ class MultilingualIndex:
         else:
             spelled = [np.zeros((len(mapped[name]), 0), np.float32) for name in names]
         vocabularies = {
-            name: Vocabulary(words[name], mapped[name], spellings)
+            name: IndexedVocabulary(words[name], mapped[name], spellings)
             for name, spellings in zip(names, spelled, strict=True)
         }
         index = cls(vocabularies, {}, alignment, neighborhood)
@@ -193,7 +193,7 @@ class MultilingualIndex:
             spellings = artifact.tensor(f"{number}.spellings", dtype="float32", shape=(len(vectors), width))
             width = spellings.shape[1]
             words = unpack_words(artifact, f"{number}.words", len(vectors))
-            vocabularies[name] = Vocabulary(words, vectors, spellings)
+            vocabularies[name] = IndexedVocabulary(words, vectors, spellings)
             for towards, other in enumerate(names):
                 if towards != number:
                     means[name, other] = artifact.tensor(
