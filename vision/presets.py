@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FEW, _SOME = 1000, 5000
 _EPOCHS, _LEAST_STEPS, _MOST_STEPS = 20, 2000, 20_000
+_HELD_OUT, _MOST_HELD_OUT, _ENOUGH = 0.1, 0.25, 20
 _SMALL_GREY, _SMALL, _MEDIUM = 32 * 32, 40, 96
 
 
@@ -74,6 +75,17 @@ def default_training(model: str, count: int) -> TrainingConfig:
         "average": 0.999,
     }
     return TrainingConfig(**values | dict(find_method(model).training))
+
+
+def default_validation(count: int) -> float:
+    """The share of the images to hold out: a tenth, and of few images more, up to a quarter, until there are twenty.
+
+    With a handful neither the best weights could be told nor a line be drawn past which an image is odd.
+
+    >>> [round(count * default_validation(count)) for count in (40, 100, 150, 1000)]
+    [10, 20, 20, 100]
+    """
+    return max(_HELD_OUT, min(_MOST_HELD_OUT, _ENOUGH / max(1, count)))
 
 
 def describe_choice(

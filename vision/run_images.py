@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress
     from vision.images.collection import Images
+    from vision.images.preprocessing import Preprocessing
     from vision.models.files import SavedModel
 
 _SOME = 71
@@ -74,7 +75,8 @@ def read_for_model(
     """
     from vision.images.reading import read_images
 
-    images = read_images(path, split=split, preprocessing=preprocessing_of(saved), on_error=on_error, progress=progress)
+    wanted = asked_preprocessing(saved.preprocessing)
+    images = read_images(path, split=split, preprocessing=wanted, on_error=on_error, progress=progress)
     if not len(images):
         raise FileError(path, "holds no images")
     if getattr(saved.model, "num_classes", 0) and images.classes and images.classes != saved.classes:
@@ -84,9 +86,8 @@ def read_for_model(
     return images
 
 
-def preprocessing_of(saved: SavedModel) -> PreprocessingConfig:
-    """What a model's images are, as a reader of images is asked for it."""
-    made = saved.preprocessing
+def asked_preprocessing(made: Preprocessing) -> PreprocessingConfig:
+    """What became of pictures, as a reader of images is asked for it."""
     return PreprocessingConfig(height=made.height, width=made.width, channels=made.channels, fit=made.fit)
 
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import torch
 
     from vision.images.collection import Images
-    from vision.images.configuration import PreprocessingConfig
     from vision.models.files import SavedModel
 
 OnError = Literal["refuse", "skip"]
@@ -34,14 +33,10 @@ def skipping_named(source: Path, on_error: OnError) -> "Iterator[None]":
 
 
 def open_model(path: Path, device: str | None) -> "SavedModel":
-    """A model, of a run or alone, on its device."""
-    from nlprep.core.devices import find_device
-    from vision.models.files import load_model
+    """A model, of a run or alone, or a pretrained one of the transformers library, on its device."""
+    from vision.encoders.image_encoder import ImageEncoder
 
-    chosen = find_device(device)
-    saved = load_model(path)
-    saved.model.to(chosen)
-    return saved
+    return ImageEncoder.from_directory(path, device=device).saved
 
 
 def latest_run(console: Console) -> Path:
@@ -78,13 +73,6 @@ def read_for(saved: "SavedModel", path: Path, split: str | None, on_error: OnErr
 
     with skipping_named(path, on_error):
         return read_for_model(saved, path, split=split, on_error=on_error, progress=console.progress)
-
-
-def preprocessing_of(saved: "SavedModel") -> "PreprocessingConfig":
-    """As `vision.run_images.preprocessing_of`."""
-    from vision import run_images
-
-    return run_images.preprocessing_of(saved)
 
 
 def labels_of(saved: "SavedModel", images: "Images") -> "torch.Tensor | None":

@@ -77,7 +77,7 @@ def train(
             },
         ),
     ],
-    validation: float = 0.1,
+    validation: float | None = None,
     resume: Literal["auto", "never", "must"] = "auto",
     training: Annotated[
         Given[TrainingConfig],
@@ -105,7 +105,7 @@ def train(
         dimension: Numbers in a code; the model's own default, if not given.
         models: How each model is set.
         backbone: The network that makes features.
-        validation: Share of the images that is held out to choose the weights; 0 for none.
+        validation: Share of the images that is held out to choose the weights, 0 for none; a tenth, or more of few.
         resume: With auto, go on where the run was stopped, or start; never refuses a run that was begun, must one that
             was not.
         training: How it is trained.
@@ -119,7 +119,7 @@ def train(
     from nlprep.core.training.processes import accelerator_on
     from nlprep.core.training.records.runs import check_training_run
     from vision.models.files import IMAGE_MODEL
-    from vision.presets import default_backbone, default_training, describe_choice
+    from vision.presets import default_backbone, default_training, default_validation, describe_choice
     from vision.training import RUN, held_out_places, train_images
 
     model, source = _model_and_data(data)
@@ -135,12 +135,13 @@ def train(
     network = given or default_backbone(model, read.shape)
     if given is not None and not hasattr(chosen, "backbone"):
         raise OptionError(f"{backbone.flags[0]}: model {model} has no network of that kind to choose: leave it out")
-    count = len(held_out_places(len(read), validation, seed=1)[0])
+    share = default_validation(len(read)) if validation is None else validation
+    count = len(held_out_places(len(read), share, seed=1)[0])
     settings = training.resolve(to_mapping(default_training(model, count)))
     console.note(describe_choice(model, network, settings, count=count, shape=read.shape))
     with torch_threads(threads), said_as_command():
         run = train_images(
-            read, place, model=model, config=chosen, backbone=network, training=settings, validation=validation,
+            read, place, model=model, config=chosen, backbone=network, training=settings, validation=share,
             resume=resume, overwrite=overwrite, accelerator=accelerator_on(device, settings, place),
             progress=console.progress,
         )  # fmt: skip

@@ -55,7 +55,7 @@ def reconstruct_images(saved: SavedModel, images: Images) -> NDArray[np.float32]
     with torch.no_grad():
         for start in range(0, len(images), BATCH):
             rows = slice(start, start + BATCH)
-            pixels = torch.from_numpy(np.ascontiguousarray(images.pixels[rows])).to(device)
+            pixels = torch.from_numpy(np.array(images.pixels[rows])).to(device)
             with seeded(1 + start):
                 given = model.reconstruct(pixels, None if labels is None else labels[rows])
             made.append(given.float().clamp(0, 1).cpu().numpy())
