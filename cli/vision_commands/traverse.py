@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   rep-vision traverse vae
-  rep-vision traverse vae --numbers 10 --steps 9 --seed 4 --output numbers.png
+  rep-vision traverse vae --rows 10 --steps 9 --seed 4 --output numbers.png
   rep-vision traverse vae --between --rows 6
 
 Of one image, the numbers of its code that vary most over the images go, one a row, from two
