@@ -20,6 +20,7 @@ from nlprep.figures.report import Heading, Paragraph, Picture, Settings, Table, 
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from vision.uses.anomalies import AnomalyDetector
     from vision.uses.image_search import ImageIndex
 
-_NEIGHBORS, _ODDEST, _PAIRS, _RECONSTRUCTED, _SAMPLES = 8, 24, 20, 20, 40
+_NEIGHBORS, _ODDEST, _RECONSTRUCTED, _SAMPLES = 8, 24, 20, 40
+_GROUPS, _OF_A_GROUP = 12, 6
 _BATCH = 128
 
 
@@ -232,7 +234,7 @@ class _Page:
     def _oddest(
         self, detector: AnomalyDetector, scores: NDArray[np.float64], *, kept: bool
     ) -> tuple[list[Part], dict[str, Any]]:
-        from nlprep.figures.heat_maps import draw_heat_maps
+        from nlprep.figures.heat_maps import draw_heat_maps, heat_limits
         from nlprep.figures.images import draw_images
         from nlprep.figures.scores import draw_scores
         from vision.models.model import CanReconstruct
@@ -240,11 +242,14 @@ class _Page:
         order = np.argsort(-scores, kind="stable")[:_ODDEST]
         oddest = self.images.select(order)
         names = [self.images.name(row) for row in order.tolist()]
-        captions = [f"{scores[row]:.4g} {Path(name).name}" for row, name in zip(order.tolist(), names, strict=True)]
+        captions = [f"{scores[row]:.4g}\n{Path(name).name}" for row, name in zip(order.tolist(), names, strict=True)]
         figure, histogram = self.scratch / "oddest.png", self.scratch / "scores.png"
         gives_back = isinstance(self.saved.model, CanReconstruct)
         if gives_back:
-            draw_heat_maps(oddest.pixels, detector.heat(oddest), figure, captions=captions, scale_name="squared error")
+            heats = detector.heat(oddest)
+            draw_heat_maps(
+                oddest.pixels, heats, figure, limits=heat_limits(heats), captions=captions, scale_name="squared error"
+            )
         else:
             draw_images(oddest.pixels, figure, captions=captions)
         line = detector.threshold
@@ -266,25 +271,34 @@ class _Page:
         return parts, {"score": detector.score, "above_the_line": flagged, "oddest": tuple(names)}
 
     def _duplicates(self, index: ImageIndex, pairs: list[tuple[int, int, float]]) -> list[Part]:
-        from nlprep.figures.images import draw_image_rows
+        from nlprep.figures.images import draw_images
 
         cosine = f"a cosine of {self.config.threshold:g} or more"
         heading = Heading("Near-duplicates")
         if not pairs:
             return [heading, Paragraph(f"No two images have codes with {cosine}.")]
-        few = pairs[:_PAIRS]
-        one, other = (self.images.pixels[[int(pair[side]) for pair in few]] for side in (0, 1))
+        groups = alike_groups(pairs)
+        few = groups[:_GROUPS]
+        shown = [(number, row) for number, rows in enumerate(few, start=1) for row in rows[:_OF_A_GROUP]]
         figure = self.scratch / "duplicates.png"
-        draw_image_rows({"one": one, "another": other}, figure)
+        draw_images(
+            self.images.pixels[[row for _, row in shown]],
+            figure,
+            captions=[f"group {number}\n{Path(index.names[row]).name}" for number, row in shown],
+            columns=8,
+        )
         many = "1 pair has" if len(pairs) == 1 else f"{len(pairs):,} pairs have"
+        in_groups = "1 group" if len(groups) == 1 else f"{len(groups):,} groups"
+        part = f"; the first {len(few)} are shown" if len(groups) > len(few) else ""
+        listed = [
+            (number, len(rows), ", ".join(index.names[row] for row in rows[:_OF_A_GROUP]) + _more(len(rows)))
+            for number, rows in enumerate(few, start=1)
+        ]
         return [
             heading,
-            Paragraph(f"{many} codes with {cosine}{'; the nearest are shown' if len(pairs) > len(few) else ''}."),
+            Paragraph(f"{many} codes with {cosine}, in {in_groups}{part}."),
             Picture(figure),
-            Table(
-                ("image", "nearly the same", "cosine"),
-                [(index.names[first], index.names[second], alike) for first, second, alike in few],
-            ),
+            Table(("group", "images", "names"), listed),
         ]
 
     def _reconstructions(self, shown: Images) -> list[Part]:
@@ -322,3 +336,35 @@ class _Page:
         figure = self.scratch / "training.png"
         draw_training({"": read_metrics(path)}, figure)
         return [Heading("Training"), Picture(figure, "Loss by step.")]
+
+
+def alike_groups(pairs: Sequence[tuple[int, int, float]]) -> list[list[int]]:
+    """Images that near-duplicates join, directly or through others; the largest groups first.
+
+    Args:
+        pairs: (place, place, cosine).
+
+    Returns:
+        Ascending places of each group.
+
+    >>> alike_groups([(3, 4, 0.99), (0, 7, 0.99), (4, 5, 0.98)])
+    [[3, 4, 5], [0, 7]]
+    """
+    leader: dict[int, int] = {}
+
+    def first(place: int) -> int:
+        while leader.setdefault(place, place) != place:
+            place = leader[place]
+        return place
+
+    for one, other, _ in pairs:
+        low, high = sorted((first(one), first(other)))
+        leader[high] = low
+    groups: dict[int, list[int]] = {}
+    for place in sorted(leader):
+        groups.setdefault(first(place), []).append(place)
+    return sorted(groups.values(), key=lambda rows: (-len(rows), rows))
+
+
+def _more(count: int) -> str:
+    return f" and {count - _OF_A_GROUP:,} more" if count > _OF_A_GROUP else ""
