@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def write_run_report(
     *,
     data: str | os.PathLike[str] | None = None,
     split: str | None = None,
-    on_error: str = "skip",
+    on_error: Literal["refuse", "skip"] = "skip",
     device: str | None = None,
     threads: int | None = None,
     overwrite: bool = False,

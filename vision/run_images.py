@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def read_for_model(
     path: str | os.PathLike[str],
     *,
     split: str | None = None,
-    on_error: str = "refuse",
+    on_error: Literal["refuse", "skip"] = "refuse",
     progress: Progress = SILENT,
 ) -> Images:
     """Images in the shape that a model takes.
