@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nlprep.core.progress import Progress
-    from nlprep.evaluation.encoder import Encoder
     from vision.images.collection import Images
     from vision.images.configuration import PreprocessingConfig
 
@@ -132,7 +131,7 @@ def probe_images(
     if fit_labels:
         config = replace(config or ProbeConfig(), labels=possible_labels(labels[0]))
 
-    def placed() -> Iterator[tuple[str, Encoder[int]]]:
+    def placed() -> Iterator[tuple[str, Any]]:
         yield name, PlacedImages(encoder, (learn, measure))
         for other, one in waiting:
             parts = read(_wanted(one))
