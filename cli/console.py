@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import warnings
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT, terminal_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nlprep.core.progress import Progress
 
@@ -160,6 +161,15 @@ def run(program: str, command: Callable[[], int]) -> int:
             raise
         return _interrupted(program, behind)
     return status
+
+
+@contextmanager
+def said_as_command() -> Iterator[None]:
+    """Speak of the command where the library speaks of the call, when a run is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(str(interrupt).replace("the same call", "the same command")) from None
 
 
 def is_main_process() -> bool:

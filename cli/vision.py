@@ -16,6 +16,7 @@ COMMANDS = {
     "probe": "measure encoders by how few labels they need",
     "search": "find images like another, and near-duplicates",
     "anomalies": "find odd images, and where they are odd",
+    "export": "an encoder or a detector as an ONNX file, for other programs",
     "report": "a page with a map, neighbours, near-duplicates and the oddest images",
     "demo": "try everything on images that are drawn for it",
 }

@@ -4,6 +4,7 @@ The names below are loaded when first used:
 
 - `read_images` reads a folder, an archive or a file of images, and `Images` are what it gives;
 - `train_images` trains a model on them, with the settings of a `BackboneConfig` and a `TrainingConfig`;
+- `write_run_report` writes a page about a run and its images;
 - `ImageEncoder` makes vectors of pictures with it, or with a pretrained model; `RawPixels` are the baseline;
 - `save_model` and `load_model` keep a model with its preprocessing, a `SavedModel`;
 - `MODELS` are all models by name.
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vision.images.reading import read_images
     from vision.models.files import SavedModel, load_model, save_model
     from vision.models.methods import MODELS
+    from vision.report import write_run_report
     from vision.training import train_images
 
 _HOMES = {
@@ -38,6 +40,7 @@ _HOMES = {
     "read_images": "vision.images.reading",
     "save_model": "vision.models.files",
     "train_images": "vision.training",
+    "write_run_report": "vision.report",
 }
 
 __all__ = [
@@ -52,6 +55,7 @@ __all__ = [
     "read_images",
     "save_model",
     "train_images",
+    "write_run_report",
 ]
 
 __getattr__, __dir__ = hand_on(__name__, _HOMES)

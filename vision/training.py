@@ -11,11 +11,11 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.randomness import combine, uniforms
-from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.evaluation import Assessment
 from nlprep.core.training.recipe import FinishedRun, prepare_run
 from vision.images.collection import ImageExamples
 from vision.models.methods import find_method
+from vision.presets import default_backbone, default_training
 
 if TYPE_CHECKING:
     import os
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.core.randomness import Seeds
+    from nlprep.core.training.configuration import TrainingConfig
     from nlprep.core.training.evaluation import Evaluation
     from nlprep.core.training.recipe import RunArguments
     from vision.backbones.configuration import BackboneConfig
@@ -39,7 +40,6 @@ MOST_HELD_OUT = 5000
 _HOLDING_OUT = 41
 _WHOLE_BYTES, _BLOCKS, _BLOCK = 1 << 26, 64, 1 << 20
 _SHOWN = 16
-_SMALL, _EPOCHS, _LEAST_STEPS, _MOST_STEPS = 2000, 20, 2000, 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,33 +51,6 @@ class ImageTraining(FinishedRun):
     """
 
     model: ImageModel
-
-
-def default_training(model: str, count: int) -> TrainingConfig:
-    """Settings of the loop that suit a model and a number of images.
-
-    Twenty passes, but at least 2,000 steps and at most 20,000, of 128 images (64 where there are few); the gradient is
-    not cut, since losses are sums over pixels; what is kept is an average of the weights.
-
-    Args:
-        model: Its name.
-        count: Images to train on.
-
-    Raises:
-        OptionError: No such model.
-    """
-    batch = 128 if count >= _SMALL else 64
-    batch = max(1, min(batch, count))
-    steps = min(max(_EPOCHS * count // batch, _LEAST_STEPS), _MOST_STEPS)
-    values: dict[str, Any] = {
-        "steps": steps,
-        "batch_size": batch,
-        "learning_rate": 1e-3,
-        "weight_decay": 0.01,
-        "clip_norm": None,
-        "average": 0.999,
-    }
-    return TrainingConfig(**values | dict(find_method(model).training))
 
 
 def train_images(
@@ -102,9 +75,10 @@ def train_images(
             with the model, for those that come later; where they do not say, pictures are cropped to their shape.
         directory: The run's directory (see `nlprep.core.training.recipe`).
         model: A name in `vision.models.methods.MODELS`.
-        config: Its settings, of the class that `MODELS` names; default: as it is made without arguments.
-        backbone: The network that makes features, in place of the one in ``config``.
-        training: The loop's settings; default: `default_training`.
+        config: Its settings, of the class that `MODELS` names; default: as it is made without arguments, with the
+            network of `vision.presets.default_backbone`.
+        backbone: The network that makes features, in place of that one, or of the one in ``config``.
+        training: The loop's settings; default: `vision.presets.default_training`.
         validation: Images to measure on, which decide which weights are kept; or the share of ``images`` that is held
             out for it, at most 5,000, chosen by the seed; 0: none.
         **run: As `nlprep.core.training.recipe.RunArguments`.
@@ -121,9 +95,11 @@ def train_images(
     from vision.models.files import IMAGE_MODEL, SavedModel, check_shape, save_model
 
     method = find_method(model)
-    config = _settings(model, config, backbone)
     if not len(images):
         raise NlprepError(f"{images.source}: there are no images to train on: give some")
+    if config is None and backbone is None:
+        backbone = default_backbone(model, images.shape)
+    config = _settings(model, config, backbone)
     channels, height, width = images.shape
     preprocessing = images.preprocessing or Preprocessing(channels=channels, height=height, width=width)
     seed = 1 if training is None else training.seed

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
-from cli.console import Console
+from cli.console import Console, said_as_command
 from cli.options import Given, Options, Output, Switch, Threads
 from cli.pretrain_commands.inputs import LabelColumn, PairColumn, TextColumn
-from cli.pretrain_commands.pretraining import TRAINING_FIRST, Resume, said_as_command
+from cli.pretrain_commands.pretraining import TRAINING_FIRST, Resume
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.progress import Progress

@@ -1,16 +1,16 @@
 """What ``rep-pretrain mlm`` and ``rep-pretrain gpt`` have in common."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cli.console import Console
+from cli.console import Console, said_as_command
 from cli.options import Given, Options
 from nlprep.core.errors import OptionError
 from nlprep.language_models.text.configuration import TokenizerConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transformers import PreTrainedTokenizerFast
 
     from nlprep.language_models.pretraining.training import Pretraining
@@ -63,15 +63,6 @@ def chosen_tokenizer(
             f"no --tokenizer given: a {config.algorithm} one is trained on this text, into {output / 'tokenizer'}"
         )
     return config
-
-
-@contextmanager
-def said_as_command() -> Iterator[None]:
-    """Speak of the command where the library speaks of the call, when a run is interrupted."""
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(str(interrupt).replace("the same call", "the same command")) from None
 
 
 def pretrain(

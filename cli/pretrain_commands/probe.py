@@ -21,7 +21,7 @@ examples:
 
 The files are CSV, TSV or JSON lines with columns text and label (and text_pair). The first
 model is compared with itself before training (random weights), and all with counted words
-(tf-idf).
+(tf-idf), where the classifier is linear.
 """
 
 
@@ -75,6 +75,10 @@ def probe(
     learn, measure = (
         read_labelled_texts(path, text=text_column, label=label_column, text_pair=pair_column) for path in (train, test)
     )
+    # Neighbours are looked for among dense features, which counted words are not.
+    counted = baselines and choices.classifier == "linear"
+    if baselines and not counted:
+        console.note("counted words (tf-idf) are left out: neighbours are looked for among dense features alone")
     with torch_threads(threads):
         result = probing.probe(
             {str(path): path for path in models},
@@ -83,7 +87,7 @@ def probe(
             choices,
             encoder_config=encoder,
             from_scratch=baselines,
-            bag_of_words=baselines,
+            bag_of_words=counted,
             batch_size=batch_size,
             device=device,
             progress=console.progress,

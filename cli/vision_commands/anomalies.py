@@ -169,13 +169,16 @@ def _measure(detector: "AnomalyDetector", images: "Images", scores: "object", od
 def _draw(detector: "AnomalyDetector", shown: "Images", scores: "object", plot: Path, *, overwrite: bool) -> None:
     import numpy as np
 
-    from nlprep.figures.heat_maps import draw_heat_maps
+    from nlprep.figures.heat_maps import draw_heat_maps, heat_limits
     from nlprep.figures.images import draw_images
     from vision.models.model import CanReconstruct
 
-    captions = [f"{value:.4g} {Path(shown.name(row)).name}" for row, value in enumerate(np.asarray(scores).tolist())]
+    captions = [f"{value:.4g}\n{Path(shown.name(row)).name}" for row, value in enumerate(np.asarray(scores).tolist())]
     if isinstance(detector.saved.model, CanReconstruct):
         heats = detector.heat(shown)
-        draw_heat_maps(shown.pixels, heats, plot, captions=captions, scale_name="squared error", overwrite=overwrite)
+        draw_heat_maps(
+            shown.pixels, heats, plot, limits=heat_limits(heats), captions=captions, scale_name="squared error",
+            overwrite=overwrite,
+        )  # fmt: skip
     else:
         draw_images(shown.pixels, plot, captions=captions, overwrite=overwrite)

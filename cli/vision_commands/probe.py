@@ -1,28 +1,31 @@
 """``rep-vision probe``: what encoders know, by how few labels a classifier on them needs."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from cli.console import Console
-from cli.options import AtLeastOne, Options, Switch, Threads
-from cli.vision_commands.inputs import OnError, open_model, preprocessing_of
+from cli.options import AtLeastOne, Given, Options, Switch, Threads
+from cli.vision_commands.inputs import OnError, skipping_named
 from nlprep.core.configuration import to_mapping
+from nlprep.core.errors import OptionError
 from nlprep.evaluation.configuration import ProbeConfig
 
 if TYPE_CHECKING:
     from vision.images.collection import Images
+    from vision.images.configuration import PreprocessingConfig
 
 EPILOG = """\
 examples:
   rep-vision probe photos-vae --data photos/
   rep-vision probe vae autoencoder --data digits/ --labels 1/class,10/class,100%
   rep-vision probe vae --train train.npz --test test.npz --plot probe.png
+  rep-vision probe photos-vae pretrained-vit --data photos/
 
 The images need classes. With --data, a fifth is set aside to measure on, unless they have a
-split test. Each model is compared with raw pixels, and the first with itself before training.
+split test. Each model sees them in its own size, pretrained models of the transformers library
+too; they are compared with raw pixels, and the first with itself before training.
 """
 
 
@@ -34,7 +37,7 @@ def probe(
     plot: Path | None = None,
     overwrite: Switch = False,
     baselines: bool = True,
-    choices: Annotated[ProbeConfig, Options(title="probe")],
+    choices: Annotated[Given[ProbeConfig], Options(title="probe", shown={"labels": "by how many there are"})],
     on_error: OnError = "refuse",
     batch_size: AtLeastOne = 128,
     device: str | None = None,
@@ -44,7 +47,7 @@ def probe(
     """Measure encoders by how few labels they need.
 
     Args:
-        models: Runs of rep-vision, or their models; all of one shape of images.
+        models: Runs of rep-vision, their models, or pretrained models of the transformers library.
         data: Images with classes, as for train.
         train: Images with classes to learn from, instead of data.
         test: Images with classes to measure on, with train.
@@ -60,33 +63,28 @@ def probe(
     """
     from cli.vision_commands.drawing import check_figure
     from nlprep.core.threads import torch_threads
-    from nlprep.evaluation.label_curves import measure_label_curves
-    from vision.encoders.image_encoder import ImageEncoder
-    from vision.encoders.raw_pixels import RawPixels
+    from vision.encoders.probing import probe_images
 
     if plot is not None:
         check_figure(plot, console.inputs(models, data, train, test), overwrite=overwrite)
-    first = open_model(models[0], device)
-    learn, measure = _read(data, train, test, preprocessing_of(first), on_error, console)
+    if (data is None) == (train is None) or (train is None) != (test is None):
+        raise OptionError("give images with --data, or with --train and --test")
 
-    def encoders() -> Iterator[tuple[str, Any]]:
-        yield str(models[0]), ImageEncoder(first)
-        for path in models[1:]:
-            yield str(path), ImageEncoder(open_model(path, device))
-        if baselines:
-            yield "raw pixels", RawPixels(first.preprocessing)
+    def read(wanted: "PreprocessingConfig") -> "tuple[Images, Images]":
+        return _read(data, train, test, wanted, on_error, console)
 
+    config = choices.resolve()
     with torch_threads(threads):
-        result = measure_label_curves(
-            encoders(), _labelled(learn), _labelled(measure), choices, from_scratch=baselines, batch_size=batch_size,
-            progress=console.progress,
+        result = probe_images(
+            {str(path): path for path in models}, read, config, fit_labels="--labels" not in choices.flags,
+            baselines=baselines, batch_size=batch_size, device=device, progress=console.progress,
         )  # fmt: skip
     if plot is not None:
         from nlprep.figures.curves import draw_probe_curves
 
         draw_probe_curves(result.curves, plot, majority=result.majority, overwrite=overwrite)
     if console.json_output:
-        told = {"settings": to_mapping(choices), "plot": None if plot is None else str(plot)}
+        told = {"settings": to_mapping(config), "plot": None if plot is None else str(plot)}
         console.result(result.to_dict() | told)
         return 0
     rows = [
@@ -102,34 +100,31 @@ def probe(
 
 
 def _read(
-    data: Path | None, train: Path | None, test: Path | None, preprocessing: Any, on_error: OnError, console: Console
+    data: Path | None,
+    train: Path | None,
+    test: Path | None,
+    preprocessing: "PreprocessingConfig",
+    on_error: OnError,
+    console: Console,
 ) -> "tuple[Images, Images]":
-    from nlprep.core.errors import FileError, OptionError
+    """Images to learn from and images to measure on."""
+    from nlprep.core.errors import FileError
     from vision.images.reading import read_images
     from vision.images.splits import split_images
 
     def read(path: Path, split: str | None = None) -> "Images":
-        images = read_images(
-            path, split=split, preprocessing=preprocessing, on_error=on_error, progress=console.progress
-        )
+        with skipping_named(path, on_error):
+            images = read_images(
+                path, split=split, preprocessing=preprocessing, on_error=on_error, progress=console.progress
+            )
         images.required_labels("probe")
         return images
 
-    if (data is None) == (train is None) or (train is None) != (test is None):
-        raise OptionError("give images with --data, or with --train and --test")
     if data is None:
-        assert train is not None and test is not None  # noqa: S101, PT018 - just looked at
+        assert train is not None and test is not None  # noqa: S101, PT018 - looked at by who calls
         return read(train), read(test)
     try:
         measure = read(data, "test")
     except FileError:
         return split_images(read(data), 0.2)
     return read(data), measure
-
-
-def _labelled(images: "Images") -> Any:
-    from nlprep.evaluation.labelled import Labelled
-
-    labels = images.required_labels("probe")
-    pixels: Any = images.pixels
-    return Labelled(pixels, [images.classes[label] for label in labels.tolist()], name=images.source)

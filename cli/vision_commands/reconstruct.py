@@ -4,8 +4,8 @@ from pathlib import Path
 
 from cli.console import Console
 from cli.options import AtLeastOne, Output, Switch, Threads
-from cli.vision_commands.drawing import check_figure, reconstructed, said, spread_places
-from cli.vision_commands.inputs import OnError, open_model, read_for, source_of
+from cli.vision_commands.drawing import check_figure, said
+from cli.vision_commands.inputs import OnError, open_model, read_for, source_of, spread_places
 
 EPILOG = """\
 examples:
@@ -48,6 +48,7 @@ def reconstruct(
     """
     from nlprep.core.threads import torch_threads
     from nlprep.figures.images import draw_reconstructions
+    from vision.models.making import reconstruct_images
 
     check_figure(output, console.inputs(model, data), overwrite=overwrite)
     saved = open_model(model, device)
@@ -55,7 +56,7 @@ def reconstruct(
     images = read_for(saved, place, split, on_error, console)
     shown = images.select(spread_places(len(images), number, seed))
     with torch_threads(threads):
-        made = reconstructed(saved, shown)
+        made = reconstruct_images(saved, shown)
     draw_reconstructions(shown.pixels, {"reconstructions": made}, output, overwrite=overwrite)
     error = float(((made - shown.pixels / 255.0) ** 2).mean())
     return said(console, output, images=len(shown), mean_squared_error=round(error, 6))

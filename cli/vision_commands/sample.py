@@ -4,9 +4,8 @@ from pathlib import Path
 
 from cli.console import Console
 from cli.options import AtLeastOne, Output, Switch, Threads
-from cli.vision_commands.drawing import BATCH, check_figure, said
+from cli.vision_commands.drawing import check_figure, said
 from cli.vision_commands.inputs import open_model
-from nlprep.core.errors import OptionError
 
 EPILOG = """\
 examples:
@@ -44,29 +43,13 @@ def sample(
         threads: Processor threads; all by default.
         console: Where results and remarks go.
     """
-    import torch
-
     from nlprep.core.threads import torch_threads
     from nlprep.figures.images import draw_images
-    from vision.models.model import CanSample, seeded
+    from vision.models.making import sample_images
 
     check_figure(output, console.inputs(model), overwrite=overwrite)
     saved = open_model(model, device)
-    made_by = saved.model
-    if not isinstance(made_by, CanSample):
-        raise OptionError(f"{model}: a model of the kind {type(made_by).__name__} draws no images: train a vae")
-    classes = getattr(made_by, "num_classes", 0)
-    if of is not None and (not classes or of not in saved.classes):
-        known = f"choose from {', '.join(saved.classes)}" if classes else "the model is conditioned on no classes"
-        raise OptionError(f"--of {of}: {known}")
-    wanted = None
-    if classes:
-        wanted = torch.arange(number) % classes if of is None else torch.full((number,), saved.classes.index(of))
-    drawn = []
-    on = next(made_by.parameters()).device
-    with torch.no_grad(), torch_threads(threads), seeded(seed):
-        for start in range(0, number, BATCH):
-            labels = None if wanted is None else wanted[start : start + BATCH].to(on)
-            drawn.append(made_by.sample(min(BATCH, number - start), labels).float().clamp(0, 1).cpu())
-    draw_images(torch.cat(drawn).numpy(), output, overwrite=overwrite)
+    with torch_threads(threads):
+        drawn = sample_images(saved, number, of=of, seed=seed)
+    draw_images(drawn, output, overwrite=overwrite)
     return said(console, output, images=number, seed=seed)

@@ -157,7 +157,7 @@ def _report_matches(
         pictures, captions = [], []
         for path, matches in zip(asked, found, strict=True):
             pictures += [saved.preprocessing(path), *(images.pixels[match.place] for match in matches)]
-            captions += [f"like {path.name}", *(f"{match.cosine:.3f} {Path(match.name).name}" for match in matches)]
+            captions += [f"like\n{path.name}", *(f"{match.cosine:.3f}\n{Path(match.name).name}" for match in matches)]
         columns = len(found[0]) + 1
         draw_images(np.stack(pictures), plot, captions=captions, columns=columns, overwrite=overwrite)
     if console.json_output:

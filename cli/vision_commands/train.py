@@ -1,12 +1,13 @@
 """``rep-vision train``: a model of images, learned without labels."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from cli.console import Console
+from cli.console import Console, said_as_command
 from cli.options import Given, Options, Switch, Threads
+from cli.vision_commands.inputs import OnError, skipping_named
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.training.configuration import TrainingConfig
@@ -14,16 +15,22 @@ from vision.backbones.configuration import BackboneConfig
 from vision.images.configuration import PreprocessingConfig
 from vision.models.configuration import METHODS, ImageModelConfig
 
+if TYPE_CHECKING:
+    from vision.images.collection import Images
+
 EPILOG = """\
 examples:
   rep-vision train photos/
   rep-vision train vae mnist.npz --output mnist --steps 3000
   rep-vision train denoising photos.zip --height 96 --on-error skip
   rep-vision train autoencoder photos/ --init pretrained-vit --dimension 128
+  torchrun --nproc-per-node 2 -m cli.vision train photos/ --output run
 
 DATA is a folder of pictures or of folders that are classes, a zip of one, an .npz, IDX or
-CIFAR binary file, or a directory that datasets saved. Pictures are decoded once and kept
-in a cache; labels count for the conditional models alone.
+CIFAR binary file, or a directory that datasets saved; without MODEL a vae is trained. What is
+left open follows from the number and the size of the images, and is said in a line. Pictures
+are decoded once and kept in a cache; labels count for the conditional models alone. Stopped,
+the same command goes on where it was.
 """
 
 _TRAINING_FIRST = (
@@ -48,10 +55,10 @@ _LABELS = {
 
 
 def train(
-    *words: Annotated[str, Parameter(required=True, help="[MODEL] DATA")],
+    *data: Annotated[str, Parameter(required=True)],
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     overwrite: Switch = False,
-    on_error: Literal["refuse", "skip"] = "refuse",
+    on_error: OnError = "refuse",
     split: str | None = None,
     cache: Path | None = None,
     images: Annotated[PreprocessingConfig, Options(title="images")],
@@ -70,7 +77,7 @@ def train(
             },
         ),
     ],
-    validation: float = 0.1,
+    validation: float | None = None,
     resume: Literal["auto", "never", "must"] = "auto",
     training: Annotated[
         Given[TrainingConfig],
@@ -81,13 +88,14 @@ def train(
             shown=dict.fromkeys(_BY_DATA, "by the number of images"),
         ),
     ],
+    device: str | None = None,
     threads: Threads = None,
     console: Console,
 ) -> int:
     """Learn a model of images, without labels.
 
     Args:
-        words: What to train (vae, if none is named), and the images.
+        data: What to train, if it is not to be a vae, and the images: [MODEL] DATA.
         output: Directory for everything; a name made of DATA's and the model's, if none is given.
         overwrite: Replace what nlprep wrote even if it is of another kind; never anything else.
         on_error: What to do with a picture that cannot be read.
@@ -97,40 +105,45 @@ def train(
         dimension: Numbers in a code; the model's own default, if not given.
         models: How each model is set.
         backbone: The network that makes features.
-        validation: Share of the images that is held out to choose the weights; 0 for none.
+        validation: Share of the images that is held out to choose the weights, 0 for none; a tenth, or more of few.
         resume: With auto, go on where the run was stopped, or start; never refuses a run that was begun, must one that
             was not.
         training: How it is trained.
+        device: A name such as cpu or cuda; a GPU where there is one, if none is named.
         threads: Processor threads; all by default.
         console: Where results and remarks go.
     """
     from dataclasses import replace
 
     from nlprep.core.threads import torch_threads
+    from nlprep.core.training.processes import accelerator_on
     from nlprep.core.training.records.runs import check_training_run
-    from vision.images.reading import read_images
     from vision.models.files import IMAGE_MODEL
-    from vision.training import RUN, default_training, train_images
+    from vision.presets import default_backbone, default_training, default_validation, describe_choice
+    from vision.training import RUN, held_out_places, train_images
 
-    model, data = _model_and_data(words)
-    place = output or Path(f"{data.name.partition('.')[0] or 'images'}-{model}")
-    check_training_run(place, RUN, result=IMAGE_MODEL, inputs=console.inputs(data), overwrite=overwrite)
-    chosen = models.resolve(model=model).chosen()
-    given = _network(backbone)
+    model, source = _model_and_data(data)
+    place = output or Path(f"{source.resolve().name.partition('.')[0] or 'images'}-{model}")
+    check_training_run(place, RUN, result=IMAGE_MODEL, inputs=console.inputs(source), overwrite=overwrite)
+    chosen: Any = models.resolve(model=model).chosen()
     if dimension is not None:
         if not hasattr(chosen, "dimension"):
-            raise OptionError(f"--dimension: the codes of {model} have the size of its network's tokens: leave it out")
-        chosen = replace(chosen, dimension=dimension)  # type: ignore[type-var]
-    read = read_images(
-        data, split=split, preprocessing=images, on_error=on_error, cache=cache, threads=threads,
-        progress=console.progress,
-    )  # fmt: skip
-    held = round(validation * len(read))
-    settings = training.resolve(to_mapping(default_training(model, max(1, len(read) - held))))
-    with torch_threads(threads):
+            raise OptionError(f"--dimension: the codes of {model} have the size of its network's: leave it out")
+        chosen = replace(chosen, dimension=dimension)
+    given = _network(backbone)
+    read = _read(source, split, images, on_error, cache, threads, console)
+    network = given or default_backbone(model, read.shape)
+    if given is not None and not hasattr(chosen, "backbone"):
+        raise OptionError(f"{backbone.flags[0]}: model {model} has no network of that kind to choose: leave it out")
+    share = default_validation(len(read)) if validation is None else validation
+    count = len(held_out_places(len(read), share, seed=1)[0])
+    settings = training.resolve(to_mapping(default_training(model, count)))
+    console.note(describe_choice(model, network, settings, count=count, shape=read.shape))
+    with torch_threads(threads), said_as_command():
         run = train_images(
-            read, place, model=model, config=chosen, backbone=given, training=settings, validation=validation,
-            resume=resume, overwrite=overwrite, progress=console.progress,
+            read, place, model=model, config=chosen, backbone=network, training=settings, validation=share,
+            resume=resume, overwrite=overwrite, accelerator=accelerator_on(device, settings, place),
+            progress=console.progress,
         )  # fmt: skip
     summary = {"output": str(run.directory), **run.summary}
     if console.json_output:
@@ -145,6 +158,24 @@ def train(
     )
     console.note(f"see what it learned: rep-vision report {run.directory}")
     return 0
+
+
+def _read(
+    source: Path,
+    split: str | None,
+    images: PreprocessingConfig,
+    on_error: OnError,
+    cache: Path | None,
+    threads: int | None,
+    console: Console,
+) -> "Images":
+    from vision.images.reading import read_images
+
+    with skipping_named(source, on_error):
+        return read_images(
+            source, split=split, preprocessing=images, on_error=on_error, cache=cache, threads=threads,
+            progress=console.progress,
+        )  # fmt: skip
 
 
 def _model_and_data(words: tuple[str, ...]) -> tuple[str, Path]:

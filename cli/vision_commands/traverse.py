@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from cli.console import Console
 from cli.options import AtLeastOne, Output, Switch, Threads
-from cli.vision_commands.drawing import check_figure, said, spread_places
-from cli.vision_commands.inputs import OnError, labels_of, open_model, read_for, source_of
+from cli.vision_commands.drawing import check_figure, said
+from cli.vision_commands.inputs import OnError, labels_of, open_model, read_for, source_of, spread_places
 from nlprep.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   rep-vision traverse vae
-  rep-vision traverse vae --numbers 10 --steps 9 --seed 4 --output numbers.png
+  rep-vision traverse vae --rows 10 --steps 9 --seed 4 --output numbers.png
   rep-vision traverse vae --between --rows 6
 
 Of one image, the numbers of its code that vary most over the images go, one a row, from two

@@ -76,6 +76,19 @@ def draw_heat_maps(
     )
 
 
+def heat_limits(heats: ArrayLike, share: float = 0.99) -> tuple[float, float]:
+    """Limits for `draw_heat_maps` that a few hot pixels do not set: from 0 to what a share of all numbers is below.
+
+    Args:
+        heats: Numbers from 0.
+        share: Of them that keep a colour of their own.
+    """
+    values = np.asarray(heats, np.float64)
+    high = float(np.quantile(values, share)) if values.size else 0.0
+    # Where nearly all is 0 the hottest counts, and where all is, anything.
+    return 0.0, high or float(values.max(initial=0.0)) or 1.0
+
+
 def overlay(pixels: NDArray[np.uint8], heats: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:
     """Images in grey under colours, which cover the more the hotter they are.
 

@@ -33,6 +33,7 @@ _LINE_HEIGHT = round(1.45 * SMALL_SIZE * DPI / 72)
 _LETTER_WIDTH = 0.62 * SMALL_SIZE * DPI / 72
 _LONGEST_NAME = 24
 _CAPTION_LINES = 3
+_FRAME = 216
 
 
 @dataclass(frozen=True)
@@ -321,6 +322,8 @@ def _draw(
         total_width = max(total_width, 2 * _MARGIN + round(0.62 * TITLE_SIZE * DPI / 72 * len(title)))
     canvas = np.full((total_height, total_width, 3), 255, np.uint8)
     for y, x, tile in placed:
+        # White images would not be seen on white.
+        canvas[y - 1 : y + tile.shape[0] + 1, x - 1 : x + tile.shape[1] + 1] = _FRAME
         canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     with house_style():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -339,8 +342,10 @@ def _draw(
 
 
 def _wrap(text: str, width: int) -> str:
-    """A caption in lines of so many pixels, about."""
+    """A caption in lines of so many pixels, about; one that has lines of its own keeps them, each cut to the width."""
     letters = max(2, int(width / _LETTER_WIDTH))
+    if "\n" in text:
+        return "\n".join(_cut(line, letters) for line in text.split("\n")[:_CAPTION_LINES])
     return "\n".join(textwrap.wrap(text, letters, max_lines=_CAPTION_LINES, placeholder="…"))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.figures.heat_maps import draw_heat_maps, overlay
+from nlprep.figures.heat_maps import draw_heat_maps, heat_limits, overlay
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 10, 14, 3), dtype=np.uint8)
 HEATS = np.zeros((3, 10, 14))
@@ -71,3 +71,14 @@ def test_what_is_no_heat(tmp_path, heats, problem):
     with pytest.raises(OptionError, match="limits = "):
         draw_heat_maps(PIXELS, HEATS, tmp_path / "a.png", limits=(1, 1))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_few_hot_pixels_do_not_set_the_limits():
+    heats = np.full((2, 10, 10), 0.25)
+    heats[0, 0, 0] = 9.0
+    assert heat_limits(heats) == (0.0, 0.25)
+    assert heat_limits(heats, 1.0) == (0.0, 9.0)
+    alone = np.zeros((2, 10, 10))
+    assert heat_limits(alone) == (0.0, 1.0)
+    alone[1, 2, 3] = 4.0
+    assert heat_limits(alone) == (0.0, 4.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -75,7 +77,7 @@ def test_captions_titles_and_names_of_rows(tmp_path):
 def test_reconstructions_stand_below_their_originals(tmp_path):
     draw_image_rows({"": COLOUR, " ": 255 - COLOUR}, tmp_path / "a.png", columns=5)
     drawn = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
-    left = np.flatnonzero((drawn[24:120] != 255).any(axis=(0, 2)))[0]
+    left = np.flatnonzero((drawn[24:120] != 255).any(axis=(0, 2)))[0] + 1
     above, below = drawn[24:120, left : left + 160], drawn[132:228, left : left + 160]
     np.testing.assert_array_equal(above + below, 255)
 
@@ -97,6 +99,23 @@ def test_what_is_no_image(tmp_path, images, problem):
     with pytest.raises(NlprepError, match=problem):
         draw_images(images, tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_white_image_is_seen_on_white(tmp_path):
+    draw_images(np.full((1, 6, 6), 255, np.uint8), tmp_path / "a.png")
+    drawn = np.asarray(Image.open(tmp_path / "a.png").convert("L")).astype(int)
+    rows, columns = np.nonzero(drawn < 255)
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    # A line around it, and nothing inside.
+    assert len(rows) == 2 * (height + width) - 4
+    assert min(height, width) > 100
+
+
+def test_lines_of_a_caption_are_kept_and_cut(tmp_path):
+    draw_images(GREY[:1], tmp_path / "a.svg", captions=["0.99\na-very-long-name-of-a-picture.png"])
+    text = (tmp_path / "a.svg").read_text()
+    assert ">0.99</" in text
+    assert re.search(r">a-very-lo[-a-z]*…</", text)
 
 
 def test_what_cannot_be_drawn(tmp_path):
@@ -129,7 +148,7 @@ def test_reconstructions_of_several_models_with_their_differences(tmp_path):
         assert text.count(f">{name}</") == 2
     draw_reconstructions(COLOUR, models, tmp_path / "a.png", differences=True, columns=5)
     drawn = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
-    left = np.flatnonzero((drawn[24:120] != 255).any(axis=2).mean(axis=0) > 0.9)[0]
+    left = np.flatnonzero((drawn[24:120] != 255).any(axis=2).mean(axis=0) > 0.9)[0] + 1
     tiles = [drawn[24 + 108 * row : 120 + 108 * row, left : left + 160] for row in range(5)]
     np.testing.assert_array_equal(tiles[1], tiles[0])
     assert (tiles[2] == 0).all()
@@ -146,7 +165,7 @@ def test_sequences_are_read_from_left_to_right(tmp_path):
         draw_image_sequences({"": COLOUR, " ": 255 - COLOUR}, tmp_path / name)
     assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()
     drawn = np.asarray(Image.open(tmp_path / "b.png").convert("RGB")).astype(int)
-    left = np.flatnonzero((drawn[24:120] != 255).any(axis=2).mean(axis=0) > 0.9)[0]
+    left = np.flatnonzero((drawn[24:120] != 255).any(axis=2).mean(axis=0) > 0.9)[0] + 1
     for column, image in enumerate(COLOUR):
         x = left + column * 172
         np.testing.assert_array_equal(drawn[24:120, x : x + 160], image.repeat(8, 0).repeat(8, 1))

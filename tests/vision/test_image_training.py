@@ -23,7 +23,8 @@ from vision.images.preprocessing import Preprocessing
 from vision.models.configuration import AutoencoderConfig
 from vision.models.files import load_model
 from vision.models.methods import MODELS
-from vision.training import default_training, digest_images, held_out_places, tiled, train_images
+from vision.presets import default_training
+from vision.training import digest_images, held_out_places, tiled, train_images
 
 CONFIG = AutoencoderConfig(dimension=3, backbone=SMALL["convolutional"])
 

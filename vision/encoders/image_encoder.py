@@ -22,7 +22,15 @@ from vision.backbones.configuration import BackboneConfig
 from vision.encoders.pictures import batches_of_pixels, check_pictures
 from vision.images.collection import unit_pixels
 from vision.images.preprocessing import Preprocessing
-from vision.models.files import SavedModel, build, check_shape, load_model, redrawn, save_model
+from vision.models.files import (
+    SavedModel,
+    build,
+    check_shape,
+    is_transformers_model,
+    load_model,
+    redrawn,
+    save_model,
+)
 
 if TYPE_CHECKING:
     import os
@@ -109,10 +117,11 @@ class ImageEncoder:
         precision: str = "fp32",
         device: str | None = None,
     ) -> ImageEncoder:
-        """Open the encoder of a run, or one that was saved.
+        """Open the encoder of a run, one that was saved, or a pretrained model.
 
         Args:
-            directory: Of a run of `vision.training.train_images`, of its model, or of what `save` wrote.
+            directory: Of a run of `vision.training.train_images`, of its model, or of what `save` wrote; one that the
+                transformers library wrote is opened as `from_transformers` does.
             output: ``codes`` or ``features``; default: what was saved, codes of a run.
             precision: As for the class.
             device: ``cpu``, ``cuda``...; default: a GPU where there is one.
@@ -121,6 +130,8 @@ class ImageEncoder:
             FileError: Missing, damaged, or something else's.
             OptionError: As the class, or a device that is not there.
         """
+        if is_transformers_model(directory):
+            return cls.from_transformers(directory, precision=precision, device=device)
         chosen = find_device(device)
         saved = load_model(directory)
         wanted = output or str(saved.notes.get("output", "codes"))

@@ -1,8 +1,10 @@
-"""Encoders as ONNX files, which run without this package and without torch.
+"""Encoders and detectors of odd images as ONNX files, which run without this package and without torch.
 
-The file's one input, ``images``, is (b, channels, height, width) uint8 with any b; its output, ``codes``, is (b, d)
-float32. Scaling to [0, 1] and the model's own normalisation are in the graph. How pictures become such images, the
-names of classes and what else is to be kept is in the file's metadata, under ``nlprep``, as JSON.
+The file's one input, ``images``, is (b, channels, height, width) uint8 with any b; the output ``codes`` is (b, d)
+float32. A detector has the outputs ``score``, (b,) float32, and ``is_anomaly``, (b,) booleans: whether the score lies
+above the line that was drawn, which is in the graph. Scaling to [0, 1] and the model's own normalisation are in the
+graph too. How pictures become such images, the names of classes, the line and what is known of it, and what else is to
+be kept is in the file's metadata, under ``nlprep``, as JSON.
 """
 
 from __future__ import annotations
@@ -23,11 +25,15 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping
 
+    import torch
+    from torch import nn
+
     from vision.encoders.image_encoder import ImageEncoder
+    from vision.uses.anomalies import AnomalyDetector
 
 METADATA = "nlprep"
 """Under which name what is known of the encoder stands in the file."""
-INPUT, OUTPUT = "images", "codes"
+INPUT, OUTPUT, SCORE, IS_ANOMALY = "images", "codes", "score", "is_anomaly"
 _OPSET = 20
 
 
@@ -61,6 +67,59 @@ def export_onnx(
         NlprepError: onnx or onnxscript is not installed, or torch cannot express the model.
         FileError: It cannot be written or something else is there.
     """
+    _export(
+        encoder.module, [OUTPUT], encoder.saved.model.shape, encoder.device, describe_encoder(encoder, notes), path,
+        overwrite=overwrite,
+    )  # fmt: skip
+
+
+def export_detector_onnx(
+    detector: AnomalyDetector,
+    path: str | os.PathLike[str],
+    *,
+    notes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a detector of odd images, its line included, as an ONNX file; and the codes of its model, if it has some.
+
+    What it computes is what the detector says of images that it did not learn from.
+
+    Args:
+        detector: It stays as it is.
+        path: The file.
+        notes: As for `export_onnx`, which also says what is raised.
+        overwrite: Likewise.
+    """
+    from vision.encoders.image_encoder import ImageEncoder
+    from vision.uses.exported import ExportedDetector
+
+    encoder = ImageEncoder(detector.saved)
+    described = describe_encoder(encoder, notes) | {
+        "outputs": {
+            OUTPUT: f"(b, {encoder.dimension}) float32",
+            SCORE: f"(b,) float32, {detector.score}, higher the odder",
+            IS_ANOMALY: "(b,) bool, whether the score lies above the threshold",
+        },
+        "score": detector.score,
+        "threshold": detector.threshold.to_dict(),
+    }
+    described.pop("output")
+    _export(
+        ExportedDetector(encoder.module, detector.module, detector.threshold.value), [OUTPUT, SCORE, IS_ANOMALY],
+        encoder.saved.model.shape, encoder.device, described, path, overwrite=overwrite,
+    )  # fmt: skip
+
+
+def _export(
+    module: nn.Module,
+    outputs: list[str],
+    shape: tuple[int, ...],
+    device: torch.device,
+    described: dict[str, Any],
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool,
+) -> None:
     import torch
 
     check_replaceable(path, ONNX_FILE, overwrite=overwrite)
@@ -70,13 +129,13 @@ def export_onnx(
     except ImportError as error:
         raise NlprepError(f"writing ONNX needs {error.name}: pip install onnx onnxscript") from error
 
-    example = torch.zeros(2, *encoder.saved.model.shape, dtype=torch.uint8, device=encoder.device)
-    modes = [(part, part.training) for part in encoder.module.modules()]
-    encoder.module.eval()
+    example = torch.zeros(2, *shape, dtype=torch.uint8, device=device)
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
     try:
         with torch.no_grad(), _quiet_exporter():
             program = torch.onnx.export(
-                encoder.module, (example,), input_names=[INPUT], output_names=[OUTPUT], dynamo=True, verbose=False,
+                module, (example,), input_names=[INPUT], output_names=outputs, dynamo=True, verbose=False,
                 dynamic_shapes=({0: torch.export.Dim("batch")},), opset_version=_OPSET,
             )  # fmt: skip
     except Exception as error:
@@ -88,7 +147,7 @@ def export_onnx(
     assert program is not None  # noqa: S101 - nothing was asked to be written
     model = program.model_proto
     known = model.metadata_props.add()
-    known.key, known.value = METADATA, json.dumps(describe_encoder(encoder, notes), ensure_ascii=False)
+    known.key, known.value = METADATA, json.dumps(described, ensure_ascii=False)
     onnx.checker.check_model(model)
     with atomic_file(path, format=ONNX_FILE, overwrite=overwrite) as stream:
         stream.write(model.SerializeToString())
@@ -110,12 +169,14 @@ def _quiet_exporter() -> Iterator[None]:
 
 def describe_encoder(encoder: ImageEncoder, notes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What has to be known of an encoder to use it elsewhere, in plain values."""
+    # Where the images lie on this machine is nobody else's concern.
+    known = {name: value for name, value in encoder.saved.notes.items() if name != "data"}
     return {
         "input": f"{INPUT}: (b, channels, height, width) uint8",
         "output": f"{OUTPUT}: (b, {encoder.dimension}) float32",
         "preprocessing": to_mapping(encoder.saved.preprocessing),
         "classes": list(encoder.saved.classes),
-        "notes": {**encoder.saved.notes, **(notes or {})},
+        "notes": {**known, **(notes or {})},
     }
 
 

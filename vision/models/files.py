@@ -117,6 +117,18 @@ def find_saved(path: str | os.PathLike[str]) -> Path:
     raise FileError(directory, "holds no model of images: name the directory of one, or of its run")
 
 
+def is_transformers_model(path: str | os.PathLike[str]) -> bool:
+    """Whether a directory looks like what the transformers library writes, and not like a model or a run of ours."""
+    settings = Path(path) / CONFIG_NAME
+    if not settings.is_file():
+        return False
+    try:
+        values = json.loads(settings.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and "kind" not in values and ("model_type" in values or "architectures" in values)
+
+
 def load_model(path: str | os.PathLike[str]) -> SavedModel:
     """Open what `save_model` wrote, on the processor and in evaluation mode; nothing is unpickled.
 

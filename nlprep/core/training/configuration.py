@@ -31,7 +31,10 @@ class TrainingConfig:
     weight_decay: float = option(0.1, "decay of weight matrices (AdamW); none for biases and norms", minimum=0)
     beta1: float = option(0.9, "AdamW: memory of the gradient", minimum=0, maximum=1)
     beta2: float = option(0.98, "AdamW: memory of the squared gradient", minimum=0, maximum=1)
-    clip_norm: float | None = option(1.0, "longest gradient; longer ones are scaled down, none: never", above=0)
+    clip_norm: float | None = option(
+        1.0, "longest gradient; longer ones are scaled down, none: never, as where losses are sums over many terms, "
+        "such as pixels, whose gradients are long", above=0,
+    )  # fmt: skip
     average: float = option(
         0.0, "memory of a moving average of the weights (0.999), which is evaluated and kept instead of the last ones; "
         "0: none", minimum=0, maximum=1,

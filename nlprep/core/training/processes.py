@@ -45,6 +45,32 @@ def make_accelerator(config: TrainingConfig, directory: Path | None, *, cpu: boo
     return accelerator
 
 
+def accelerator_on(name: str | None, config: TrainingConfig, directory: Path | None) -> Accelerator | None:
+    """What a run is given whose user names a device; None if none is named, so that the run finds one.
+
+    Args:
+        name: ``cpu``, ``cuda``, ``cuda:1``...
+        config: As for `make_accelerator`.
+        directory: Likewise.
+
+    Raises:
+        OptionError: The device is not there, one GPU is named for several processes, or as `make_accelerator`.
+    """
+    from nlprep.core.devices import find_device
+
+    if name is None:
+        return None
+    device = find_device(name)
+    if device.index is not None and device.type != "cpu":
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise OptionError(f"device = {name!r}: each of several processes has its own: say {device.type}")
+        torch.accelerator.set_device_index(device.index)
+    accelerator = make_accelerator(config, directory, cpu=device.type == "cpu")
+    if accelerator.device.type != device.type:
+        raise OptionError(f"device = {name!r}: Accelerate was set up for {accelerator.device.type}: make them agree")
+    return accelerator
+
+
 def check_processes(accelerator: Accelerator) -> None:
     """Refuse what the loop does not serve, and processes that would all believe themselves alone.
 

@@ -229,6 +229,36 @@ def test_averages_are_the_slow_ones_and_what_is_evaluated_and_kept(decay: float)
     assert all(same_bits(one, other) for one, other in zip(step.weights, plain.weights, strict=True))
 
 
+class Drifting(nn.Module):
+    """A weight that grows by a twentieth with every step, before batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logarithm = nn.Parameter(torch.zeros(1))
+        self.norm = nn.BatchNorm1d(1, affine=False, momentum=0.5)
+
+    def normalised(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.norm(self.logarithm.exp() * (x[:, :1] + 2))
+        return found
+
+    def forward(self, x: torch.Tensor, **_: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": 0 * self.normalised(x).sum() - self.logarithm.sum()}
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_statistics_of_batch_norm_are_those_of_the_averaged_weights(tmp_path: Path, on_disk: bool) -> None:
+    step = make_step(Drifting())
+    values = {"steps": 60, "learning_rate": 0.05, "schedule": "constant", "warmup": 0.0, "micro_batch_size": None}
+    fit(step, Numbers(), config=settings(**values, average=0.95), directory=tmp_path if on_disk else None)
+    model = step.module.eval()
+    # The average lags behind the last weight, which is 3: statistics of that would normalise to a mean of about -0.6.
+    assert 2 < model.logarithm.item() < 2.8
+    with torch.no_grad():
+        normalised = model.normalised(Numbers().batch(np.arange(50), np.zeros(50, np.uint64))["x"])
+    assert float(normalised.mean().abs()) < 0.5
+    assert 0.75 < float(normalised.std()) < 1.25
+
+
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_the_best_averages_are_kept(tmp_path: Path, on_disk: bool) -> None:
     step = make_step(Net())

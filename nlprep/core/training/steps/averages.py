@@ -6,8 +6,10 @@ After optimiser step k, from 0, each trained parameter w has the average
 
 whose memory is short at first, so that the weights of the start are soon forgotten. The warm-up is that of
 TensorFlow's ``ExponentialMovingAverage`` (``min(decay, (1 + n) / (10 + n))`` with n steps done), and needs no state.
-Parameters that are not trained and buffers have no average: they stay what they are, so that the statistics of batch
-norm are those of the trained weights, as in torch's ``AveragedModel``.
+The running statistics of batch norm have averages too, by the same rule: those of the last weights belong to other
+activations than the averaged weights make. (torch's ``AveragedModel`` keeps the last ones and leaves them to be
+estimated anew, by a pass over the data; timm averages them as is done here.) Parameters that are not trained and all
+other buffers have none, and stay what they are.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.modules.batchnorm import _NormBase
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from nlprep.core.errors import FileError
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class WeightAverages:
-    """The averages of all trained parameters of a step's players.
+    """The averages of all trained parameters of a step's players, and of the statistics of their batch norm.
 
     Args:
         modules: The players' modules, on their device; what takes gradients now is averaged.
@@ -37,18 +40,17 @@ class WeightAverages:
 
     def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
         self._decay = decay
-        self._parameters = {
-            f"average.{player}.{name}": parameter
+        self._averaged: dict[str, Tensor] = {
+            f"average.{player}.{name}": tensor
             for player, module in modules.items()
-            for name, parameter in module.named_parameters()
-            if parameter.requires_grad
+            for name, tensor in (*_trained(module), *_statistics(module))
         }
         self._averages: dict[str, Tensor] = {}
         self.start()
 
     def start(self) -> None:
         """Begin with the present weights."""
-        self._averages = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        self._averages = {name: tensor.detach().clone() for name, tensor in self._averaged.items()}
 
     def decay(self, number: int) -> float:
         """d_k, the decay after optimiser step ``number``, from 0."""
@@ -58,12 +60,12 @@ class WeightAverages:
     def update(self, number: int) -> None:
         """Take in the weights that optimiser step ``number`` led to."""
         average = get_ema_multi_avg_fn(self.decay(number))  # type: ignore[no-untyped-call]
-        average(list(self._averages.values()), [p.detach() for p in self._parameters.values()], None)
+        average(list(self._averages.values()), [tensor.detach() for tensor in self._averaged.values()], None)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The averages as the modules' weights in the block; then the trained ones again, bit for bit."""
-        trained = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        trained = {name: tensor.detach().clone() for name, tensor in self._averaged.items()}
         self.publish()
         try:
             yield
@@ -91,5 +93,20 @@ class WeightAverages:
 
     @torch.no_grad()
     def _put(self, values: Mapping[str, Tensor]) -> None:
-        for name, parameter in self._parameters.items():
-            parameter.copy_(values[name])
+        for name, tensor in self._averaged.items():
+            tensor.copy_(values[name])
+
+
+def _trained(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            yield name, parameter
+
+
+def _statistics(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for place, part in module.named_modules():
+        if isinstance(part, _NormBase) and part.track_running_stats:
+            for name, buffer in part.named_buffers(recurse=False):
+                # How many batches there were is a number, and no statistic.
+                if buffer.is_floating_point():
+                    yield f"{place}.{name}" if place else name, buffer

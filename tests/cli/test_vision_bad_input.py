@@ -1,0 +1,180 @@
+"""What ``rep-vision`` says of data and places that will not do: one line that names them and what to do."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests_cli_support import asking, failing, one_line, snapshot
+from tests_vision_support import TINY, draw_photos
+
+from cli.vision import main
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures, and a run on them."""
+    place = tmp_path_factory.mktemp("bad")
+    photos = draw_photos(place)
+    words = ["train", str(photos), "-o", str(place / "run"), "--quiet", *TINY, "--cache", str(place / "cache")]
+    assert main(words) == 0
+    return place
+
+
+@pytest.fixture(autouse=True)
+def cache(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+
+
+@pytest.fixture
+def refuse(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return failing(main, capsys, tmp_path)
+
+
+@pytest.fixture
+def ask(capsys):
+    return asking(main, capsys)
+
+
+def test_an_empty_folder(tmp_path, refuse):
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refuse("train", "empty")
+    (tmp_path / "empty" / "notes.txt").write_text("no picture\n")
+    assert "empty" in refuse("train", "empty")
+
+
+def test_a_single_class(folder, tmp_path, refuse):
+    shutil.copytree(folder / "photos" / "dark", tmp_path / "one" / "dark")
+    said = refuse("probe", folder / "run", "--data", "one")
+    assert "the only class is 'dark', and probe needs at least two" in said
+
+
+@pytest.fixture
+def spoiled(folder, tmp_path):
+    """Twenty good pictures, a JPEG that was cut short, a text that says that it is a picture, and nothing at all."""
+    place = tmp_path / "spoiled"
+    shutil.copytree(folder / "photos" / "dark", place)
+    whole = io.BytesIO()
+    Image.fromarray(np.random.default_rng(2).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(whole, "JPEG")
+    (place / "cut.jpg").write_bytes(whole.getvalue()[:1000])
+    (place / "text.png").write_text("this is no picture\n")
+    (place / "nothing.jpg").write_bytes(b"")
+    return place
+
+
+def test_damaged_pictures_are_named_and_can_be_left_out(spoiled, tmp_path, refuse, capsys):
+    for words in (["train", "spoiled"], ["train", "spoiled", "--height", "16", "-o", "other"]):
+        said = refuse(*words)
+        assert "cut.jpg: is damaged or cut short" in said
+        assert said.endswith("or leave out what cannot be read with --on-error skip")
+    capsys.readouterr()
+    assert main(["train", "spoiled", *TINY, "--on-error", "skip", "--quiet"]) == 0
+    warned = one_line(capsys.readouterr().err)
+    assert "3 of 23 pictures cannot be read and are left out" in warned
+    for name in ("cut.jpg", "text.png", "nothing.jpg"):
+        assert name in warned
+    # The same of a model's further images.
+    for command in (["encode", "spoiled-vae", "spoiled", "-o", "codes.npz"], ["anomalies", "spoiled-vae"]):
+        assert refuse(*command).endswith("--on-error skip")
+    assert main(["encode", "spoiled-vae", "spoiled", "-o", "codes.npz", "--on-error", "skip", "--quiet"]) == 0
+    assert np.load(tmp_path / "codes.npz")["vectors"].shape == (20, 4)
+
+
+def test_sizes_and_channels_may_be_mixed(folder, tmp_path, ask, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder / "photos" / "dark", tmp_path / "mixed")
+    draws = np.random.default_rng(3)
+    for number, shape in enumerate(((9, 30, 3), (50, 12, 4), (7, 7), (20, 20, 3))):
+        Image.fromarray(draws.integers(0, 255, shape, dtype=np.uint8)).save(tmp_path / "mixed" / f"odd{number}.png")
+    assert ask("train", "mixed", *TINY, "--height", 16, "--width", 12)["examples"] == 18
+    ask("encode", "mixed-vae", folder / "photos", "-o", "codes.npz")
+    assert np.load(tmp_path / "codes.npz")["vectors"].shape == (40, 4)
+
+
+def test_labels_where_they_are_needed(folder, tmp_path, refuse):
+    shutil.copytree(folder / "photos" / "dark", tmp_path / "flat")
+    assert "labels" in refuse("train", "conditional-vae", "flat")
+    assert "has no labels" in refuse("probe", folder / "run", "--data", "flat")
+    odd = ["anomalies", folder / "run", "--usual", folder / "photos", "--odd"]
+    assert "has no labels" in refuse(*odd, "dark", "--data", "flat")
+    assert "--odd cat: choose from bright, dark" in refuse(*odd, "cat", "--data", folder / "photos")
+
+
+def test_images_of_another_shape(folder, tmp_path, ask, refuse, monkeypatch):
+    """Pictures are resized, each model's in its own way; what was exported or indexed for another is refused."""
+    ask("train", folder / "photos", *TINY, "--height", 8, "--dimension", 3, "-o", folder / "small")
+    told = ask("probe", folder / "run", folder / "small", "--data", folder / "photos", "--repeats", 1)
+    assert [curve["dimension"] for curve in told["curves"]] == [4, 4, 3, 120]
+    ask("search", folder / "run", "--duplicates", "--index", folder / "index")
+    said = refuse(
+        "search", folder / "small", "--index", folder / "index", "--image", folder / "photos" / "dark" / "0.png"
+    )
+    assert "use the index's own model" in said
+    np.save(tmp_path / "floats.npy", np.zeros((3, 2)))
+    assert "floats.npy" in refuse("encode", folder / "run", "floats.npy", "-o", "codes.npz")
+
+
+def test_a_zip_that_would_write_outside_its_folder(tmp_path, refuse):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("../outside.png", b"whatever")
+    said = refuse("train", "evil.zip")
+    assert "evil.zip" in said
+    assert "../outside.png" in said
+    assert not (tmp_path.parent / "outside.png").exists()
+
+
+def test_an_output_that_is_an_input(folder, tmp_path, refuse):
+    shutil.copytree(folder / "photos", tmp_path / "photos")
+    shutil.copytree(folder / "run", tmp_path / "run")
+    for words in (
+        ["train", "photos", "-o", "photos"],
+        ["train", "photos", "-o", "photos", "--overwrite"],
+        ["train", "photos", "-o", "photos/run"],
+        ["encode", "run", "photos", "-o", "run", "--overwrite"],
+        ["encode", "run", "photos", "-o", "photos/dark/0.png", "--overwrite"],
+        ["sample", "run", "-o", "run/config.png"],
+        ["anomalies", "run", "--data", "photos", "--detector", "run", "--overwrite"],
+        ["report", "run", "--data", "photos", "-o", "photos"],
+        ["search", "run", "--data", "photos", "--index", "photos", "--image", "photos/dark/0.png", "--overwrite"],
+    ):
+        assert refuse(*words)
+
+
+def test_what_is_no_run(folder, tmp_path, refuse):
+    photos = folder / "photos"
+    (tmp_path / "begun" / "checkpoints").mkdir(parents=True)
+    for command in (
+        ["encode", photos, photos, "-o", "codes.npz"],
+        ["sample", photos],
+        ["traverse", photos],
+        ["reconstruct", photos],
+        ["probe", photos, "--data", photos],
+        ["search", photos, "--duplicates"],
+        ["anomalies", photos],
+        ["report", photos],
+    ):
+        assert "holds no model of images" in refuse(*command)
+    assert "nowhere" in refuse("encode", "nowhere", photos, "-o", "codes.npz")
+    assert "has not published a model yet" in refuse("sample", "begun")
+    assert "there is no finished run" in refuse("report")
+
+
+def test_words_that_mean_nothing(folder, tmp_path, refuse):
+    photos = folder / "photos"
+    assert "model 'vea': choose from vae, " in refuse("train", "vea", photos)
+    assert "3 words" in refuse("train", "vae", photos, photos)
+    assert "nowhere" in refuse("train", "nowhere")
+    assert "device = 'cuda:99'" in refuse("train", photos, *TINY, "--device", "cuda:99")
+    assert "validation = 1.0" in refuse("train", photos, *TINY, "--validation", 1)
+    assert "--dimension: the codes of masked have the size of its network's: leave it out" in refuse(
+        "train", "masked", photos, "--dimension", 3
+    )
+    assert "--backbone: model linear has no network" in refuse("train", "linear", photos, "--backbone", "mlp")
+    assert snapshot(tmp_path) == {}

@@ -1,0 +1,121 @@
+"""What is trained where nobody says more than which images: a network by their size, and how long by their number.
+
+The sizes are those at which a processor core sees some hundreds of images a second, so that a folder of photographs
+answers in minutes. They were chosen by what two cores do and are no part of any method.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nlprep.core.configuration import to_mapping
+from nlprep.core.training.configuration import TrainingConfig
+from vision.backbones.configuration import BackboneConfig
+from vision.models.methods import find_method
+
+if TYPE_CHECKING:
+    from vision.images.collection import Shape
+
+_FEW, _SOME = 1000, 5000
+_EPOCHS, _LEAST_STEPS, _MOST_STEPS = 20, 2000, 20_000
+_HELD_OUT, _MOST_HELD_OUT, _ENOUGH = 0.1, 0.25, 20
+_SMALL_GREY, _SMALL, _MEDIUM = 32 * 32, 40, 96
+
+
+def default_backbone(model: str, shape: Shape) -> BackboneConfig | None:
+    """The network that suits a model and the size of its images; None where the model has none to choose.
+
+    Small grey images, such as digits, get fully connected layers, which are faster there and no worse; others get
+    convolutions, with half as many channels where sides are over 40 pixels. A masked autoencoder's transformer gets
+    patches of such a size that there are about as many of them whatever the size of the images.
+
+    Args:
+        model: Its name.
+        shape: (channels, height, width) of the images.
+
+    Raises:
+        OptionError: No such model.
+    """
+    config: Any = find_method(model).config()
+    own = getattr(config, "backbone", None)
+    if not isinstance(own, BackboneConfig):
+        return None
+    channels, height, width = shape
+    longest = max(height, width)
+    if own.kind == "vit":
+        return BackboneConfig(kind="vit", patch=4 if longest <= _SMALL else 8 if longest <= _MEDIUM else 16)
+    if channels == 1 and height * width <= _SMALL_GREY:
+        return BackboneConfig(kind="mlp")
+    return BackboneConfig(kind="convolutional", width=32 if longest <= _SMALL else 16)
+
+
+def default_training(model: str, count: int) -> TrainingConfig:
+    """Settings of the loop that suit a model and a number of images.
+
+    Twenty passes, but at least 2,000 steps and at most 20,000: of 32 images where there are under 1,000, which are seen
+    more often for it, of 64 under 5,000, and of 128. The gradient is not cut, since losses are sums over pixels; what
+    is kept is an average of the weights.
+
+    Args:
+        model: Its name.
+        count: Images to train on.
+
+    Raises:
+        OptionError: No such model.
+    """
+    batch = 32 if count < _FEW else 64 if count < _SOME else 128
+    batch = max(1, min(batch, count))
+    steps = min(max(_EPOCHS * count // batch, _LEAST_STEPS), _MOST_STEPS)
+    values: dict[str, Any] = {
+        "steps": steps,
+        "batch_size": batch,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.01,
+        "clip_norm": None,
+        "average": 0.999,
+    }
+    return TrainingConfig(**values | dict(find_method(model).training))
+
+
+def default_validation(count: int) -> float:
+    """The share of the images to hold out: a tenth, and of few images more, up to a quarter, until there are twenty.
+
+    With a handful neither the best weights could be told nor a line be drawn past which an image is odd.
+
+    >>> [round(count * default_validation(count)) for count in (40, 100, 150, 1000)]
+    [10, 20, 20, 100]
+    """
+    return max(_HELD_OUT, min(_MOST_HELD_OUT, _ENOUGH / max(1, count)))
+
+
+def describe_choice(
+    model: str, backbone: BackboneConfig | None, training: TrainingConfig, *, count: int, shape: Shape
+) -> str:
+    """One line that says what is trained, of what, and for how long.
+
+    Args:
+        model: Its name.
+        backbone: Its network, if it has one.
+        training: The loop's settings.
+        count: Images to train on.
+        shape: (channels, height, width) of the images.
+
+    >>> from nlprep.core.training.configuration import TrainingConfig
+    >>> describe_choice("linear", None, TrainingConfig(steps=50, batch_size=8), count=100, shape=(1, 28, 28))
+    'linear on 100 grey images of 28 x 28: 50 steps of 8, 4 passes'
+    """
+    channels, height, width = shape
+    colours = "grey" if channels == 1 else "colour"
+    steps = training.num_steps(count)
+    passes = steps * training.batch_size / max(1, count)
+    network = "" if backbone is None else f", {_network(backbone)}"
+    return (
+        f"{model}{network} on {count:,} {colours} images of {height} x {width}: "
+        f"{steps:,} steps of {training.batch_size}, {passes:.3g} passes"
+    )
+
+
+def _network(backbone: BackboneConfig) -> str:
+    if backbone.kind == "transformers":
+        return f"with the network of {backbone.path}" + ("" if backbone.pretrained else ", its weights drawn anew")
+    return f"with a network of the kind {backbone.kind} of width {to_mapping(backbone)['width'] or backbone.sizes()[0]}"

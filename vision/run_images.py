@@ -1,0 +1,119 @@
+"""The images of a run: found again, read in the shape that its model takes, and parted as its training parted them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.progress import SILENT
+from nlprep.core.randomness import combine, uniforms
+from vision.images.configuration import PreprocessingConfig
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from nlprep.core.progress import Progress
+    from vision.images.collection import Images
+    from vision.images.preprocessing import Preprocessing
+    from vision.models.files import SavedModel
+
+_SOME = 71
+
+
+def find_images(
+    saved: SavedModel, data: str | os.PathLike[str] | None = None, split: str | None = None
+) -> tuple[Path, str | None]:
+    """Where images come from, and their split: as named, or those that the model was trained on.
+
+    Args:
+        saved: The model.
+        data: Images; default: the model's own.
+        split: Which of their splits.
+
+    Raises:
+        OptionError: None are named, and the model does not say, or they are no longer there.
+    """
+    if data is not None:
+        return Path(data), split
+    source = dict(saved.notes.get("data", {})).get("source")
+    if source is None:
+        raise OptionError("the model does not say which images it was trained on: name some with --data")
+    named = re.fullmatch(r"(.+) \((\w+)\)", source)
+    if named and not Path(source).exists():
+        source, split = named[1], split or named[2]
+    if not Path(source).exists():
+        raise OptionError(f"the model was trained on {source}, which is not there from here: name images with --data")
+    return Path(source), split
+
+
+def read_for_model(
+    saved: SavedModel,
+    path: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    on_error: Literal["refuse", "skip"] = "refuse",
+    progress: Progress = SILENT,
+) -> Images:
+    """Images in the shape that a model takes.
+
+    Args:
+        saved: The model.
+        path: As for `vision.images.reading.read_images`, and so is what follows.
+        split: Likewise.
+        on_error: Likewise.
+        progress: Likewise.
+
+    Raises:
+        FileError: As there, or there are no images.
+        NlprepError: Classes that are others than those which the model is conditioned on.
+    """
+    from vision.images.reading import read_images
+
+    wanted = asked_preprocessing(saved.preprocessing)
+    images = read_images(path, split=split, preprocessing=wanted, on_error=on_error, progress=progress)
+    if not len(images):
+        raise FileError(path, "holds no images")
+    if getattr(saved.model, "num_classes", 0) and images.classes and images.classes != saved.classes:
+        raise NlprepError(
+            f"{path}: its classes are not those that the model is conditioned on: {', '.join(saved.classes)}"
+        )
+    return images
+
+
+def asked_preprocessing(made: Preprocessing) -> PreprocessingConfig:
+    """What became of pictures, as a reader of images is asked for it."""
+    return PreprocessingConfig(height=made.height, width=made.width, channels=made.channels, fit=made.fit)
+
+
+def part_images(saved: SavedModel, images: Images) -> tuple[Images, Images, bool]:
+    """Usual images to compare with and others to draw a line by; and whether the latter were kept from training.
+
+    Those that a run held out are found again if these are the images of the run; else a fifth is set aside.
+    """
+    from vision.images.splits import split_images
+    from vision.training import held_out_places
+
+    known = dict(saved.notes.get("data", {}))
+    share = known.get("held_out")
+    same = known.get("source") == images.source and known.get("images") == len(images)
+    if same and isinstance(share, float) and share > 0:
+        trained, held = held_out_places(len(images), share, seed=int(known["seed"]))
+        return images.select(trained), images.select(held), True
+    reference, held_out = split_images(images, 0.2)
+    return reference, held_out, not same
+
+
+def choose_places(count: int, number: int, seed: int) -> NDArray[np.int64]:
+    """Places of some of many, as a function of the seed, ascending.
+
+    >>> choose_places(5, 9, 1).tolist()
+    [0, 1, 2, 3, 4]
+    """
+    draws = uniforms(combine(seed, np.arange(count)), 1, purpose=_SOME)[:, 0]
+    return np.sort(np.argsort(draws, kind="stable")[:number])
