@@ -86,6 +86,9 @@ MODELS: dict[str, Method] = {
     "diffusion": Method(
         "vision.models.diffusion", "Diffusion", configuration.DiffusionConfig, training={"weight_decay": 0.0}
     ),
+    "classifier": Method(
+        "vision.models.classifier", "ImageClassifier", configuration.ImageClassifierConfig, labelled=True
+    ),
 }
 """By the name that users give."""
 
