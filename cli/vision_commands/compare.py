@@ -9,7 +9,7 @@ from cli.console import Console
 from cli.options import Given, Options, Switch, Threads
 from cli.vision_commands.inputs import OnError
 from nlprep.core.errors import FileError
-from vision.backbones.configuration import BackboneConfig
+from vision.backbones.configuration import BackboneConfig, UNetConfig
 from vision.comparison.configuration import ComparisonConfig
 from vision.images.configuration import PreprocessingConfig
 
@@ -51,6 +51,13 @@ def compare(
             names={"kind": "backbone", "path": "init", "heads": "backbone_heads", **_NETWORK},
         ),
     ],
+    unet: Annotated[
+        Given[UNetConfig],
+        Options(
+            title="network of a diffusion model",
+            names={name: f"unet_{name}" for name in ("patch", "width", "depth", "blocks", "attention")},
+        ),
+    ],
     threads: Threads = None,
     console: Console,
 ) -> int:
@@ -68,6 +75,7 @@ def compare(
         on_error: Whether pictures that cannot be read are refused or skipped.
         cache: Where decoded images are kept; your cache directory, if none is named.
         backbone: The network of all models but the diffusion model, which has its own.
+        unet: The network of a diffusion model.
         threads: Processor threads; all by default.
         console: Where results and remarks go.
     """
@@ -100,8 +108,9 @@ def compare(
             learn, measure = split_images(learn, 0.2)
     with torch_threads(threads):
         found = compare_models(
-            learn, measure, place, choices, backbone=backbone.resolve() if backbone.flags else None, space=named,
-            inputs=inputs, overwrite=overwrite, progress=console.progress, told=console.note,
+            learn, measure, place, choices, backbone=backbone.resolve() if backbone.flags else None,
+            unet=unet.resolve() if unet.flags else None, space=named, inputs=inputs, overwrite=overwrite,
+            progress=console.progress, told=console.note,
         )  # fmt: skip
         figures = draw_comparison(found, learn, measure, overwrite=overwrite)
         page = write_page(found, figures, overwrite=overwrite)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +13,29 @@ import pytest
 import torch
 from vision_toys import SMALL, toy_images
 
+import vision.comparison.measuring as measuring
 import vision.comparison.training as runs
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.training.steps.updates import NonFiniteError
 from nlprep.evaluation.sample_quality import fit_moments, frechet_distance
+from vision.backbones.configuration import UNetConfig
 from vision.comparison.comparison import COMPARISON, FIGURES, ModelSummary, check_comparison, compare_models
 from vision.comparison.configuration import ComparisonConfig
 from vision.comparison.feature_space import digest_weights, open_space, train_space
-from vision.comparison.measuring import draw_pixels
+from vision.comparison.measuring import Measured, draw_pixels
 from vision.comparison.page import draw_comparison, write_page
 from vision.comparison.tables import comparison_tables
 from vision.comparison.training import clock_of, measure_step_seconds, model_settings, run_settings
 from vision.encoders.image_encoder import ImageEncoder
+from vision.models.configuration import DiffusionConfig
+from vision.models.diffusion import Diffusion
 from vision.models.files import load_model
+from vision.models.model import seeded
 
 MLP = SMALL["mlp"]
 SMALL_WORK = {
     "seeds": 2, "steps": 4, "batch_size": 8, "dimension": 3, "held_out": 4, "generated": 24, "likelihood_images": 4,
-    "likelihood_samples": 3, "bound_images": 2, "labels": "4,20", "repeats": 2, "space_steps": 40,
+    "likelihood_samples": 3, "bound_images": 2, "labels": "4", "repeats": 1, "space_steps": 40,
 }  # fmt: skip
 
 
@@ -76,14 +83,14 @@ def test_every_model_is_measured_from_every_seed(finished, images):
     assert {one.name for one in found.baselines()} == {
         "training images", "raw pixels", "random weights (autoencoder)", "principal components",
     }  # fmt: skip
-    assert [point["num_labels"] for point in vae.runs[0]["probe"]["linear"]["points"]] == [4, 20]
+    assert [point["num_labels"] for point in vae.runs[0]["probe"]["linear"]["points"]] == [4]
     assert any("vae-2: 4 steps" in line for line in told)
     json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_a_comparison_goes_on_where_it_was(finished, images, monkeypatch):
     found, _ = finished
-    trained, measured = [], []
+    trained = []
     plain = runs.train_images
     monkeypatch.setattr(runs, "train_images", lambda *given, **more: trained.append(more) or plain(*given, **more))
     again = compare_models(*images, found.directory, config(), backbone=MLP)
@@ -98,17 +105,21 @@ def test_a_comparison_goes_on_where_it_was(finished, images, monkeypatch):
     assert other.summaries()[1].runs[0]["probe"]["linear"]["points"][0]["num_labels"] == 6
     # Another model joins.
     more = compare_models(*images, found.directory, config("vae,wae", labels="6"), backbone=MLP)
+    # The feature space is looked for again, and found.
     assert len(trained) == 2
     assert [model.name for model in more.summaries()] == ["vae", "wae"]
-    compare_models(*images, found.directory, config(), backbone=MLP)
+    assert not [line for line in told if "steps" in line]
+
+
+@pytest.fixture(scope="module")
+def space(finished):
+    return open_space(finished[0].directory / "classifier")
 
 
 @pytest.mark.parametrize("moment", ["training", "measuring"])
-def test_what_was_cut_short_ends_with_the_same_figures(images, tmp_path, monkeypatch, moment):
-    import vision.comparison.measuring as measuring
-
-    small = {"seeds": 1, "models": "vae,wae"}
-    whole = compare_models(*images, tmp_path / "whole", config(**small), backbone=MLP)
+def test_what_was_cut_short_ends_with_the_same_figures(finished, images, space, tmp_path, monkeypatch, moment):
+    small = {"seeds": 1, "models": "autoencoder,vae"}
+    whole = finished[0]
     home, name = (runs, "train_images") if moment == "training" else (measuring, "evaluate_samples")
     plain, calls = getattr(home, name), []
 
@@ -120,14 +131,18 @@ def test_what_was_cut_short_ends_with_the_same_figures(images, tmp_path, monkeyp
 
     monkeypatch.setattr(home, name, cut)
     with pytest.raises(KeyboardInterrupt):
-        compare_models(*images, tmp_path / "cut", config(**small), backbone=MLP)
+        compare_models(*images, tmp_path / "cut", config(**small), backbone=MLP, space=space)
     monkeypatch.setattr(home, name, plain)
-    found = compare_models(*images, tmp_path / "cut", config(**small), backbone=MLP)
-    for run in ("vae-1", "wae-1"):
-        assert found.record["runs"][run]["measured"] == whole.record["runs"][run]["measured"]
+    found = compare_models(*images, tmp_path / "cut", config(**small), backbone=MLP, space=space)
+    for run in ("autoencoder-1", "vae-1"):
+        one, other = (each.record["runs"][run]["measured"] for each in (found, whole))
+        # The classifier's accuracy belongs to the name of the space where it was measured.
+        assert {**one, "generation": {**one["generation"], "space": ""}} == {
+            **other, "generation": {**other["generation"], "space": ""},
+        }  # fmt: skip
 
 
-def test_a_run_that_fails_is_counted_and_the_others_go_on(images, tmp_path, monkeypatch):
+def test_a_run_that_fails_is_counted_and_the_others_go_on(images, space, tmp_path, monkeypatch):
     plain = runs.train_images
 
     def failing(*given, **more):
@@ -136,7 +151,7 @@ def test_a_run_that_fails_is_counted_and_the_others_go_on(images, tmp_path, monk
         return plain(*given, **more)
 
     monkeypatch.setattr(runs, "train_images", failing)
-    found = compare_models(*images, tmp_path / "some", config("wae,vae"), backbone=MLP)
+    found = compare_models(*images, tmp_path / "some", config("wae"), backbone=MLP, space=space)
     wae = found.summaries()[0]
     assert (len(wae.runs), wae.failed) == (1, {1: "loss is nan at step 3"})
     costs = comparison_tables(found)[0]
@@ -187,13 +202,17 @@ def test_seconds_become_steps_by_what_a_step_costs(images, tmp_path, monkeypatch
     assert clock_of("cpu")() >= 0
 
 
-def test_a_budget_of_seconds_is_written_down(images, tmp_path, monkeypatch):
+def test_a_budget_of_seconds_is_written_down(images, space, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "measure_step_seconds", lambda *_, **__: 0.5)
-    found = compare_models(*images, tmp_path / "timed", config("vae", steps=None, seconds=3.0, seeds=1), backbone=MLP)
+    found = compare_models(
+        *images, tmp_path / "timed", config("vae", steps=None, seconds=3.0, seeds=1), backbone=MLP, space=space
+    )
     assert found.record["steps"] == {"vae": 6}
     assert found.summaries()[0].values("steps") == [6]
     monkeypatch.setattr(runs, "measure_step_seconds", lambda *_, **__: pytest.fail("it is known"))
-    again = compare_models(*images, tmp_path / "timed", config("vae", steps=None, seconds=3.0), backbone=MLP)
+    again = compare_models(
+        *images, tmp_path / "timed", config("vae", steps=None, seconds=3.0), backbone=MLP, space=space
+    )
     assert again.summaries()[0].values("steps") == [6, 6]
 
 
@@ -221,9 +240,9 @@ def test_codes_without_a_distribution_are_drawn_of_their_mean_and_covariance(fin
     draw_pixels(saved, 4000, images[0], seed=1)
     drawn = torch.cat(seen).numpy()
     codes = ImageEncoder(saved).encode(images[0])
-    spread = np.cov(codes.T)
-    assert np.abs(drawn.mean(0) - codes.mean(0)).max() < 5 * math.sqrt(spread.diagonal().max() / 4000)
-    np.testing.assert_allclose(np.cov(drawn.T), spread, atol=0.1 * spread.diagonal().max())
+    covariance = np.cov(codes.T)
+    assert np.abs(drawn.mean(0) - codes.mean(0)).max() < 5 * math.sqrt(covariance.diagonal().max() / 4000)
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.1 * covariance.diagonal().max())
 
 
 def refused(kind, images, place, settings=None, match="", **more):
@@ -246,26 +265,41 @@ def test_what_is_refused(finished, images, tmp_path):
     for models, word in (("vae,wae2", "choose from"), ("vae,vae", "twice"), (" , ", "at least one")):
         with pytest.raises(OptionError, match=word):
             ComparisonConfig(models=models)
-    damaged = tmp_path / "damaged"
-    compare_models(*images, damaged, config("vae", seeds=1), backbone=MLP)
-    (damaged / "comparison.json").write_text("{")
-    refused(FileError, images, damaged, config("vae", seeds=1), match="damaged")
+    refused(OptionError, images, tmp_path / "x", config(labels="1,4"), match="fewer than the 2 classes")
+    other = replace(images[1], classes=("left", "up"))
+    refused(NlprepError, (images[0], other), tmp_path / "x", match="classes are not those")
+    unlabelled = images[0], toy_images(8, labels=False)
+    refused(NlprepError, unlabelled, tmp_path / "x", config("conditional-vae"), match="conditioned on")
 
 
-def test_without_labels_a_space_is_named_and_probes_are_left_out(finished, tmp_path):
-    found, _ = finished
+def test_a_damaged_record_is_refused(finished, images, tmp_path):
+    shutil.copytree(finished[0].directory, tmp_path / "damaged")
+    (tmp_path / "damaged" / "comparison.json").write_text("{")
+    refused(FileError, images, tmp_path / "damaged", match="damaged")
+
+
+def test_without_labels_a_space_is_named_and_probes_are_left_out(space, tmp_path):
     plain = toy_images(60, labels=False), toy_images(40, labels=False)
-    space = open_space(found.directory / "classifier")
-    other = compare_models(*plain, tmp_path / "plain", config("vae,diffusion", seeds=1), backbone=MLP, space=space)
-    vae, diffusion = other.summaries()
-    assert "none" in vae.runs[0]["probe"]
+    other = compare_models(*plain, tmp_path / "plain", config("vae", seeds=1), backbone=MLP, space=space)
+    assert "none" in other.summaries()[0].runs[0]["probe"]
     assert [one.name for one in other.baselines()] == ["training images"]
     assert "probes" not in {table.name for table in comparison_tables(other)}
-    assert diffusion.values("likelihood", "bits")[0] > 0
-    assert "none" in diffusion.runs[0]["reconstruction"]
     figures = draw_comparison(other, *plain)
     assert "samples.png" in {path.name for path in figures}
     assert Path(write_page(other, figures)).read_bytes().startswith(b"<!DOCTYPE html>")
+
+
+def test_a_diffusion_model_has_a_bound_and_nothing_to_give_back(images, space):
+    shown = images[1]
+    model = Diffusion((1, 8, 8), DiffusionConfig(levels=20, sampling_steps=4, network=UNetConfig(width=4, depth=0)))
+    instruments = Measured(config(bound_images=40), shown, None, shown, space, space.features(shown))
+    found = instruments.likelihood(model, seed=3)
+    with seeded(3):
+        bound = model.likelihood_bound(torch.from_numpy(shown.pixels))
+    assert found["nats"] == pytest.approx(bound.nats.mean().item(), rel=1e-5)
+    assert found["bits"] == pytest.approx(bound.bits_per_dimension.mean().item(), rel=1e-5)
+    assert found["standard_error"] == pytest.approx(bound.nats.std().item() / math.sqrt(40), rel=1e-4)
+    assert "none" in instruments.reconstruction(model)
 
 
 def test_marks_say_whose_directory_it_is(finished):

@@ -36,7 +36,7 @@ class Linear(nn.Module):
         super().__init__()
         self.weights = nn.Parameter(torch.linspace(-0.2, 0.3, 64))
 
-    def forward(self, pixels: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:  # noqa: ARG002
+    def forward(self, pixels: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         return pixels.flatten(1) @ self.weights
 
 

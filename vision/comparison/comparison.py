@@ -9,7 +9,8 @@ one size, batches of one size, and the same images held out; else each its own s
 A comparison is a directory. ``comparison.json`` holds what was found so far, written after every run that is trained
 and every one that is measured; ``runs`` are ordinary runs of training, ``classifier`` is the feature space's. The same
 call again goes on: what is trained is not trained again, and measured again only if something is to be measured
-otherwise. More models and more seeds may be asked for later; another budget, other images or another network are refused.
+otherwise. More models and more seeds may be asked for later; another budget, other images or another network are
+refused.
 
 A run whose loss or gradient is no longer finite has *failed*: it is counted, and not tried again.
 """
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlprep.core.configuration import to_mapping
-from nlprep.core.errors import FileError, NlprepError, os_errors_named
+from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_file
 from nlprep.core.ownership import FILE_OF_A_RUN, check_run, claim_run
 from nlprep.core.progress import SILENT
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from nlprep.core.progress import Progress, Task
-    from vision.backbones.configuration import BackboneConfig
+    from vision.backbones.configuration import BackboneConfig, UNetConfig
     from vision.comparison.configuration import ComparisonConfig
     from vision.comparison.feature_space import FeatureSpace
     from vision.comparison.measuring import Measured
@@ -153,6 +154,7 @@ def compare_models(
     config: ComparisonConfig,
     *,
     backbone: BackboneConfig | None = None,
+    unet: UNetConfig | None = None,
     space: FeatureSpace | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
     overwrite: bool = False,
@@ -167,6 +169,7 @@ def compare_models(
         directory: The comparison's.
         config: What is compared, with which budget, and how it is measured.
         backbone: The network of all models that have one; default: their own.
+        unet: The network of a diffusion model; default: its own.
         space: Where generated images are compared; default: a classifier's, which is trained on the training images.
         inputs: As for `check_comparison`.
         overwrite: Likewise.
@@ -191,13 +194,14 @@ def compare_models(
             f"{train.source}: has no labels to train a classifier on, whose features generated images are compared by: "
             "give classes, or name a model whose features to take"
         )
+    _check_labels(train, test, config)
     inputs = list(inputs)
     check_comparison(place, inputs=inputs, overwrite=overwrite)
     claim_run(
         place, COMPARISON, (RECORD, RUNS, CLASSIFIER, PAGE, *FIGURES), inputs=inputs, overwrite=overwrite
     )  # fmt: skip
     with held_directory(place):
-        work = _Work(place, train, test, config, backbone, progress, told)
+        work = _Work(place, train, test, config, backbone, unet, progress, told)
         work.open_record()
         with os_errors_named(place):
             (place / RUNS).mkdir(exist_ok=True)
@@ -212,6 +216,34 @@ def compare_models(
         return Comparison(place, config, work.record, names)
 
 
+def _check_labels(train: Images, test: Images, config: ComparisonConfig) -> None:
+    """Fail before hours of training, not after, if models cannot be trained or probes cannot be fitted.
+
+    Raises:
+        NlprepError: Says what is missing.
+        OptionError: Numbers of labels that there are not.
+    """
+    from nlprep.evaluation.configuration import ProbeConfig
+    from vision.models.methods import find_method
+
+    for name in config.names():
+        if find_method(name).labelled and (train.labels is None or test.labels is None):
+            lacking = train if train.labels is None else test
+            raise NlprepError(f"{lacking.source}: has no labels, which {name} is conditioned on: give classes")
+    if train.labels is None or test.labels is None:
+        return
+    train.required_labels("a comparison")
+    if train.classes != test.classes:
+        raise NlprepError(f"{test.source}: its classes are not those of {train.source}: give images of the same")
+    classes = len(np.unique(train.labels))
+    fewest = ProbeConfig(labels=config.labels).amounts(min(config.most_labels, len(train)), classes)[0].number
+    if fewest < classes:
+        raise OptionError(
+            f"labels = {config.labels!r}: {fewest:,} of {min(config.most_labels, len(train)):,} images are fewer than "
+            f"the {classes} classes: ask for more labels, or allow more images"
+        )
+
+
 class _Work:
     """What is being done in the directory of a comparison."""
 
@@ -222,10 +254,12 @@ class _Work:
         test: Images,
         config: ComparisonConfig,
         backbone: BackboneConfig | None,
+        unet: UNetConfig | None,
         progress: Progress,
         told: Callable[[str], object],
     ) -> None:
-        self.place, self.images, self.config, self.backbone = place, train, config, backbone
+        self.place, self.images, self.config = place, train, config
+        self.backbone, self.unet = backbone, unet
         self.test = choose_some(test, config.most_test)
         self.progress, self.told = progress, told
         self.record: dict[str, Any] = {}
@@ -235,9 +269,12 @@ class _Work:
         from vision.training import digest_images
 
         settings = {name: getattr(self.config, name) for name in _BINDING}
-        network = None if self.backbone is None else to_mapping(self.backbone)
+        networks = {
+            name: None if network is None else to_mapping(network)
+            for name, network in (("backbone", self.backbone), ("unet", self.unet))
+        }
         fresh = {
-            "settings": settings | {"backbone": network},
+            "settings": settings | networks,
             "data": {"train": digest_images(self.images), "test": digest_images(self.test)},
             "measuring": {},
             "sources": {},
@@ -252,14 +289,7 @@ class _Work:
         fresh = json.loads(json.dumps(fresh))
         path = self.place / RECORD
         if path.exists():
-            with os_errors_named(path):
-                raw = path.read_bytes()
-            try:
-                known = dict(json.loads(raw))
-                if any(not isinstance(known[name], type(fresh[name])) for name in ("settings", "data", "runs", "steps")):
-                    raise TypeError
-            except (ValueError, KeyError, TypeError):
-                raise FileError(path, "is damaged, and does not say what was compared: name a new directory") from None
+            known = _read_record(path)
             check_same_settings(known["settings"], fresh["settings"], where=self.place)
             check_same_settings(known["data"], fresh["data"], where=self.place)
             fresh |= known
@@ -284,7 +314,7 @@ class _Work:
         known = self.record["runs"].get(key, {})
         if known:
             return
-        settings = model_settings(name, self.images.shape, self.config, self.backbone)
+        settings = model_settings(name, self.images.shape, self.config, self.backbone, self.unet)
         steps = self._steps(name, settings)
         training = run_settings(name, len(self.images), self.config, steps=steps, seed=seed)
         try:
@@ -344,7 +374,9 @@ class _Work:
         }  # fmt: skip
         real = space.features(self.test, progress=_Named(self.progress, "feature space"))
         self.told(f"feature space: {space.name}")
-        return Measured(self.config, self.test, labelled, choose_some(self.images, self.config.most_labels), space, real)
+        return Measured(
+            self.config, self.test, labelled, choose_some(self.images, self.config.most_labels), space, real
+        )
 
     def measure(self, instruments: Measured, name: str, seed: int) -> None:
         """One run, if it is not done."""
@@ -398,7 +430,9 @@ class _Work:
             some = choose_some(self.images, self.config.generated)
             return {"generation": instruments.compare_pixels(np.ascontiguousarray(some.pixels), progress=self.progress)}
 
-        wanted: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {"training images": ("training images", training_images)}
+        wanted: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+            "training images": ("training images", training_images)
+        }
         if instruments.labelled is not None:
             wanted |= {"raw pixels": ("raw pixels", pixels)}
             trained = [key for key, run in self.record["runs"].items() if "failed" not in run]
@@ -418,6 +452,18 @@ class _Work:
             self.write()
         # Of what was asked for at another time, only what is asked for now.
         self.record["baselines"] = {key: self.record["baselines"][key] for key in wanted}
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    with os_errors_named(path):
+        raw = path.read_bytes()
+    try:
+        known = json.loads(raw)
+        if all(isinstance(known[name], dict) for name in ("settings", "data", "runs", "steps", "baselines")):
+            return dict(known)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise FileError(path, "is damaged, and does not say what was compared: name a new directory")
 
 
 class _Named:

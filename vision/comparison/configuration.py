@@ -16,7 +16,7 @@ class ComparisonConfig:
     """What is compared, with which budget, and how it is measured."""
 
     models: str = option(COMPARED, "models to train, with commas between them")
-    seeds: int = option(3, "runs of each model, with the seeds 1, 2, ...", minimum=1)
+    seeds: int = option(3, "runs of each model, with seeds from 1 on", minimum=1)
     seconds: float = option(
         60.0, "processor seconds that each run may train (of a GPU, seconds): what a model costs in a step decides how "
         "many steps it gets", above=0,
@@ -27,8 +27,8 @@ class ComparisonConfig:
         32, "numbers in a code, and that a GAN draws images of; a diffusion model's network says its own", minimum=1
     )
     likelihood: str = option(
-        "auto", "distribution of a pixel for models that have one: bernoulli, of pixels made binary; logistic, of bytes; "
-        "gaussian; auto: bernoulli for grey images, logistic for colour",
+        "auto", "distribution of a pixel for models that have one: bernoulli, of pixels made binary; logistic, of "
+        "bytes; gaussian; auto: bernoulli for grey images, logistic for colour",
         choices=("auto", "bernoulli", "gaussian", "logistic"),
     )  # fmt: skip
     held_out: int = option(1000, "training images set aside to choose weights by; at most a tenth of them", minimum=1)

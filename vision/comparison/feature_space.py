@@ -4,7 +4,8 @@ A figure such as FID is one of a space. Inception's is not to be had without a n
 the space is made of the images at hand, by a recipe that anybody can repeat: `train_space` trains a classifier
 (`vision.models.classifier`) on labelled images, with the one loop, and its features before the verdict are the space.
 Its accuracy on images that it has not seen says what the space knows. Any other encoder on disk will do as well:
-`open_space`. Real images to compare with ought not to be those that the classifier learned from, which it knows by heart.
+`open_space`. Real images to compare with ought not to be those that the classifier learned from, which it knows by
+heart.
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ def train_space(
     """Train a classifier as a feature space; the same call again goes on, or finds the finished one.
 
     The recipe: a convolutional network of 64 channels and 64 features, batches of 128, a learning rate of 0.001 that
-    falls to a tenth, averaged weights; images moved by up to two places, and those in colour mirrored. A twentieth of the
-    training images chooses the weights.
+    falls to a tenth, averaged weights; images moved by up to two places, and those in colour mirrored. A twentieth of
+    the training images chooses the weights.
 
     Args:
         train: With labels, which are learned.

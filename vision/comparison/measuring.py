@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import torch
 
 from nlprep.core.progress import SILENT
 from nlprep.evaluation.configuration import ProbeConfig, SampleQualityConfig
-from nlprep.evaluation.linear_probe import probe_features
+from nlprep.evaluation.linear_probe import ProbeWarning, probe_features
 from nlprep.evaluation.sample_quality import evaluate_samples, fit_moments, measure_sample_bias
 from vision.encoders.image_encoder import ImageEncoder
 from vision.models.diffusion import Diffusion
@@ -93,7 +94,10 @@ class Measured:
         return squared_error(total / self.test.pixels.size, len(self.test))
 
     def likelihood(self, model: ImageModel, *, seed: int, progress: Progress = SILENT) -> dict[str, Any]:
-        """``nats`` for each image, negative; its ``standard_error``; ``bits`` for each number; what is ``measured``, and ``of``.
+        """How likely test images are: the negative logarithm in ``nats`` for each image, and how that was found.
+
+        Beside it its ``standard_error``, the ``bound``, ``bits`` for each number of an image, how it was ``measured``,
+        and what it is a probability ``of``.
 
         Raises:
             NlprepError: As `vision.models.likelihood.estimate_likelihood`.
@@ -110,7 +114,8 @@ class Measured:
                 "standard_error": found.standard_error,
                 "bits": found.bits_per_dimension,
                 "bound": -found.bound,
-                "measured": f"importance sampled, {found.samples:,} samples, {found.subset:,} of {found.images:,} images",
+                "measured": f"importance sampled, {found.samples:,} samples of {found.subset:,} images, the bound of "
+                f"{found.images:,}",
                 "of": {"bernoulli": "pixels made binary", "logistic": "bytes", "gaussian": "a density"}[kind],
             }
         if isinstance(model, Diffusion):
@@ -154,8 +159,16 @@ class Measured:
         found: dict[str, Any] = {}
         for classifier in ("linear", "neighbors"):
             config = ProbeConfig(labels=self.config.labels, classifier=classifier, repeats=self.config.repeats)
-            curve = probe_features(classifier, sides[0], sides[1], config, progress=progress)  # type: ignore[arg-type]
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", ProbeWarning)
+                curve = probe_features(classifier, sides[0], sides[1], config, progress=progress)  # type: ignore[arg-type]
             found[classifier] = curve.to_dict()
+            for warning in caught:
+                # Most are of penalties that were tried and not chosen: said once and counted, not a line for each.
+                if issubclass(warning.category, ProbeWarning):
+                    found["unfinished"] = found.get("unfinished", 0) + 1
+                else:
+                    warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         return found
 
     def bias(self, images: Images, *, progress: Progress = SILENT) -> list[dict[str, Any]]:

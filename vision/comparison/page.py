@@ -86,8 +86,8 @@ def write_page(comparison: Comparison, figures: list[Path], *, overwrite: bool =
     shape = " x ".join(map(str, sources["train"]["shape"]))
     parts: list[Part] = [
         Paragraph(
-            f"{', '.join(comparison.names)}: {comparison.config.seeds} runs each on {sources['train']['images']:,} images "
-            f"of {shape} (channels, height, width) from {sources['train']['source']}, measured on "
+            f"{', '.join(comparison.names)}: {comparison.config.seeds} runs each on {sources['train']['images']:,} "
+            f"images of {shape} (channels, height, width) from {sources['train']['source']}, measured on "
             f"{sources['test']['images']:,} from {sources['test']['source']}."
         ),
         *(Picture(path, captions[path.name]) for path in figures if path.name in (_SAMPLES, _SCORES)),
@@ -97,8 +97,11 @@ def write_page(comparison: Comparison, figures: list[Path], *, overwrite: bool =
         parts += [Picture(path, captions[path.name]) for path in figures if path.name == _FIGURE_OF.get(table.name)]
         parts += [Paragraph(note) for note in table.notes]
     parts += [Heading("settings"), Settings(to_mapping(comparison.config))]
-    if comparison.record["settings"]["backbone"] is not None:
-        parts.append(Settings(comparison.record["settings"]["backbone"], "network"))
+    parts += [
+        Settings(comparison.record["settings"][name], told)
+        for name, told in (("backbone", "network"), ("unet", "network of the diffusion model"))
+        if comparison.record["settings"][name] is not None
+    ]
     page = comparison.directory / PAGE
     write_report(f"Comparison: {', '.join(comparison.names)}", parts, page, overwrite=overwrite)
     return page

@@ -79,8 +79,8 @@ def _costs(models: list[ModelSummary], comparison: Comparison) -> ComparisonTabl
     budget = (
         f"Every run had {config.steps:,} steps."
         if config.steps is not None
-        else f"Every run had as many steps as {config.seconds:g} seconds of a processor pay for (of a GPU, seconds), by a "
-        "trial; evaluations come on top."
+        else f"Every run had as many steps as {config.seconds:g} seconds of a processor pay for (of a GPU, seconds), "
+        "by a trial; evaluations come on top."
     )
     notes = [budget, f"Batches of {config.batch_size} images. Figures are means over seeds (standard deviation)."]
     notes += [f"{model.name}, seed {seed}, failed: {why}" for model in models for seed, why in model.failed.items()]
@@ -109,9 +109,7 @@ def _images(models: list[ModelSummary], comparison: Comparison) -> ComparisonTab
     ]
     notes += _reasons(models, "reconstruction") + _reasons(models, "likelihood")
     notes += [
-        f"{model.name}: {found}."
-        for model in models
-        if (found := _first(model, "likelihood", "measured")) != NOTHING
+        f"{model.name}: {found}." for model in models if (found := _first(model, "likelihood", "measured")) != NOTHING
     ]
     header = ("model", "squared error", "dB", "-log p", "s.e.", "bits/dim", "of")
     return ComparisonTable("reconstruction and likelihood", header, tuple(rows), tuple(notes))
@@ -174,18 +172,21 @@ def _probes(models: list[ModelSummary], comparison: Comparison) -> list[Comparis
         rows.append((model.name, *cells))
     header = ("features", "numbers", *(f"{names[kind]} {number:,}" for kind in kinds for number in numbers))
     tested = listed[0].runs[0]["probe"]["linear"]["points"][0]["num_test"]
-    notes = (
+    notes = [
         f"Accuracy on {tested:,} test images by the number of labels; the mean over "
-        f"{comparison.config.repeats} choices of them, and over seeds (standard deviation).",
-    )
-    return [ComparisonTable("probes", header, tuple(rows), notes)]
+        f"{comparison.config.repeats} choices of them, and over seeds (standard deviation)."
+    ]
+    unfinished = sum(int(value) for model in listed for value in model.values("probe", "unfinished"))
+    if unfinished:
+        notes.append(f"{unfinished:,} fits, with small penalties most of them, ended before their minimum.")
+    return [ComparisonTable("probes", header, tuple(rows), tuple(notes))]
 
 
 def _bias(comparison: Comparison) -> ComparisonTable:
     rows = [(f"{one['num_first']:,}", f"{one['distance']:.2f}") for one in comparison.record["bias"] or []]
     notes = (
-        "FID of two samples of real test images that share none: what few images alone make of it. It is 0 of infinitely "
-        "many.",
+        "FID of two samples of real test images that share none: what few images alone make of it. It is 0 of "
+        "infinitely many.",
     )
     return ComparisonTable("bias of FID", ("images on each side", "FID"), tuple(rows), notes)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress
     from nlprep.core.training.configuration import TrainingConfig
-    from vision.backbones.configuration import BackboneConfig
+    from vision.backbones.configuration import BackboneConfig, UNetConfig
     from vision.comparison.configuration import ComparisonConfig
     from vision.images.collection import Images, Shape
 
@@ -29,7 +29,9 @@ _FEW, _MORE, _LONG = 8, 40, 4.0
 _EVALUATIONS = 4
 
 
-def model_settings(model: str, shape: Shape, config: ComparisonConfig, backbone: BackboneConfig | None) -> Any:
+def model_settings(
+    model: str, shape: Shape, config: ComparisonConfig, backbone: BackboneConfig | None, unet: UNetConfig | None = None
+) -> Any:
     """A model's settings in a comparison: its own, with the code, the pixels and the network that all have.
 
     Args:
@@ -37,6 +39,7 @@ def model_settings(model: str, shape: Shape, config: ComparisonConfig, backbone:
         shape: Of the images.
         config: Of the comparison.
         backbone: The network; None: each model's own default.
+        unet: A diffusion model's network; None: its own default.
     """
     kind: Any = find_method(model).config
     own = kind()
@@ -49,6 +52,8 @@ def model_settings(model: str, shape: Shape, config: ComparisonConfig, backbone:
     # A masked autoencoder hides patches from a transformer, whatever network the others have.
     if backbone is not None and "backbone" in fields and (own.backbone.kind != "vit" or backbone.kind == "vit"):
         changes["backbone"] = backbone
+    if unet is not None:
+        changes["network"] = unet
     return replace(own, **{name: value for name, value in changes.items() if name in fields})
 
 
@@ -61,7 +66,10 @@ def run_settings(model: str, count: int, config: ComparisonConfig, *, steps: int
 
 
 def clock_of(device: str) -> Callable[[], float]:
-    """Seconds of the processor, of all threads together, which other programs do not lengthen; on a GPU, of the clock."""
+    """Seconds of the processor, of all threads together; on a GPU, of the clock.
+
+    Waiting for a processor that is busy elsewhere does not count; sharing its caches does.
+    """
     return time.process_time if device == "cpu" else time.perf_counter
 
 

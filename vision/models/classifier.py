@@ -1,9 +1,9 @@
 """A classifier of images: learned from labels, for the features before its verdict.
 
 Minimised is the cross-entropy of the labels, -log softmax(W f(x) + b)[y], in the mean over images.
-In training, images are moved by up to ``shift`` places in either direction, each by its own draw
-(what comes in at the edge is the edge's own pixels), and mirrored at random if ``flip`` says so (Krizhevsky et al. 2012,
-section 4.1); otherwise they are as they are.
+In training, images are moved by up to ``shift`` places in either direction, each by its own draw (what comes in at the
+edge is the edge's own pixels), and mirrored at random if ``flip`` says so (Krizhevsky et al. 2012, section 4.1);
+otherwise they are as they are.
 
 Its **code** of an image is f(x), the ``dimension`` features before the last layer. They are what Inception's are in the
 usual FID (Heusel et al. 2017): a space in which images of one kind lie together, but one that was made for the images
@@ -49,9 +49,7 @@ class ImageClassifier(ImageModel):
 
     config: ImageClassifierConfig
 
-    def __init__(
-        self, shape: Shape, config: ImageClassifierConfig, *, num_classes: int = 0, seed: int = 1
-    ) -> None:
+    def __init__(self, shape: Shape, config: ImageClassifierConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
         if num_classes < 2:
             raise OptionError(f"num_classes = {num_classes}: a classifier needs at least two: give images with labels")
@@ -74,7 +72,9 @@ class ImageClassifier(ImageModel):
         if self.training:
             pixels = moved(pixels, self.config.shift)
             if self.config.flip:
-                pixels = torch.where(torch.rand(len(pixels), 1, 1, 1, device=pixels.device) < 0.5, pixels.flip(3), pixels)
+                pixels = torch.where(
+                    torch.rand(len(pixels), 1, 1, 1, device=pixels.device) < 0.5, pixels.flip(3), pixels
+                )
         logits = self.to_logits(self._features(pixels)).float()
         right = (logits.argmax(1) == labels).float().mean()
         return {"loss": functional.cross_entropy(logits, labels), "accuracy": right}

@@ -280,7 +280,8 @@ class DiffusionConfig:
     levels: int = option(1000, "levels of noise, from nearly none to nothing else", minimum=2)
     schedule: str = option("cosine", "how noise grows over the levels", choices=("cosine", "linear"))
     prediction: str = option(
-        "v", "what the network says of a noisy image: epsilon, its noise; v, noise and image weighed against each other",
+        "v", "what the network says of a noisy image: epsilon, its noise; v, noise and image weighed against each "
+        "other",
         choices=("v", "epsilon"),
     )  # fmt: skip
     variance: str = option(
@@ -359,9 +360,7 @@ class ImageModelConfig:
     rbm: RestrictedBoltzmannConfig = option(RestrictedBoltzmannConfig(), "how", counts_for=("model", ("rbm",)))
     gan: GanConfig = option(GanConfig(), "how", counts_for=("model", ("gan", "conditional-gan")))
     diffusion: DiffusionConfig = option(DiffusionConfig(), "how", counts_for=("model", ("diffusion",)))
-    classifier: ImageClassifierConfig = option(
-        ImageClassifierConfig(), "how", counts_for=("model", ("classifier",))
-    )
+    classifier: ImageClassifierConfig = option(ImageClassifierConfig(), "how", counts_for=("model", ("classifier",)))
 
     def __post_init__(self) -> None:
         check(self)

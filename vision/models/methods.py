@@ -80,9 +80,7 @@ MODELS: dict[str, Method] = {
         training={"weight_decay": 0.0},
     ),
     "gan": Method("vision.models.gan", "Gan", configuration.GanConfig, training=_OF_PLAYERS),
-    "conditional-gan": Method(
-        "vision.models.gan", "Gan", configuration.GanConfig, labelled=True, training=_OF_PLAYERS
-    ),
+    "conditional-gan": Method("vision.models.gan", "Gan", configuration.GanConfig, labelled=True, training=_OF_PLAYERS),
     "diffusion": Method(
         "vision.models.diffusion", "Diffusion", configuration.DiffusionConfig, training={"weight_decay": 0.0}
     ),
