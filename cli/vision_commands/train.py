@@ -23,7 +23,7 @@ examples:
 
 DATA is a folder of pictures or of folders that are classes, a zip of one, an .npz, IDX or
 CIFAR binary file, or a directory that datasets saved. Pictures are decoded once and kept
-in a cache; labels count for the conditional models alone.
+in a cache; labels count for the conditional models and the classifier alone.
 """
 
 _TRAINING_FIRST = (

@@ -238,5 +238,6 @@ def _batches(images: Images, model: ImageModel) -> Iterator[tuple[torch.Tensor, 
     labels = torch.from_numpy(images.required_labels("this model")) if model.num_classes else None
     for start in range(0, len(images), _BATCH):
         rows = slice(start, start + _BATCH)
-        pixels = torch.from_numpy(np.ascontiguousarray(images.pixels[rows])).to(device)
+        # A copy: pixels that are mapped from a file cannot be written, which torch warns of.
+        pixels = torch.from_numpy(np.array(images.pixels[rows], order="C")).to(device)
         yield pixels, None if labels is None else labels[rows].to(device)
