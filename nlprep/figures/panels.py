@@ -98,12 +98,17 @@ def _draw(axes: Any, panel: Panel, names: list[str], *, named: bool) -> None:
         drawn = look(row)
         axes.vlines(np.mean(values), row - 0.32, row + 0.32, color=drawn.colour, linewidth=1.8)
         axes.scatter(values, [row] * len(values), s=16, color=drawn.colour, alpha=0.6, linewidths=0)
+    # Equal in all panels, so that a row is one across the figure.
+    axes.set_ylim(len(names) - 0.4, -1.0)
+    axes.margins(x=0.08)
     for name, level in (panel.levels or {}).items():
         axes.axvline(level, color=INK, linestyle=":", linewidth=1.1)
+        left, right = axes.get_xlim()
+        beyond = level > (left + right) / 2
         axes.annotate(
-            name, (level, -0.5), (2, -1), textcoords="offset points", fontsize=LABEL_SIZE - 1.5, va="top", color=INK
-        )
-    axes.set_ylim(len(names) - 0.4, -0.9 if panel.levels else -0.6)
+            name, (level, -0.95), (-3 if beyond else 3, -1), textcoords="offset points", fontsize=LABEL_SIZE - 1.5,
+            ha="right" if beyond else "left", va="top", color=INK,
+        )  # fmt: skip
     axes.set_yticks(range(len(names)), names if named else [""] * len(names))
     axes.tick_params(axis="y", length=0)
     axes.set_title(panel.name, loc="left", fontsize=LABEL_SIZE)
