@@ -14,6 +14,7 @@ COMMANDS = {
     "sample": "draw new images",
     "traverse": "move through codes, one number at a time or between images",
     "probe": "measure encoders by how few labels they need",
+    "compare": "train several models with the same budget, and measure them side by side",
     "search": "find images like another, and near-duplicates",
     "anomalies": "find odd images, and where they are odd",
     "export": "an encoder or a detector as an ONNX file, for other programs",

@@ -12,8 +12,8 @@ examples:
   rep-vision sample vae
   rep-vision sample conditional-vae --of cat --number 40 --output cats.png
 
-Models that draw from what they learned can: variational and Wasserstein autoencoders and
-others; a plain autoencoder cannot.
+Models that draw from what they learned can: variational and Wasserstein autoencoders,
+GANs, diffusion models and others; a plain autoencoder cannot.
 """
 
 

@@ -29,8 +29,8 @@ examples:
 DATA is a folder of pictures or of folders that are classes, a zip of one, an .npz, IDX or
 CIFAR binary file, or a directory that datasets saved; without MODEL a vae is trained. What is
 left open follows from the number and the size of the images, and is said in a line. Pictures
-are decoded once and kept in a cache; labels count for the conditional models alone. Stopped,
-the same command goes on where it was.
+are decoded once and kept in a cache; labels count for the conditional models and the
+classifier alone. Stopped, the same command goes on where it was.
 """
 
 _TRAINING_FIRST = (

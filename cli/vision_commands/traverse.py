@@ -23,7 +23,8 @@ examples:
 
 Of one image, the numbers of its code that vary most over the images go, one a row, from two
 standard deviations below their mean to two above. With --between, each row goes straight from
-the code of one image to that of another.
+the code of one image to that of another. A GAN's rows start from random numbers instead; a
+diffusion model's, with --between, go from the noise that it finds for one image to another's.
 """
 
 
@@ -66,10 +67,17 @@ def traverse(
     from nlprep.core.threads import torch_threads
     from nlprep.figures.images import draw_image_sequences
     from vision.encoders.image_encoder import ImageEncoder
+    from vision.models.latents import CanGenerate
     from vision.models.model import CanDecode
 
     check_figure(output, console.inputs(model, data), overwrite=overwrite)
     saved = open_model(model, device)
+    if isinstance(saved.model, CanGenerate):
+        # Images are made of random numbers, which are no codes.
+        with torch_threads(threads):
+            made, named = _of_latents(saved, data, split, rows, steps, seed, on_error, console, between=between)
+        draw_image_sequences(made, output, column_names=named, overwrite=overwrite)
+        return said(console, output, rows=list(made))
     if not isinstance(saved.model, CanDecode):
         raise OptionError(f"{model}: a model of the kind {type(saved.model).__name__} makes no images of codes")
     place, split = source_of(saved, data, split)
@@ -96,6 +104,57 @@ def traverse(
             names = [f"{away:+.2g} sd" for away in np.linspace(-2, 2, steps)]
     draw_image_sequences(drawn, output, column_names=names, overwrite=overwrite)
     return said(console, output, rows=list(drawn))
+
+
+def _of_latents(
+    saved: "SavedModel",
+    data: Path | None,
+    split: str | None,
+    rows: int,
+    steps: int,
+    seed: int,
+    on_error: OnError,
+    console: Console,
+    *,
+    between: bool,
+) -> tuple[dict[str, Any], list[str]]:
+    """Rows of images, and names of their columns, of a model that makes images of random numbers.
+
+    Raises:
+        OptionError: A number at a time of a model whose numbers are as many as an image's.
+    """
+    import numpy as np
+    import torch
+
+    from vision.models.latents import CanInvert, interpolate_latents, telling_numbers, traverse_latents
+    from vision.models.model import seeded
+
+    model: Any = saved.model
+    device = next(model.parameters()).device
+    classes = getattr(model, "num_classes", 0)
+    with torch.no_grad(), seeded(seed):
+        drawn = model.draw_latents(2 * rows)
+        labels = torch.arange(rows, device=device) % classes if classes else None
+        if between:
+            if isinstance(model, CanInvert):
+                place, split = source_of(saved, data, split)
+                images = read_for(saved, place, split, on_error, console)
+                images = images.select(spread_places(len(images), 2 * rows, seed))
+                if len(images) < 2:
+                    raise OptionError("--between: there is one image; give more")
+                drawn = model.invert(torch.from_numpy(images.pixels).to(device)).latents
+            ends = drawn[0 : len(drawn) // 2 * 2 : 2], drawn[1::2]
+            made = interpolate_latents(model, *ends, steps, labels=labels)
+            found = {str(row + 1): one.cpu().numpy() for row, one in enumerate(made)}
+            return found, [f"{share:.0%}" for share in np.linspace(0, 1, steps)]
+        if drawn.dim() > 2:
+            raise OptionError("this model makes an image of as many numbers as it has itself: give --between")
+        first, label = drawn[:1], None if labels is None else labels[:1]
+        numbers = telling_numbers(model, first, rows, labels=label)
+        values = np.linspace(-2, 2, steps).tolist()
+        made = traverse_latents(model, first, numbers, values, labels=label)
+    found = {f"number {number}": one.cpu().numpy() for number, one in zip(numbers, made, strict=True)}
+    return found, [f"{value:+.2g}" for value in values]
 
 
 def _decoded(saved: "SavedModel", codes: "NDArray[np.float32]", label: Any) -> "NDArray[np.float32]":

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-_HALVES, _SUBSETS, _SIZES = 1, 2, 3
+_HALVES, _SUBSETS, _SIZES, _JACKKNIFE = 1, 2, 3, 4
+_GROUPS = 10
 _SURE = 1e-5
 """Distances are decided again in double precision where single precision leaves this part of them open."""
 
@@ -84,12 +85,15 @@ class KernelDistance:
         spread: The standard deviation over subsets, which share examples: no standard error. 0 of one.
         subsets: How many.
         subset_size: Examples of either side in each.
+        standard_error: How much the estimate would differ for other examples (`kernel_standard_error`); None of fewer
+            than four on a side.
     """
 
     distance: float
     spread: float
     subsets: int
     subset_size: int
+    standard_error: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
@@ -286,7 +290,61 @@ def kernel_distance(real: ArrayLike, generated: ArrayLike, config: SampleQuality
         for number in range(subsets)
     ]
     spread = float(np.std(values, ddof=1)) if subsets > 1 else 0.0
-    return KernelDistance(float(np.mean(values)), spread, subsets, size)
+    error = kernel_standard_error(one, other, degree=config.degree, seed=config.seed)
+    return KernelDistance(float(np.mean(values)), spread, subsets, size, error)
+
+
+def kernel_standard_error(
+    first: NDArray[np.float64], second: NDArray[np.float64], *, degree: int = 3, seed: int = 1
+) -> float | None:
+    """The standard error of `unbiased_discrepancy` of all examples, by a jackknife over ten groups.
+
+    Each side is divided into ten groups at random, a pair of which is left out at a time (Efron and Stein 1981, "The
+    jackknife estimate of variance"). For two samples of one distribution it comes out too large rather than too small,
+    by half or so, since there the first order of the estimate vanishes.
+
+    Args:
+        first: (n, d).
+        second: (m, d).
+        degree: Of the kernel.
+        seed: Of the groups.
+
+    Returns:
+        It; None of fewer than four examples on a side.
+    """
+    if min(len(first), len(second)) < 4:
+        return None
+    count = min(_GROUPS, len(first), len(second))
+    sides = [
+        [side[_shuffled(len(side), seed, _JACKKNIFE, place)[group::count]] for group in range(count)]
+        for place, side in enumerate((first, second))
+    ]
+    sums = [_group_sums(one, other, degree) for one, other in ((sides[0],) * 2, (sides[1],) * 2, (sides[0], sides[1]))]
+    sizes = [np.array([len(group) for group in side]) for side in sides]
+    kept = [size.sum() - size for size in sizes]
+    without = [each.sum() - each.sum(0) - each.sum(1) + each.diagonal() for each in sums]
+    values = (
+        without[0] / (kept[0] * (kept[0] - 1))
+        + without[1] / (kept[1] * (kept[1] - 1))
+        - 2 * without[2] / (kept[0] * kept[1])
+    )
+    return float(np.sqrt((count - 1) * np.var(values)))
+
+
+def _group_sums(
+    first: list[NDArray[np.float64]], second: list[NDArray[np.float64]], degree: int
+) -> NDArray[np.float64]:
+    """(g, g) sums of the kernel over the pairs of two groups; of an example with itself there is none."""
+    width = first[0].shape[1]
+    sums = np.zeros((len(first), len(second)))
+    for row, one in enumerate(first):
+        for column, other in enumerate(second):
+            if first is second and column < row:
+                sums[row, column] = sums[column, row]
+                continue
+            kernel = _power(one @ other.T / width + 1, degree)
+            sums[row, column] = kernel.sum() - (np.trace(kernel) if first is second and row == column else 0.0)
+    return sums
 
 
 def unbiased_discrepancy(first: NDArray[np.float64], second: NDArray[np.float64], *, degree: int = 3) -> float:

@@ -18,6 +18,7 @@ from nlprep.evaluation.sample_quality import (
     fit_moments,
     frechet_distance,
     kernel_distance,
+    kernel_standard_error,
     measure_coverage,
     measure_sample_bias,
     unbiased_discrepancy,
@@ -110,6 +111,24 @@ def test_kid_of_one_distribution_is_nothing_on_average_and_fid_is_not():
     # Unbiased: below nothing as often as not, about; a V-statistic would be far above.
     assert 0.3 < np.mean(np.array(found) < 0) < 0.8
     assert np.mean([distance(normal(40, seed=seed), normal(40, seed=1000 + seed)) for seed in range(20)]) > 0.3
+
+
+def test_the_standard_error_of_kid_is_a_jackknife_and_what_repeating_shows():
+    one, other = normal(23, 3), normal(17, 3, seed=1, shift=0.4)
+    groups = [
+        [side[sample_quality._shuffled(len(side), 1, sample_quality._JACKKNIFE, place)[g::10]] for g in range(10)]
+        for place, side in enumerate((one, other))
+    ]
+    left = [
+        unbiased_discrepancy(*(np.concatenate([part for h, part in enumerate(side) if h != g]) for side in groups))
+        for g in range(10)
+    ]
+    expected = np.sqrt(9 / 10 * ((np.array(left) - np.mean(left)) ** 2).sum())
+    assert kernel_standard_error(one, other) == pytest.approx(expected, rel=1e-9)
+    assert kernel_distance(one[:3], other).standard_error is None
+    pairs = [(normal(150, 3, seed=2 * n), normal(150, 3, seed=2 * n + 1, shift=0.4)) for n in range(60)]
+    errors = np.mean([kernel_standard_error(*pair) for pair in pairs])
+    assert errors == pytest.approx(np.std([unbiased_discrepancy(*pair) for pair in pairs]), rel=0.3)
 
 
 def test_subsets_are_averaged_and_drawn_by_the_seed():

@@ -333,7 +333,7 @@ def test_what_cannot_be_is_said() -> None:
             model.generate(latents, steps=steps)
         with pytest.raises(OptionError, match=f"steps = {steps}: give from 1 to 6"):
             model.invert(PIXELS, steps=steps)
-    with pytest.raises(OptionError, match="eta = 1.5"):
+    with pytest.raises(OptionError, match=r"eta = 1\.5"):
         model.generate(latents, eta=1.5)
     with pytest.raises(OptionError, match="iterations = 0"):
         model.invert(PIXELS, iterations=0)

@@ -16,7 +16,7 @@ from vision.backbones.configuration import BackboneConfig
 from vision.images.collection import ImageExamples, Images
 from vision.models.configuration import GanConfig
 from vision.models.gan import Gan
-from vision.models.latents import interpolate_latents
+from vision.models.latents import CanGenerate, CanInvert, interpolate_latents, telling_numbers, traverse_latents
 from vision.models.model import seeded
 from vision.training import train_images
 
@@ -36,7 +36,7 @@ class Linear(nn.Module):
         super().__init__()
         self.weights = nn.Parameter(torch.linspace(-0.2, 0.3, 64))
 
-    def forward(self, pixels: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:  # noqa: ARG002
+    def forward(self, pixels: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         return pixels.flatten(1) @ self.weights
 
 
@@ -222,3 +222,28 @@ def test_what_cannot_be_is_said() -> None:
         GanConfig(backbone=BackboneConfig(norm="batch"))
     with pytest.raises(OptionError, match="compiled discriminator"):
         make().step().make_optimizer("discriminator", settings(compile=True))
+
+
+class Steps(nn.Module):
+    """Makes images of three numbers, whose first says nothing and whose last the most."""
+
+    def generate(self, latents: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        shares = torch.tensor([0.0, 0.05, 0.1]) * latents
+        shift = 0 if labels is None else labels[:, None, None, None] * 0.1
+        return 0.5 + shares.sum(1)[:, None, None, None].expand(-1, 1, 2, 2) + shift
+
+    def draw_latents(self, number: int) -> torch.Tensor:
+        return torch.randn(number, 3)
+
+
+def test_one_number_at_a_time_is_given_one_value_after_another():
+    latents = torch.tensor([[0.3, -0.2, 0.1]])
+    assert telling_numbers(Steps(), latents, 2) == [2, 1]
+    made = traverse_latents(Steps(), latents, [2, 1], [-1.0, 0.5])
+    assert made.shape == (2, 2, 1, 2, 2)
+    expected = [[0.5 - 0.01 - 0.1, 0.5 - 0.01 + 0.05], [0.5 - 0.05 + 0.01, 0.5 + 0.025 + 0.01]]
+    torch.testing.assert_close(made[..., 0, 0, 0], torch.tensor(expected))
+    labelled = traverse_latents(Steps(), latents, [2], [-1.0, 0.5], labels=torch.tensor([2]))
+    torch.testing.assert_close(labelled, made[:1] + 0.2)
+    assert isinstance(Steps(), CanGenerate)
+    assert not isinstance(Steps(), CanInvert)

@@ -41,7 +41,10 @@ def test_each_image_has_its_own_level_and_no_other_image(changes: dict) -> None:
     with torch.no_grad():
         together = network(images, torch.tensor([1.0, 2.0, 900.0]))
         alone = torch.cat(
-            [network(image[None], torch.tensor([level])) for image, level in zip(images, (1.0, 2.0, 900.0), strict=True)]
+            [
+                network(image[None], torch.tensor([level]))
+                for image, level in zip(images, (1.0, 2.0, 900.0), strict=True)
+            ]
         )
         other = network(images, torch.tensor([1.0, 2.0, 901.0]))
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)

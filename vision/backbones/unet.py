@@ -7,8 +7,9 @@ Nichol 2021, section 3), of sines and cosines (Vaswani et al. 2017). Sides are h
 2, so that any size will do, and doubled by repeating pixels. The last convolution begins at nothing: the untrained
 network says 0.
 
-Squares of pixels may be taken as one place with so many more channels (Luhman and Luhman 2022, "Improving Diffusion Model
-Efficiency Through Patching"): of 2 x 2, the network computes a sixth of what it would of single pixels at that width.
+Squares of pixels may be taken as one place with so many more channels (Luhman and Luhman 2022, "Improving Diffusion
+Model Efficiency Through Patching"): of 2 x 2, the network computes a sixth of what it would of single pixels at that
+width.
 """
 
 from __future__ import annotations

@@ -280,7 +280,8 @@ class DiffusionConfig:
     levels: int = option(1000, "levels of noise, from nearly none to nothing else", minimum=2)
     schedule: str = option("cosine", "how noise grows over the levels", choices=("cosine", "linear"))
     prediction: str = option(
-        "v", "what the network says of a noisy image: epsilon, its noise; v, noise and image weighed against each other",
+        "v", "what the network says of a noisy image: epsilon, its noise; v, noise and image weighed against each "
+        "other",
         choices=("v", "epsilon"),
     )  # fmt: skip
     variance: str = option(
@@ -300,6 +301,19 @@ class DiffusionConfig:
             raise OptionError(f"sampling_steps = {self.sampling_steps}: there are {self.levels} levels: take fewer")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageClassifierConfig:
+    """A classifier, which learns from labels."""
+
+    dimension: int = option(64, "features before its verdict: the numbers in a code", minimum=1)
+    shift: int = option(2, "places by which images are moved at random in training, at the most; 0: not", minimum=0)
+    flip: bool = option(False, "mirror every second image in training, left to right")
+    backbone: BackboneConfig = option(BackboneConfig(width=64), "the network that makes features")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 METHODS = (
     "vae",
     "conditional-vae",
@@ -317,6 +331,7 @@ METHODS = (
     "gan",
     "conditional-gan",
     "diffusion",
+    "classifier",
 )
 """The names of `vision.models.methods.MODELS`, known without them; a test holds the two together."""
 
@@ -345,6 +360,7 @@ class ImageModelConfig:
     rbm: RestrictedBoltzmannConfig = option(RestrictedBoltzmannConfig(), "how", counts_for=("model", ("rbm",)))
     gan: GanConfig = option(GanConfig(), "how", counts_for=("model", ("gan", "conditional-gan")))
     diffusion: DiffusionConfig = option(DiffusionConfig(), "how", counts_for=("model", ("diffusion",)))
+    classifier: ImageClassifierConfig = option(ImageClassifierConfig(), "how", counts_for=("model", ("classifier",)))
 
     def __post_init__(self) -> None:
         check(self)

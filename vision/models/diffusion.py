@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -211,7 +212,7 @@ class Diffusion(ImageModel):
             raise OptionError(f"iterations = {iterations}: give at least 1")
         levels = self.process.chosen_levels(self._steps(steps))
         images, residual = clean, clean.new_zeros(len(clean))
-        for now, after in zip(levels[:-1], levels[1:], strict=True):
+        for now, after in pairwise(levels):
             guess = images
             for _ in range(iterations):
                 guess = self._ascended(images, guess, now, after)

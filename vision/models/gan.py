@@ -98,7 +98,7 @@ class Discriminator(nn.Module):
         if config.spectral_norm:
             for part in list(self.modules()):
                 if isinstance(part, nn.Conv2d | nn.Linear | nn.Embedding):
-                    # What begins at nothing, as residual blocks and classes do, has no largest singular value to divide by.
+                    # What begins at nothing, as residual blocks and classes do, cannot be divided by its norm.
                     if not bool(part.weight.any()):
                         part.reset_parameters()
                     spectral_norm(part)
@@ -192,9 +192,7 @@ class GanStep(TwoPlayerStep):
     coupled = False
 
     def __init__(self, model: Gan) -> None:
-        super().__init__(
-            model.generator, model.discriminator, discriminator_updates=model.config.discriminator_updates
-        )
+        super().__init__(model.generator, model.discriminator, discriminator_updates=model.config.discriminator_updates)
         self.model = model
 
     def losses(
@@ -239,4 +237,3 @@ class GanStep(TwoPlayerStep):
         if config.compile and self.model.config.r1 > 0:
             raise OptionError("compile: a compiled discriminator has no second derivative: leave it out, or set r1 = 0")
         return make_adamw(self.players[player], config)
-

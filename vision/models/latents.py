@@ -5,7 +5,7 @@ Models that make images of random numbers, and codes of images by other means, h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from vision.models.diffusion import Inversion
     from vision.models.model import CanDecode
 
 _SMALLEST_SINE = 1e-6
 
 
+@runtime_checkable
 class CanGenerate(Protocol):
     """Models that make images of standard normal numbers, which are no codes of theirs."""
 
@@ -29,6 +31,51 @@ class CanGenerate(Protocol):
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(b, channels, height, width) float32 in [0, 1] of such numbers (b, ...)."""
+
+
+@runtime_checkable
+class CanInvert(CanGenerate, Protocol):
+    """Models that find the numbers of an image, too."""
+
+    def invert(self, images: Tensor) -> Inversion:
+        """Numbers of which `CanGenerate.generate` makes the images again, about."""
+
+
+def telling_numbers(model: CanGenerate, latents: Tensor, number: int, *, labels: Tensor | None = None) -> list[int]:
+    """The numbers of latents (1, d) that change the image most, when they go from -2 to 2, in falling order.
+
+    Standard normal numbers all vary alike, so that nothing in them says which matter.
+
+    Args:
+        model: What makes images of them.
+        latents: (1, d).
+        number: How many to give.
+        labels: (1,) where the model has classes.
+    """
+    ends = latents.repeat(2 * latents.shape[1], 1).view(2, latents.shape[1], -1)
+    places = torch.arange(latents.shape[1], device=latents.device)
+    ends[0, places, places], ends[1, places, places] = -2, 2
+    spread = None if labels is None else labels.expand(2 * latents.shape[1])
+    low, high = model.generate(ends.flatten(0, 1), spread).chunk(2)
+    changes = (high - low).square().flatten(1).sum(1)
+    found: list[int] = changes.argsort(descending=True, stable=True)[:number].tolist()
+    return found
+
+
+def traverse_latents(
+    model: CanGenerate, latents: Tensor, places: Sequence[int], values: Sequence[float], *, labels: Tensor | None = None
+) -> Tensor:
+    """Images of latents (1, d) of which one number at a time is given one value after another.
+
+    Returns:
+        (places, values, channels, height, width) float32 in [0, 1].
+    """
+    changed = latents[:, None].repeat(len(places), len(values), 1)
+    given = torch.tensor(list(values), dtype=latents.dtype, device=latents.device)
+    for row, place in enumerate(places):
+        changed[row, :, place] = given
+    made = model.generate(changed.flatten(0, 1), None if labels is None else labels.expand(len(places) * len(values)))
+    return made.view(len(places), len(values), *made.shape[1:])
 
 
 def interpolate_codes(first: Tensor, second: Tensor, steps: int, *, spherical: bool = False) -> Tensor:

@@ -80,11 +80,12 @@ MODELS: dict[str, Method] = {
         training={"weight_decay": 0.0},
     ),
     "gan": Method("vision.models.gan", "Gan", configuration.GanConfig, training=_OF_PLAYERS),
-    "conditional-gan": Method(
-        "vision.models.gan", "Gan", configuration.GanConfig, labelled=True, training=_OF_PLAYERS
-    ),
+    "conditional-gan": Method("vision.models.gan", "Gan", configuration.GanConfig, labelled=True, training=_OF_PLAYERS),
     "diffusion": Method(
         "vision.models.diffusion", "Diffusion", configuration.DiffusionConfig, training={"weight_decay": 0.0}
+    ),
+    "classifier": Method(
+        "vision.models.classifier", "ImageClassifier", configuration.ImageClassifierConfig, labelled=True
     ),
 }
 """By the name that users give."""
