@@ -25,7 +25,7 @@ from PIL import Image
 from benchmarks.report import describe_machine, median, print_claim, print_table, time_call
 from nlprep.core.threads import resolve_threads
 from vision.images.reading import list_images, read_images
-from vision.images.sources import Pictures
+from vision.images.sources.source import Pictures
 
 _PART = 256
 

@@ -49,7 +49,7 @@ def entries(kept):
 
 def test_the_second_call_decodes_nothing_and_reads_no_picture(pictures, kept, conversions, monkeypatch):
     first = read_images(pictures, cache=kept)
-    monkeypatch.setattr("vision.images.folders.FolderReader.__call__", None)
+    monkeypatch.setattr("vision.images.sources.folders.FolderReader.__call__", None)
     second = read_images(pictures, cache=kept)
     assert conversions == [1]
     np.testing.assert_array_equal(first.pixels, second.pixels)

@@ -31,7 +31,7 @@ from nlprep.core.ownership import check_apart
 from vision.images.collection import Images
 from vision.images.conversion import convert
 from vision.images.preprocessing import Preprocessing
-from vision.images.sources import Arrays, SkippedPicturesWarning
+from vision.images.sources.source import Arrays, SkippedPicturesWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Progress
     from vision.images.configuration import PreprocessingConfig
-    from vision.images.sources import Source
+    from vision.images.sources.source import Source
 
 KIND = "images"
 PIXELS_NAME = "pixels.safetensors"

@@ -26,7 +26,7 @@ from vision.images.preprocessing import (
     channel_pixels,
     picture_of_array,
 )
-from vision.images.sources import UNREADABLE, Arrays, ContentDigest, Pictures, digest_of_bytes
+from vision.images.sources.source import UNREADABLE, Arrays, ContentDigest, Pictures, digest_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from nlprep.core.progress import Task
     from vision.images.configuration import PreprocessingConfig
-    from vision.images.sources import Source
+    from vision.images.sources.source import Source
 
 _BLOCK_BYTES = 4 << 20
 _BLOCK_ROWS = 256

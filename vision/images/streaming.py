@@ -11,7 +11,7 @@ from vision.images.conversion import picture_name
 from vision.images.decoding import open_picture
 from vision.images.preprocessing import channel_pixels
 from vision.images.reading import list_images
-from vision.images.sources import Pictures
+from vision.images.sources.source import Pictures
 
 if TYPE_CHECKING:
     import os

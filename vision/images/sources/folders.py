@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nlprep.core.errors import FileError, os_errors_named
-from vision.images.arrangement import arrange
 from vision.images.decoding import PICTURE_SUFFIXES
-from vision.images.sources import FileState, Pictures, SkippedPicturesWarning
+from vision.images.sources.arrangement import arrange
+from vision.images.sources.source import FileState, Pictures, SkippedPicturesWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ class FolderReader:
     names: Sequence[str]
 
     def __call__(self, place: int) -> bytes:
-        """The bytes of one file (see `vision.images.sources.PictureReader`)."""
+        """The bytes of one file (see `vision.images.sources.source.PictureReader`)."""
         path = os.path.join(self.folder, self.names[place])  # noqa: PTH118 - a million of them
         with os_errors_named(path), open(path, "rb", buffering=0) as stream:  # noqa: PTH123
             return stream.read()
