@@ -8,6 +8,7 @@ written as pictures are decoded, ``tensors.safetensors`` has labels and names, `
 - else, if the first is the same, a digest of the files' contents, which are then read once, but not decoded.
 
 An entry is never wrong for what it is found by, so nothing in the directory needs to be kept; remove what you like.
+What was not used for longest is removed when they take too much room (`vision.images.eviction`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from nlprep.core.files import atomic_directory
 from nlprep.core.ownership import check_apart
 from vision.images.collection import Images
 from vision.images.conversion import convert
+from vision.images.eviction import evict, hold_open, release_with
 from vision.images.preprocessing import Preprocessing
 from vision.images.sources.source import Arrays, SkippedPicturesWarning
 
@@ -95,6 +97,7 @@ def cached_images(
         with atomic_directory(entry, kind=KIND, private=True) as place:
             _fill(place, source, config, skip=skip, threads=threads, progress=progress)
         found = Entry.open(entry)
+        evict(folder, entry)
     return found.images(source, skip=skip)
 
 
@@ -115,8 +118,15 @@ class Entry:
         Raises:
             FileError: It is not there, or not whole.
         """
-        artifact = read_artifact(path, kind=KIND)
-        pixels = read_tensors(path / PIXELS_NAME)["pixels"]
+        descriptor = hold_open(path)
+        try:
+            artifact = read_artifact(path, kind=KIND)
+            pixels = read_tensors(path / PIXELS_NAME)["pixels"]
+        except BaseException:
+            if descriptor is not None:
+                os.close(descriptor)
+            raise
+        release_with(pixels, descriptor)
         tensors = artifact.tensors
         names = PackedNames(tensors["names"], tensors["name_ends"]) if "names" in tensors else None
         return cls(path, artifact.config, pixels, tensors.get("labels"), names)
