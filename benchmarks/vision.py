@@ -64,7 +64,7 @@ BATCH, LATENT = 128, 16
 LEARNING_RATE = 1e-4
 """pythae's default."""
 TARGETS = {"mlp": 2.0, "convolutional": 1.5}
-SIZES = {"mlp": 12_800, "convolutional": 384}
+SIZES = {"mlp": 12_800, "convolutional": 256}
 """Images of an epoch."""
 
 
@@ -349,7 +349,7 @@ def main() -> None:
     images = load_images()
     repeats = 1 if options.quick else options.repeats
     with torch_threads(threads):
-        for network, most in (("mlp", 4), ("convolutional", 3)):
+        for network, most in (("mlp", 4), ("convolutional", 2)):
             epochs = 2 if options.quick else most
             if options.only in (None, network):
                 measure(images, network, epochs=epochs, repeats=repeats, threads=threads, peer=options.pythae)

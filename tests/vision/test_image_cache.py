@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from PIL import Image
 from nlprep.core.errors import FileError, NlprepError
 from vision.images import cache as caching
 from vision.images import conversion
-from vision.images.cache import PackedNames, default_cache, pack_names
+from vision.images.cache import default_cache
 from vision.images.collection import ImageExamples
 from vision.images.configuration import PreprocessingConfig
-from vision.images.reading import read_images
+from vision.images.names import PackedNames, pack_names
+from vision.images.reading import list_images, read_images
 
 
 @pytest.fixture
@@ -214,6 +216,23 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
         command = [sys.executable, "-c", program, str(tmp_path / f"{count}.npz"), str(tmp_path / "kept")]
         peaks.append(int(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
     assert peaks[1] - peaks[0] < 25_000
+
+
+def test_listing_a_folder_takes_little_memory_for_each_file(tmp_path):
+    """Three million files are listed in a few hundred megabytes."""
+    count = 3_000
+    (tmp_path / "cat").mkdir()
+    for number in range(count):
+        (tmp_path / "cat" / f"picture-{number:07d}.png").touch()
+    list_images(tmp_path)
+    tracemalloc.start()
+    try:
+        listed = list_images(tmp_path)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(listed) == count
+    assert held < 100 * count
 
 
 def test_names_are_packed():

@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,12 +31,11 @@ from nlprep.core.ownership import check_apart
 from vision.images.collection import Images
 from vision.images.conversion import convert
 from vision.images.eviction import evict, hold_open, release_with
+from vision.images.names import PackedNames, pack_names
 from vision.images.preprocessing import Preprocessing
 from vision.images.sources.source import Arrays, SkippedPicturesWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
@@ -200,7 +198,7 @@ def _fill(
     if source.labels is not None:
         tensors["labels"] = source.labels[conversion.places]
     if source.names is not None:
-        tensors["names"], tensors["name_ends"] = pack_names([source.names[n] for n in conversion.places])
+        tensors["names"], tensors["name_ends"] = pack_names(source.names[n] for n in conversion.places)
     facts = {
         "preprocessing": to_mapping(conversion.preprocessing),
         "classes": list(map(_writable, source.classes)),
@@ -259,30 +257,3 @@ class PixelFile:
                 self._stream.seek(0)
                 self._stream.write((_HEADER - 8).to_bytes(8, "little") + text.ljust(_HEADER - 8))
         self.digest = self._hash.hexdigest()
-
-
-class PackedNames(Sequence[str]):
-    """Names as bytes one after another, of which each is made a string when asked for."""
-
-    def __init__(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
-        self._data, self._ends = data, ends
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return [self[number] for number in range(len(self))[place]]
-        place = range(len(self))[place]
-        start = int(self._ends[place - 1]) if place else 0
-        return self._data[start : self._ends[place]].tobytes().decode("utf-8", "surrogateescape")
-
-    def __iter__(self) -> Iterator[str]:
-        return (self[place] for place in range(len(self)))
-
-
-def pack_names(names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """What `PackedNames` opens: the bytes of all names, and where each ends."""
-    encoded = [name.encode("utf-8", "surrogateescape") for name in names]
-    ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
-    return np.frombuffer(b"".join(encoded), np.uint8), ends

@@ -164,7 +164,7 @@ def convert(
     while plan is not None:
         settled = plan
         sink.begin(settled.row)
-        digest, places = ContentDigest(), list[int]()
+        digest, places = ContentDigest(), [np.zeros(0, np.int64)]
         skipped: list[tuple[str, str]] = []
         plan = None
         for block in _converted_blocks(source, settled, threads):
@@ -178,9 +178,9 @@ def convert(
             for one in block.digests:
                 digest.add(one)
             sink.write(block.pixels)
-            places += block.places
+            places.append(np.array(block.places, np.int64))
             task.advance(len(block.digests))
-    return Conversion(settled.decided, np.array(places, np.int64), skipped, digest.text())
+    return Conversion(settled.decided, np.concatenate(places), skipped, digest.text())
 
 
 def _first_size(source: Pictures) -> tuple[int, int]:
