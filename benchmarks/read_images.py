@@ -4,8 +4,8 @@
 
 Without a folder, 20,000 small pictures (32 x 32) and 200 large ones (1600 x 1200) are drawn (--quick: 2,500 and 20).
 Decoding alone reads each file and makes an array of it (of a large one, by Pillow's draft mode, an image of 64 x 64
-pixels), in as many processes, and keeps nothing. Processor seconds are of all processes, the fewest of the repeats: what
-to compare where the machine has other work to do. What is kept is then opened a second time.
+pixels), in as many processes, and keeps nothing. Processor seconds are of all processes, the fewest of the repeats: to
+be compared where the machine has other work to do. What is kept is then opened a second time.
 """
 
 from __future__ import annotations
