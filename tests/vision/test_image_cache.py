@@ -268,3 +268,13 @@ def test_a_worker_that_is_killed_is_an_error_of_one_line(pictures, kept, monkeyp
     with pytest.raises(NlprepError, match="a process that decodes pictures was killed, perhaps for want of memory"):
         read_images(pictures, cache=kept, threads=2)
     assert entries(kept) == []
+
+
+def test_a_few_pictures_are_work_for_every_thread(pictures, kept, monkeypatch):
+    parts = []
+    real = conversion.convert_block
+    monkeypatch.setattr(
+        conversion, "convert_block", lambda source, part, plan: (parts.append(part), real(source, part, plan))[1]
+    )
+    read_images(pictures, cache=kept, threads=2)
+    assert len({part.start for part in parts}) == 3

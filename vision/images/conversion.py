@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 4 << 20
 _BLOCK_ROWS = 256
+_PARTS = 4
 _WORTH_FORKING = 2_000
 """Pictures from which on children are forked: a fifth of a second of decoding small ones, several times what forking
 takes. Below, threads do; large pictures, which are decoded without Python, lose nothing by them."""
@@ -202,7 +203,8 @@ def picture_name(source: Pictures, place: int) -> str:
 
 
 def _converted_blocks(source: Pictures, plan: Plan, threads: int) -> Iterator[Block]:
-    rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // int(np.prod(plan.row))))
+    # A few blocks for each thread: of large pictures some hundred are work enough for all of them.
+    rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // int(np.prod(plan.row)), -(-len(source) // (_PARTS * threads))))
     parts = [range(start, min(start + rows, len(source))) for start in range(0, len(source), rows)]
     if threads == 1 or len(parts) == 1:
         yield from (convert_block(source, part, plan) for part in parts)
