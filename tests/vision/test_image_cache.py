@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from PIL import Image
 from nlprep.core.errors import FileError, NlprepError
 from vision.images import cache as caching
 from vision.images import conversion
-from vision.images.cache import PackedNames, default_cache, pack_names
+from vision.images.cache import default_cache
 from vision.images.collection import ImageExamples
 from vision.images.configuration import PreprocessingConfig
-from vision.images.reading import read_images
+from vision.images.names import PackedNames, pack_names
+from vision.images.reading import list_images, read_images
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def entries(kept):
 
 def test_the_second_call_decodes_nothing_and_reads_no_picture(pictures, kept, conversions, monkeypatch):
     first = read_images(pictures, cache=kept)
-    monkeypatch.setattr("vision.images.folders.FolderReader.__call__", None)
+    monkeypatch.setattr("vision.images.sources.folders.FolderReader.__call__", None)
     second = read_images(pictures, cache=kept)
     assert conversions == [1]
     np.testing.assert_array_equal(first.pixels, second.pixels)
@@ -216,6 +218,23 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
     assert peaks[1] - peaks[0] < 25_000
 
 
+def test_listing_a_folder_takes_little_memory_for_each_file(tmp_path):
+    """Three million files are listed in a few hundred megabytes."""
+    count = 3_000
+    (tmp_path / "cat").mkdir()
+    for number in range(count):
+        (tmp_path / "cat" / f"picture-{number:07d}.png").touch()
+    list_images(tmp_path)
+    tracemalloc.start()
+    try:
+        listed = list_images(tmp_path)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(listed) == count
+    assert held < 100 * count
+
+
 def test_names_are_packed():
     names = ["cat/a.png", "", "ümlaut/ß.png", "line\nfeed.png", os.fsdecode(b"not-utf-8-\xff.png")]
     packed = PackedNames(*pack_names(names))
@@ -249,3 +268,13 @@ def test_a_worker_that_is_killed_is_an_error_of_one_line(pictures, kept, monkeyp
     with pytest.raises(NlprepError, match="a process that decodes pictures was killed, perhaps for want of memory"):
         read_images(pictures, cache=kept, threads=2)
     assert entries(kept) == []
+
+
+def test_a_few_pictures_are_work_for_every_thread(pictures, kept, monkeypatch):
+    parts = []
+    real = conversion.convert_block
+    monkeypatch.setattr(
+        conversion, "convert_block", lambda source, part, plan: (parts.append(part), real(source, part, plan))[1]
+    )
+    read_images(pictures, cache=kept, threads=2)
+    assert len({part.start for part in parts}) == 3

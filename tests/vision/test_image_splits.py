@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from picture_files import write_pictures
 
-from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.errors import NlprepError, OptionError
 from vision.images.collection import ImageExamples, Images
-from vision.images.preprocessing import Preprocessing
 from vision.images.reading import read_images
 from vision.images.splits import content_digest, describe_images, split_images, split_places
-from vision.images.streaming import StreamedExamples
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (100, 3, 4, 5), np.uint8)
 LABELS = np.repeat([0, 1, 2], [60, 39, 1])
@@ -65,28 +63,6 @@ def test_the_digest_is_of_the_pixels_however_they_lie(tmp_path):
 def test_labels_are_a_part_of_what_is_described():
     assert describe_images(IMAGES) != describe_images(Images(PIXELS, LABELS[::-1].copy(), ("a", "b", "c")))
     assert describe_images(Images(PIXELS))["labels"] is None
-
-
-def test_streamed_pictures_are_those_that_are_read(tmp_path):
-    write_pictures(tmp_path, ["cat/a.png", "dog/b.png", "dog/c.png"], (20, 30))
-    images = read_images(tmp_path)
-    examples = StreamedExamples(tmp_path, images.preprocessing, labels=True)
-    assert len(examples) == 3
-    found = examples.batch(np.array([2, 0]), np.zeros(2, np.uint64))
-    np.testing.assert_array_equal(found["images"], images.pixels[[2, 0]])
-    np.testing.assert_array_equal(found["labels"], [1, 0])
-
-
-def test_what_cannot_be_streamed_is_refused(tmp_path):
-    write_pictures(tmp_path / "p", ["a.png"])
-    (tmp_path / "p" / "b.png").write_bytes(b"?")
-    with pytest.raises(FileError, match="has no labels, which are asked for"):
-        StreamedExamples(tmp_path / "p", Preprocessing(), labels=True)
-    with pytest.raises(FileError, match=r"b\.png: is no picture"):
-        StreamedExamples(tmp_path / "p", Preprocessing()).batch(np.array([1]), np.zeros(1, np.uint64))
-    np.savez(tmp_path / "x.npz", x=PIXELS)
-    with pytest.raises(FileError, match="holds numbers, which are not decoded one by one"):
-        StreamedExamples(tmp_path / "x.npz", Preprocessing())
 
 
 def test_examples_with_labels_want_some():

@@ -68,7 +68,7 @@ def test_npz_of_other_types(tmp_path, given, expected):
 
 
 def test_npz_is_read_in_blocks_alike(tmp_path, monkeypatch):
-    monkeypatch.setattr("vision.images.number_files.BLOCK_BYTES", 64)
+    monkeypatch.setattr("vision.images.sources.number_files.BLOCK_BYTES", 64)
     np.testing.assert_array_equal(read_npz(tmp_path, x=COLOUR).pixels.transpose(0, 2, 3, 1), COLOUR)
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from vision.images.configuration import PreprocessingConfig
 from vision.images.reading import read_images
-from vision.images.sources import SkippedPicturesWarning
+from vision.images.sources.source import SkippedPicturesWarning
 
 
 def labelled_names(images):

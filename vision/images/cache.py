@@ -8,6 +8,7 @@ written as pictures are decoded, ``tensors.safetensors`` has labels and names, `
 - else, if the first is the same, a digest of the files' contents, which are then read once, but not decoded.
 
 An entry is never wrong for what it is found by, so nothing in the directory needs to be kept; remove what you like.
+What was not used for longest is removed when they take too much room (`vision.images.eviction`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,17 +30,17 @@ from nlprep.core.files import atomic_directory
 from nlprep.core.ownership import check_apart
 from vision.images.collection import Images
 from vision.images.conversion import convert
+from vision.images.eviction import evict, hold_open, release_with
+from vision.images.names import PackedNames, pack_names
 from vision.images.preprocessing import Preprocessing
-from vision.images.sources import Arrays, SkippedPicturesWarning
+from vision.images.sources.source import Arrays, SkippedPicturesWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
     from vision.images.configuration import PreprocessingConfig
-    from vision.images.sources import Source
+    from vision.images.sources.source import Source
 
 KIND = "images"
 PIXELS_NAME = "pixels.safetensors"
@@ -95,6 +95,7 @@ def cached_images(
         with atomic_directory(entry, kind=KIND, private=True) as place:
             _fill(place, source, config, skip=skip, threads=threads, progress=progress)
         found = Entry.open(entry)
+        evict(folder, entry)
     return found.images(source, skip=skip)
 
 
@@ -115,8 +116,15 @@ class Entry:
         Raises:
             FileError: It is not there, or not whole.
         """
-        artifact = read_artifact(path, kind=KIND)
-        pixels = read_tensors(path / PIXELS_NAME)["pixels"]
+        descriptor = hold_open(path)
+        try:
+            artifact = read_artifact(path, kind=KIND)
+            pixels = read_tensors(path / PIXELS_NAME)["pixels"]
+        except BaseException:
+            if descriptor is not None:
+                os.close(descriptor)
+            raise
+        release_with(pixels, descriptor)
         tensors = artifact.tensors
         names = PackedNames(tensors["names"], tensors["name_ends"]) if "names" in tensors else None
         return cls(path, artifact.config, pixels, tensors.get("labels"), names)
@@ -190,7 +198,7 @@ def _fill(
     if source.labels is not None:
         tensors["labels"] = source.labels[conversion.places]
     if source.names is not None:
-        tensors["names"], tensors["name_ends"] = pack_names([source.names[n] for n in conversion.places])
+        tensors["names"], tensors["name_ends"] = pack_names(source.names[n] for n in conversion.places)
     facts = {
         "preprocessing": to_mapping(conversion.preprocessing),
         "classes": list(map(_writable, source.classes)),
@@ -249,30 +257,3 @@ class PixelFile:
                 self._stream.seek(0)
                 self._stream.write((_HEADER - 8).to_bytes(8, "little") + text.ljust(_HEADER - 8))
         self.digest = self._hash.hexdigest()
-
-
-class PackedNames(Sequence[str]):
-    """Names as bytes one after another, of which each is made a string when asked for."""
-
-    def __init__(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
-        self._data, self._ends = data, ends
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return [self[number] for number in range(len(self))[place]]
-        place = range(len(self))[place]
-        start = int(self._ends[place - 1]) if place else 0
-        return self._data[start : self._ends[place]].tobytes().decode("utf-8", "surrogateescape")
-
-    def __iter__(self) -> Iterator[str]:
-        return (self[place] for place in range(len(self)))
-
-
-def pack_names(names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """What `PackedNames` opens: the bytes of all names, and where each ends."""
-    encoded = [name.encode("utf-8", "surrogateescape") for name in names]
-    ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
-    return np.frombuffer(b"".join(encoded), np.uint8), ends

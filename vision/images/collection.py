@@ -138,7 +138,8 @@ class ImageExamples:
             indices = self.places[indices]
         # As they are kept, the channels last or not, rather than as NumPy would lay them out.
         pixels = self.images.pixels
-        last = pixels.strides[1] < pixels.strides[3] or pixels.shape[1] == 1
+        # What is decoded at every look (`vision.images.streaming`) comes with the channels last as it is.
+        last = isinstance(pixels, np.ndarray) and (pixels.strides[1] < pixels.strides[3] or pixels.shape[1] == 1)
         chosen = torch.from_numpy(pixels.transpose(0, 2, 3, 1)[indices] if last else pixels[indices])
         found: dict[str, Any] = {"images": chosen.permute(0, 3, 1, 2) if last else chosen}
         if self.labels and self.images.labels is not None:

@@ -19,9 +19,10 @@ programs (EPS) are never opened.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
-from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,12 +62,13 @@ PICTURE_SUFFIXES = frozenset(
 """Files that are taken for pictures, by the end of their name in lower case."""
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "MPO", "AVIF")
+_BEGINNINGS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG"}
 _ORIENTATION = 0x0112
 _HELD_IN = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"})
 _WORST_RECORD = 80
 
 
-@contextmanager
+@contextlib.contextmanager
 def pillow_silenced() -> Iterator[None]:
     """Keep Pillow's warnings about odd files to itself inside the block; what is wrong is said by errors of ours.
 
@@ -78,10 +80,23 @@ def pillow_silenced() -> Iterator[None]:
         yield
 
 
-def _known_formats() -> list[str]:
+@cache
+def _known_formats() -> tuple[str, ...]:
     if "TIFF" not in Image.OPEN:
         Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _open(data: bytes) -> Image.Image:
+    """What `Image.open` gives, sooner for the two commonest formats, by a tenth of a small picture's time."""
+    formats = _known_formats()
+    for beginning, name in _BEGINNINGS.items():
+        if data.startswith(beginning) and name in formats:
+            with contextlib.suppress(Exception):
+                return Image.OPEN[name][0](io.BytesIO(data), "")
+            # It will say what is wrong.
+            break
+    return Image.open(io.BytesIO(data), formats=formats)
 
 
 def open_picture(data: bytes, name: str) -> Image.Image:
@@ -100,7 +115,7 @@ def open_picture(data: bytes, name: str) -> Image.Image:
     if not data:
         raise FileError(name, "is empty (0 bytes): copy it again or remove it")
     try:
-        picture = Image.open(io.BytesIO(data), formats=_known_formats())
+        picture = _open(data)
     except UnidentifiedImageError:
         start = data[:12]
         raise FileError(

@@ -148,8 +148,9 @@ class Preprocessing:
 def channel_pixels(picture: Image.Image, channels: int) -> NDArray[np.uint8]:
     """(height, width, channels) uint8 of a picture of mode ``L`` or ``RGB``."""
     mode = "L" if channels == 1 else "RGB"
-    pixels: NDArray[np.uint8] = np.asarray(picture if picture.mode == mode else picture.convert(mode))
-    return pixels.reshape(*pixels.shape[:2], channels)
+    # Not `np.asarray`, which takes half as long again for a small picture.
+    data = (picture if picture.mode == mode else picture.convert(mode)).tobytes()
+    return np.frombuffer(data, np.uint8).reshape(picture.height, picture.width, channels)
 
 
 def _central_box(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, float, float, float]:

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Literal
 from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.progress import SILENT
 from nlprep.core.threads import resolve_threads
-from vision.images.archives import list_archive, open_archive
 from vision.images.cache import cached_images
-from vision.images.cifar_files import cifar_files_in, list_cifar, refuse_pickles
 from vision.images.configuration import PreprocessingConfig
 from vision.images.decoding import PICTURE_SUFFIXES, pillow_silenced
-from vision.images.folders import list_folder
-from vision.images.idx_files import idx_files_in, is_idx, list_idx
-from vision.images.npz_files import is_npz, list_npz
+from vision.images.sources.archives import list_archive, open_archive
+from vision.images.sources.cifar_files import cifar_files_in, list_cifar, refuse_pickles
+from vision.images.sources.folders import list_folder
+from vision.images.sources.idx_files import idx_files_in, is_idx, list_idx
+from vision.images.sources.npz_files import is_npz, list_npz
 
 if TYPE_CHECKING:
     import os
 
     from nlprep.core.progress import Progress
     from vision.images.collection import Images
-    from vision.images.sources import Source
+    from vision.images.sources.source import Source
 
 OnError = Literal["refuse", "skip"]
 """What to do with pictures that cannot be read."""
@@ -46,11 +46,11 @@ def read_images(
         path: One of these, told by content:
 
             - a folder of pictures, or of folders that are classes, or of folders ``train``, ``test``, ``validation``
-              of either (`vision.images.arrangement`); or a zip archive of such a folder;
-            - an ``.npz`` file (`vision.images.npz_files`);
-            - an IDX file, as MNIST's, or a folder of them (`vision.images.idx_files`);
-            - a binary file of CIFAR's, or their folder (`vision.images.cifar_files`);
-            - a directory that `datasets` saved, if that is installed (`vision.images.saved_datasets`).
+              of either (`vision.images.sources.arrangement`); or a zip archive of such a folder;
+            - an ``.npz`` file (`vision.images.sources.npz_files`);
+            - an IDX file, as MNIST's, or a folder of them (`vision.images.sources.idx_files`);
+            - a binary file of CIFAR's, or their folder (`vision.images.sources.cifar_files`);
+            - a directory that `datasets` saved, if that is installed (`vision.images.sources.saved_datasets`).
         split: Which of its splits, or ``all``; None: train if there are splits, and else everything.
         preprocessing: What the images are to be; what is left open, the data decide.
         on_error: ``refuse`` to read anything if a picture is damaged, or ``skip`` those and say which.
@@ -129,7 +129,7 @@ def _list_directory(folder: Path, split: str | None) -> Source:
     inside = folder
     while True:
         if any((inside / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
-            from vision.images.saved_datasets import list_saved
+            from vision.images.sources.saved_datasets import list_saved
 
             return list_saved(inside, split)
         if idx_files_in(inside):

@@ -221,7 +221,7 @@ class ImageIndex:
         Raises:
             FileError: It cannot be written or holds something else; what was there is untouched.
         """
-        from vision.images.cache import pack_names
+        from vision.images.names import pack_names
 
         packed, ends = pack_names(list(self.names))
         tensors: dict[str, NDArray[Any]] = {"codes": self.codes, "mean": self.mean, "names": packed, "name_ends": ends}
@@ -242,7 +242,7 @@ class ImageIndex:
         Raises:
             FileError: Missing, damaged or something else's.
         """
-        from vision.images.cache import PackedNames
+        from vision.images.names import PackedNames
 
         artifact = read_artifact(directory, kind=IMAGE_INDEX)
         codes = artifact.tensor("codes", dtype="float32", shape=(None, None))

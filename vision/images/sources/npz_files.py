@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlprep.core.errors import FileError, os_errors_named
-from vision.images.archives import open_archive
-from vision.images.arrangement import ALL, SPLITS, choose_split
-from vision.images.number_files import number_labels, read_exactly, rows_at_once
 from vision.images.preprocessing import array_bytes
-from vision.images.sources import Arrays, file_state
+from vision.images.sources.archives import open_archive
+from vision.images.sources.arrangement import ALL, SPLITS, choose_split
+from vision.images.sources.number_files import number_labels, read_exactly, rows_at_once
+from vision.images.sources.source import Arrays, file_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from nlprep.core.errors import FileError
-from vision.images.arrangement import class_names
+from vision.images.sources.arrangement import class_names
 
 if TYPE_CHECKING:
     import os

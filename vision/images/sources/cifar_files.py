@@ -13,9 +13,9 @@ import numpy as np
 
 from nlprep.core.errors import FileError, os_errors_named
 from nlprep.core.files import open_binary
-from vision.images.arrangement import ALL, choose_split
-from vision.images.number_files import read_exactly, rows_at_once
-from vision.images.sources import Arrays, file_state
+from vision.images.sources.arrangement import ALL, choose_split
+from vision.images.sources.number_files import read_exactly, rows_at_once
+from vision.images.sources.source import Arrays, file_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,6 +6,7 @@ A source is listed, not read: it knows names, labels and the files it depends on
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nlprep.core.errors import FileError, os_errors_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class SkippedPicturesWarning(UserWarning):
     """Pictures that cannot be read were left out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileState:
     """What shows that a file has been changed, without reading it.
 
@@ -36,6 +37,28 @@ class FileState:
     name: str
     size: int
     times: tuple[int, int]
+
+
+class FileStates(Sequence[FileState]):
+    """The states of very many files, of which each is made when asked for.
+
+    Args:
+        names: (n,) names.
+        sizes: (n,) bytes.
+        times: (n, 2) nanoseconds.
+    """
+
+    def __init__(self, names: Sequence[str], sizes: NDArray[np.int64], times: NDArray[np.int64]) -> None:
+        self._names, self._sizes, self._times = names, sizes, times
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[number] for number in range(len(self))[place]]
+        changed, moved = self._times[place].tolist()
+        return FileState(self._names[place], int(self._sizes[place]), (changed, moved))
 
 
 def file_state(path: Path, name: str) -> FileState:

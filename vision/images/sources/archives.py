@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nlprep.core.errors import FileError, os_errors_named
-from vision.images.arrangement import arrange
-from vision.images.folders import is_picture_name, warn_of_unread
-from vision.images.sources import Pictures, file_state
+from vision.images.sources.arrangement import arrange
+from vision.images.sources.folders import is_picture_name, warn_of_unread
+from vision.images.sources.source import Pictures, file_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ class ArchiveReader:
     members: Sequence[zipfile.ZipInfo]
 
     def __call__(self, place: int) -> bytes:
-        """The bytes of one file (see `vision.images.sources.PictureReader`)."""
+        """The bytes of one file (see `vision.images.sources.source.PictureReader`)."""
         member = self.members[place]
         with os_errors_named(self.path), open(self.path, "rb", buffering=0) as stream:  # noqa: PTH123 - a million times
             stream.seek(member.header_offset)

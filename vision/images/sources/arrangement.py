@@ -66,26 +66,30 @@ def arrange(names: Sequence[str], split: str | None, source: str | os.PathLike[s
     Raises:
         FileError: There is no such split.
     """
-    paths = [name.split("/") for name in names]
+    # Of each file the number of its folder: folders are few where files are many.
+    numbers: dict[str, int] = {}
+    which = np.fromiter((numbers.setdefault(name.rpartition("/")[0], len(numbers)) for name in names), np.int64)
+    folders = [folder.split("/") if folder else [] for folder in numbers]
     while (
-        paths
-        and all(len(path) > 2 for path in paths)
-        and len({path[0] for path in paths}) == 1
-        and paths[0][0].lower() not in SPLITS
+        folders
+        and all(len(folder) > 1 for folder in folders)
+        and len({folder[0] for folder in folders}) == 1
+        and folders[0][0].lower() not in SPLITS
     ):
-        paths = [path[1:] for path in paths]
-    has_splits = bool(paths) and all(len(path) > 1 and path[0].lower() in SPLITS for path in paths)
-    splits = [SPLITS[path[0].lower()] for path in paths] if has_splits else []
+        folders = [folder[1:] for folder in folders]
+    has_splits = bool(folders) and all(folder and folder[0].lower() in SPLITS for folder in folders)
+    splits = [SPLITS[folder[0].lower()] for folder in folders] if has_splits else [""] * len(folders)
     if has_splits:
-        paths = [path[1:] for path in paths]
-    chosen = choose_split(set(splits), split, source)
-    places = [place for place in range(len(paths)) if chosen in ("", ALL) or splits[place] == chosen]
-    classes = class_names({path[0] for path in paths if len(path) > 1})
+        folders = [folder[1:] for folder in folders]
+    chosen = choose_split(set(splits) if has_splits else set(), split, source)
+    is_chosen = np.array([chosen in ("", ALL) or name == chosen for name in splits], bool)
+    places = np.flatnonzero(is_chosen[which])
+    classes = class_names({folder[0] for folder in folders if folder})
     number = {name: place for place, name in enumerate(classes)}
     labels = None
-    if all(len(paths[place]) > 1 for place in places) and places:
-        labels = np.array([number[paths[place][0]] for place in places], np.int64)
-    return Arrangement(np.array(places, np.int64), labels, classes if labels is not None else (), chosen)
+    if len(places) and all(folder for folder, wanted in zip(folders, is_chosen, strict=True) if wanted):
+        labels = np.array([number[folder[0]] if folder else -1 for folder in folders], np.int64)[which[places]]
+    return Arrangement(places, labels, classes if labels is not None else (), chosen)
 
 
 def choose_split(found: set[str], wanted: str | None, source: str | os.PathLike[str]) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlprep.core.errors import FileError, NlprepError, os_errors_named
-from vision.images.arrangement import ALL, SPLITS, choose_split
-from vision.images.number_files import number_labels
-from vision.images.sources import Pictures, file_state
+from vision.images.sources.arrangement import ALL, SPLITS, choose_split
+from vision.images.sources.number_files import number_labels
+from vision.images.sources.source import Pictures, file_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ class _Reader:
     column: str
 
     def __call__(self, place: int) -> bytes:
-        """The bytes of one picture (see `vision.images.sources.PictureReader`)."""
+        """The bytes of one picture (see `vision.images.sources.source.PictureReader`)."""
         name = f"{self.folder}/{place}"
         for part in self.parts:
             if place < len(part):
