@@ -81,7 +81,7 @@ def read_for_model(
     images = read_images(path, split=split, preprocessing=wanted, on_error=on_error, progress=progress)
     if not len(images):
         raise FileError(path, "holds no images")
-    if classes and getattr(saved.model, "num_classes", 0) and images.classes and images.classes != saved.classes:
+    if classes and bool(getattr(saved.model, "num_classes", 0)) and images.classes and images.classes != saved.classes:
         raise NlprepError(
             f"{path}: its classes are not those that the model is conditioned on: {', '.join(saved.classes)}"
         )

@@ -58,7 +58,6 @@ def test_usual_images_and_those_looked_at_have_splits_of_their_own(folder, tmp_p
     assert told["detection"]["num_odd"] == 4
     assert told["detection"]["auroc"]["value"] == 1.0
     assert {found["image"].split("/")[-2] for found in told["oddest"][:4]} == {"turned"}
-
     assert told["threshold"]["num_examples"] == HELD_OUT
     again = ask("anomalies", tmp_path / "detector", "--data", parts, "--split", "test")
     assert again["oddest"] == told["oddest"]
