@@ -58,6 +58,7 @@ def read_for_model(
     *,
     split: str | None = None,
     on_error: Literal["refuse", "skip"] = "refuse",
+    classes: bool = True,
     progress: Progress = SILENT,
 ) -> Images:
     """Images in the shape that a model takes.
@@ -67,6 +68,7 @@ def read_for_model(
         path: As for `vision.images.reading.read_images`, and so is what follows.
         split: Likewise.
         on_error: Likewise.
+        classes: Whether they are to be of the classes that the model is conditioned on, if it is.
         progress: Likewise.
 
     Raises:
@@ -79,7 +81,7 @@ def read_for_model(
     images = read_images(path, split=split, preprocessing=wanted, on_error=on_error, progress=progress)
     if not len(images):
         raise FileError(path, "holds no images")
-    if getattr(saved.model, "num_classes", 0) and images.classes and images.classes != saved.classes:
+    if classes and bool(getattr(saved.model, "num_classes", 0)) and images.classes and images.classes != saved.classes:
         raise NlprepError(
             f"{path}: its classes are not those that the model is conditioned on: {', '.join(saved.classes)}"
         )
@@ -101,7 +103,9 @@ def part_images(saved: SavedModel, images: Images) -> tuple[Images, Images, bool
 
     known = dict(saved.notes.get("data", {}))
     share = known.get("held_out")
-    same = known.get("source") == images.source and known.get("images") == len(images)
+    # The same folder may have been named in another way.
+    same = Path(str(known.get("source"))).resolve() == Path(images.source).resolve()
+    same = same and known.get("images") == len(images)
     if same and isinstance(share, float) and share > 0:
         trained, held = held_out_places(len(images), share, seed=int(known["seed"]))
         return images.select(trained), images.select(held), True

@@ -97,7 +97,9 @@ def anomalies(
         else:
             saved = open_model(model, device)
             place, usual_split = source_of(saved, usual, usual_split)
-            reference, held_out, kept = held_out_of(saved, read_for(saved, place, usual_split, on_error, console))
+            # What is odd need not be of a class that the model knows.
+            images = read_for(saved, place, usual_split, on_error, console, classes=False)
+            reference, held_out, kept = held_out_of(saved, images)
             if not kept:
                 console.note("the model may have been trained on the images that draw the line: it may be too low")
             made = fit_anomalies(
@@ -105,7 +107,7 @@ def anomalies(
                 progress=console.progress,
             )  # fmt: skip
         place, split = source_of(made.saved, data, split)
-        images = read_for(made.saved, place, split, on_error, console)
+        images = read_for(made.saved, place, split, on_error, console, classes=False)
         scores = made.scores(images, progress=console.progress)
         measured = None if odd is None else _measure(made, images, scores, odd)
         order = np.argsort(-scores, kind="stable")[:number]

@@ -67,12 +67,14 @@ def source_of(saved: "SavedModel", data: Path | None, split: str | None) -> tupl
     return find_images(saved, data, split)
 
 
-def read_for(saved: "SavedModel", path: Path, split: str | None, on_error: OnError, console: Console) -> "Images":
+def read_for(
+    saved: "SavedModel", path: Path, split: str | None, on_error: OnError, console: Console, *, classes: bool = True
+) -> "Images":
     """Images in the shape that a model takes (see `vision.run_images.read_for_model`)."""
     from vision.run_images import read_for_model
 
     with skipping_named(path, on_error):
-        return read_for_model(saved, path, split=split, on_error=on_error, progress=console.progress)
+        return read_for_model(saved, path, split=split, on_error=on_error, classes=classes, progress=console.progress)
 
 
 def labels_of(saved: "SavedModel", images: "Images") -> "torch.Tensor | None":

@@ -11,6 +11,8 @@ from cli.vision import main
 pytestmark = pytest.mark.slow
 
 TINY = ["--steps", "12", "--batch-size", "8", "--backbone", "mlp", "--backbone-width", "16", "--dimension", "4"]
+HELD_OUT = 20
+"""Of the 121 images of the run, by the preset for few; these draw the line."""
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +58,24 @@ def test_usual_images_and_those_looked_at_have_splits_of_their_own(folder, tmp_p
     assert told["detection"]["num_odd"] == 4
     assert told["detection"]["auroc"]["value"] == 1.0
     assert {found["image"].split("/")[-2] for found in told["oddest"][:4]} == {"turned"}
-    # A tenth of the images of the run was held out, and these draw the line.
-    assert told["threshold"]["num_examples"] == 12
+    assert told["threshold"]["num_examples"] == HELD_OUT
     again = ask("anomalies", tmp_path / "detector", "--data", parts, "--split", "test")
     assert again["oddest"] == told["oddest"]
     # Of the sixteen of the other split a fifth is too few to draw a line by.
     refuse = failing(main, capsys, tmp_path / "nothing")
     assert "cannot show" in refuse(*words, *usual[:3], "test")
+
+
+def test_the_folder_of_a_run_is_known_by_another_name(folder, ask, monkeypatch):
+    monkeypatch.chdir(folder)
+    told = ask("anomalies", "run", "--usual", "parts", "--data", "parts", "--score", "pixel_pca")
+    # And not a fifth of all, most of which it was trained on.
+    assert told["threshold"]["num_examples"] == HELD_OUT
+
+
+def test_odd_images_need_not_be_of_a_class_that_the_model_knows(folder, ask):
+    told = ask("anomalies", folder / "conditional", "--data", folder / "parts", "--split", "test", "--odd", "turned")
+    assert told["detection"]["num_odd"] == 4
 
 
 def test_a_score_is_chosen_for_every_model(folder, tmp_path, ask):
