@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from nlprep.core.errors import FileError, os_errors_named
 from nlprep.core.progress import SILENT
 from vision.models.configuration import ImageClassifierConfig
-from vision.training import default_training, train_images
+from vision.presets import default_training
+from vision.training import train_images
 
 if TYPE_CHECKING:
     import os

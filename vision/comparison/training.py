@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from nlprep.core.progress import SILENT
 from vision.models.configuration import LikelihoodConfig
 from vision.models.methods import find_method
-from vision.training import ImageTraining, default_training, train_images
+from vision.presets import default_training
+from vision.training import ImageTraining, train_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
