@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nlprep.core.configuration import check, option, to_mapping
+from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
 from nlprep.figures.report import Heading, Paragraph, Picture, Settings, Table, write_report
+from vision.configuration import RunReportConfig
 
 if TYPE_CHECKING:
     import os
@@ -34,19 +35,6 @@ if TYPE_CHECKING:
 _NEIGHBORS, _ODDEST, _RECONSTRUCTED, _SAMPLES = 8, 24, 20, 40
 _GROUPS, _OF_A_GROUP = 12, 6
 _BATCH = 128
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunReportConfig:
-    """What a page about a run shows."""
-
-    most: int = option(2000, "images on the map", minimum=3)
-    plane: str = option("tsne", "how the map is laid out", choices=("tsne", "umap", "pca"))
-    threshold: float = option(0.98, "cosine of codes from which two images are nearly the same", above=0, maximum=1)
-    seed: int = option(1, "of what is chosen and drawn", minimum=0)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)

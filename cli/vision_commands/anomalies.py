@@ -23,7 +23,8 @@ examples:
   rep-vision anomalies good-run --data parts/ --detector detector --plot odd.png
   rep-vision anomalies detector --data more/
   rep-vision anomalies good-run --data test/ --odd broken,scratched
-  rep-vision anomalies good-run --usual parts/ --usual-split train --data parts/ --split test
+  rep-vision anomalies good-run --usual parts/ --usual-split train \\
+      --data parts/ --split test
 
 What is usual is learned from the images of the run, or of --usual. Without --score, one is chosen
 by how well it tells images that are spoiled on purpose (a pasted patch, halves of two images,

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   rep-vision compare digits/ --seconds 30
-  rep-vision compare train.npz --test test.npz --models vae,gan,diffusion --output digits
-  rep-vision compare photos.zip --height 32 --seeds 5 --backbone residual --steps 2000
+  rep-vision compare train.npz --test test.npz --models vae,gan,diffusion \\
+      --output digits
+  rep-vision compare photos.zip --height 32 --seeds 5 --backbone residual \\
+      --steps 2000
   rep-vision compare photos/ --space photos-classifier
 
 Each model is trained from several seeds, with the same seconds of a processor unless --steps

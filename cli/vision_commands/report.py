@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from cli.console import Console
 from cli.options import Options, Switch, Threads
 from cli.vision_commands.inputs import OnError, latest_run
-from vision.report import RunReportConfig
+from vision.configuration import RunReportConfig
 
 EPILOG = """\
 examples:

@@ -11,8 +11,8 @@ import pytest
 from nlprep.core.errors import FileError, OptionError
 from vision import write_run_report
 from vision.backbones.configuration import BackboneConfig
+from vision.configuration import RunReportConfig
 from vision.presets import default_training
-from vision.report import RunReportConfig
 from vision.training import train_images
 
 pytestmark = pytest.mark.slow
