@@ -131,16 +131,16 @@ def train_images(
     ) as prepared:  # fmt: skip
         shown = held if held is not None else examples
         history = prepared.fit(made.step(), examples, validation=held, evaluate=_pictures_of(made, shown))
-    # The loop leaves the players so, of which there may be several in a model.
-    made.eval()
-    summary = prepared.summarise(history) | {"model": model, "dimension": made.dimension}
-    # By these the same images can be read, and those held out be found, later.
-    origin = {"source": images.source, "images": len(images), "held_out": data["held_out"], "seed": training.seed}
-    notes = {"steps": history.steps, "examples": len(examples), "validation": summary["validation"], "data": origin}
-    saved = SavedModel(
-        model=made, config=config, preprocessing=preprocessing, classes=tuple(images.classes), notes=notes
-    )
-    prepared.publish(lambda place: save_model(saved, place))
+        # The loop leaves the players so, of which there may be several in a model.
+        made.eval()
+        summary = prepared.summarise(history) | {"model": model, "dimension": made.dimension}
+        # By these the same images can be read, and those held out be found, later.
+        origin = {"source": images.source, "images": len(images), "held_out": data["held_out"], "seed": training.seed}
+        notes = {"steps": history.steps, "examples": len(examples), "validation": summary["validation"], "data": origin}
+        saved = SavedModel(
+            model=made, config=config, preprocessing=preprocessing, classes=tuple(images.classes), notes=notes
+        )
+        prepared.publish(lambda place: save_model(saved, place))
     return ImageTraining(directory=prepared.directory, history=history, summary=summary, model=made)
 
 

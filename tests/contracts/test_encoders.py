@@ -29,13 +29,17 @@ MEMBERS = ("dimension", "module", "encode", "randomized", "save", "from_director
 
 
 def encoder_classes(modules) -> set[type]:
-    """The classes defined in modules that have a method ``encode``, but for modules, which encoders are made of."""
+    """The classes defined in modules that have a method ``encode``.
+
+    But for torch's modules, which encoders are made of, and private ones, which are an encoder seen in another way.
+    """
     return {
         thing
         for module in modules
         for thing in vars(module).values()
         if inspect.isclass(thing)
         and thing.__module__ == module.__name__
+        and not thing.__name__.startswith("_")
         and callable(getattr(thing, "encode", None))
         and not getattr(thing, "_is_protocol", False)
         and not issubclass(thing, torch.nn.Module)

@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TRAININGS = sorted(
     str(path.relative_to(ROOT))
-    for path in (ROOT / "nlprep").rglob("*.py")
+    for room in ("nlprep", "vision", "multimodal")
+    for path in (ROOT / room).rglob("*.py")
     if " prepare_run(" in path.read_text(encoding="utf-8")
     and "def prepare_run(" not in path.read_text(encoding="utf-8")
 )

@@ -34,7 +34,7 @@ RAW_PIXELS = "raw pixels"
 _EACH, _SHARES = (1, 2, 4, 8), (1, 10, 100)
 
 
-class PlacedImages:
+class _PlacedImages:
     """An encoder whose items are places in pictures, which it reads in its own shape.
 
     Args:
@@ -56,21 +56,26 @@ class PlacedImages:
         return getattr(self.encoder, "module", None)
 
     def encode(self, items: Sequence[int], batch_size: int = 64, *, progress: Progress = SILENT) -> NDArray[np.float32]:
-        """Vectors (n, `dimension`) of pictures by their place among all, in ascending order."""
-        places = np.asarray(items, np.int64)
+        """Vectors (n, `dimension`) of pictures by their place among all, in the order of the places."""
+        order = np.argsort(np.asarray(items, np.int64), kind="stable")
+        places = np.asarray(items, np.int64)[order]
         made, start = [], 0
         for part in self.images:
             chosen = places[(places >= start) & (places < start + len(part))] - start
             start += len(part)
             if len(chosen):
                 # The whole is left where it lies on the disk.
-                some = part if len(chosen) == len(part) else part.select(chosen)
+                some = part if np.array_equal(chosen, np.arange(len(part))) else part.select(chosen)
                 made.append(self.encoder.encode(some, batch_size, progress=progress))
-        return np.concatenate(made) if made else np.zeros((0, self.dimension), np.float32)
+        vectors = np.zeros((len(places), self.dimension), np.float32)
+        if made:
+            # Read as they lie, given as they were asked for.
+            vectors[order] = np.concatenate(made)
+        return vectors
 
-    def randomized(self, seed: int = 1) -> PlacedImages:
+    def randomized(self, seed: int = 1) -> _PlacedImages:
         """The same with nothing learned."""
-        return PlacedImages(self.encoder.randomized(seed), self.images)
+        return _PlacedImages(self.encoder.randomized(seed), self.images)
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the encoder, which takes pictures."""
@@ -132,12 +137,12 @@ def probe_images(
         config = replace(config or ProbeConfig(), labels=possible_labels(labels[0]))
 
     def placed() -> Iterator[tuple[str, Any]]:
-        yield name, PlacedImages(encoder, (learn, measure))
+        yield name, _PlacedImages(encoder, (learn, measure))
         for other, one in waiting:
             parts = read(_wanted(one))
             if [len(part) for part in parts] != [len(learn), len(measure)]:
                 raise NlprepError(f"{learn.source}: other pictures were read for {other} than for {name}")
-            yield other, PlacedImages(one, parts)
+            yield other, _PlacedImages(one, parts)
 
     return measure_label_curves(
         placed(), *named, config, from_scratch=baselines, batch_size=batch_size, progress=progress
