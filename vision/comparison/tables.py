@@ -124,8 +124,8 @@ def _generation(models: list[ModelSummary], comparison: Comparison) -> Compariso
             told(model, path, "fid", "distance", form=".2f"),
             told(model, path, "fid_at_floor", "distance", form=".2f"),
             told(model, path, "floor", "distance", form=".2f").partition(" ")[0],
-            told(model, path, "kid", "distance", form=".4f"),
-            told(model, path, "kid", "standard_error", form=".4f").partition(" ")[0],
+            told(model, path, "kid", "distance", form=",.4g"),
+            told(model, path, "kid", "standard_error", form=",.3g").partition(" ")[0],
             told(model, path, "precision", "value", form=".1%"),
             told(model, path, "recall", "value", form=".1%"),
         )
