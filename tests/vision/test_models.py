@@ -28,6 +28,8 @@ def small(name: str) -> Any:
     fields = {field.name for field in dataclasses.fields(config)}
     changes: dict[str, Any] = {"dimension": 6, "active": 3, "chains": 5, "decoder_width": 6, "decoder_depth": 1}
     changes |= {"levels": 20, "sampling_steps": 4, "network": UNetConfig(width=4, depth=1)}
+    if name in ("glow", "conditional-glow", "residual-flow"):
+        changes = {"levels": 2, "steps": 1, "width": 4}
     if "backbone" in fields:
         changes["backbone"] = SMALL["vit" if config.backbone.kind == "vit" else "mlp"]
     return dataclasses.replace(config, **{key: value for key, value in changes.items() if key in fields})

@@ -122,6 +122,41 @@ class WassersteinConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GlowConfig:
+    """A Glow."""
+
+    levels: int = option(2, "scales, each of half the side of the one before", minimum=1)
+    steps: int = option(8, "steps in each scale", minimum=1)
+    width: int = option(64, "channels of the networks inside couplings", minimum=1)
+    coupling: str = option("affine", "what couplings do: affine, scale and shift; additive, shift alone",
+                           choices=("affine", "additive"))  # fmt: skip
+    bound: float = option(2.0, "of the logarithm of a coupling's scale", above=0, counts_for=("coupling", ("affine",)))
+    dequantization: str = option("uniform", "noise that makes real numbers of bytes: uniform, or variational, learned",
+                                 choices=("uniform", "variational"))  # fmt: skip
+    dequantization_steps: int = option(4, "steps of the flow that makes this noise", minimum=1,
+                                       counts_for=("dequantization", ("variational",)))  # fmt: skip
+    temperature: float = option(0.7, "what the noise of samples is multiplied by; 1: of the model itself", above=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualFlowConfig:
+    """A flow of invertible residual blocks."""
+
+    levels: int = option(2, "scales, each of half the side of the one before", minimum=1)
+    steps: int = option(4, "blocks in each scale", minimum=1)
+    width: int = option(64, "channels inside a block", minimum=1)
+    lipschitz: float = option(0.9, "Lipschitz constant that blocks keep to, below 1", above=0, maximum=0.99)
+    terms: int = option(20, "of the series of a block's log-determinant, in evaluation", minimum=1)
+    temperature: float = option(0.7, "what the noise of samples is multiplied by; 1: of the model itself", above=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LinearAutoencoderConfig:
     """An autoencoder of two matrices, which learns the subspace of the principal components."""
 
@@ -332,6 +367,9 @@ METHODS = (
     "conditional-gan",
     "diffusion",
     "classifier",
+    "glow",
+    "conditional-glow",
+    "residual-flow",
 )
 """The names of `vision.models.methods.MODELS`, known without them; a test holds the two together."""
 
@@ -361,10 +399,12 @@ class ImageModelConfig:
     gan: GanConfig = option(GanConfig(), "how", counts_for=("model", ("gan", "conditional-gan")))
     diffusion: DiffusionConfig = option(DiffusionConfig(), "how", counts_for=("model", ("diffusion",)))
     classifier: ImageClassifierConfig = option(ImageClassifierConfig(), "how", counts_for=("model", ("classifier",)))
+    glow: GlowConfig = option(GlowConfig(), "how", counts_for=("model", ("glow", "conditional-glow")))
+    residual_flow: ResidualFlowConfig = option(ResidualFlowConfig(), "how", counts_for=("model", ("residual-flow",)))
 
     def __post_init__(self) -> None:
         check(self)
 
     def chosen(self) -> object:
         """The settings of the model that was chosen."""
-        return getattr(self, self.model.removeprefix("conditional-"))
+        return getattr(self, self.model.removeprefix("conditional-").replace("-", "_"))

@@ -58,6 +58,13 @@ MODELS: dict[str, Method] = {
         "vision.models.importance_weighted", "ImportanceWeightedAutoencoder", configuration.ImportanceWeightedConfig
     ),
     "wae": Method("vision.models.wasserstein", "WassersteinAutoencoder", configuration.WassersteinConfig),
+    "glow": Method("vision.models.flow", "Glow", configuration.GlowConfig, training={"weight_decay": 0.0}),
+    "conditional-glow": Method(
+        "vision.models.flow", "Glow", configuration.GlowConfig, labelled=True, training={"weight_decay": 0.0}
+    ),
+    "residual-flow": Method(
+        "vision.models.flow", "ResidualFlow", configuration.ResidualFlowConfig, training={"weight_decay": 0.0}
+    ),
     "linear": Method(
         "vision.models.linear_autoencoder",
         "LinearAutoencoder",

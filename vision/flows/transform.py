@@ -1,0 +1,206 @@
+"""What every part of a flow is: an invertible map that says how it changes volume.
+
+A transform takes data x towards noise, y = f(x), and noise back to data, x = f^-1(y). Both ways it says the logarithm
+of the absolute determinant of *its* Jacobian, which is what a density needs (change of variables):
+
+    log p(x) = log p_noise(f(x)) + log |det df/dx|.
+
+An **event** is one x: a vector (1 axis) or an image (3 axes, channels first). Before its axes may stand any number of
+axes of a batch, none included; log-determinants have those alone. They are computed in float32 at least, whatever
+precision networks inside a transform are computed in: a sum over thousands of numbers in bf16 would be no sum.
+
+What a transform is told besides (a class, another image) is its **context**, with the same batch axes and one event of
+its own; most use none.
+
+Some scales are set from data, before training (`Transform.initialize`). It is the loop's door `Step.initialize` that
+calls it, with the whole first batch, once: whichever direction is computed first, nothing is set on the way.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from nlprep.core.errors import NlprepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    _Map = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
+
+
+class Transform(nn.Module, ABC):
+    """An invertible map of events.
+
+    Attributes:
+        event_axes: Axes of what it takes: 1 of vectors, 3 of images.
+        noise_axes: Axes of what it makes of that; the same unless it says otherwise.
+    """
+
+    event_axes: int = 1
+
+    @property
+    def noise_axes(self) -> int:
+        """As `event_axes`, unless overridden."""
+        return self.event_axes
+
+    def forward(self, data: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Towards noise.
+
+        Args:
+            data: (..., *event) float.
+            context: (..., *event of the context).
+
+        Returns:
+            What it is mapped to, (..., *event), and log |det| of the Jacobian, (...).
+
+        Raises:
+            NlprepError: Fewer axes than an event has, or a context with another batch.
+        """
+        return self._each(self._forward, data, context, self.event_axes)
+
+    def inverse(self, noise: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """From noise to data; arguments and results as `forward`, the determinant that of the inverse map.
+
+        Raises:
+            NlprepError: As `forward`; or the inverse, where it is found step by step, was not found to tolerance.
+        """
+        return self._each(self._inverse, noise, context, self.noise_axes)
+
+    def initialize(self, data: Tensor, context: Tensor | None = None) -> Tensor:
+        """Set what depends on data, from these; the same again when called again with the same.
+
+        Args:
+            data: (..., *event), the whole first batch.
+            context: As in `forward`.
+
+        Returns:
+            What the transform then maps them to.
+        """
+        return self(data, context)[0]
+
+    def refresh(self, *, until_settled: bool = False) -> None:
+        """Bring up to date what is estimated from the parameters beside them (norms of convolutions).
+
+        Called after every update of the parameters; ``until_settled``, before it is relied on for inverses.
+        """
+
+    @abstractmethod
+    def _forward(self, data: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`forward` of a batch of one axis."""
+
+    @abstractmethod
+    def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`inverse` of a batch of one axis."""
+
+    @staticmethod
+    def _each(mapped: _Map, given: Tensor, context: Tensor | None, axes: int) -> tuple[Tensor, Tensor]:
+        if given.dim() < axes:
+            raise NlprepError(f"an event here has {axes} axes, and this has {given.dim()}: give a batch, or one event")
+        batch = given.shape[: given.dim() - axes]
+        if len(batch) == 1:
+            return mapped(given, context)
+        count = math.prod(batch)
+        flat = given.reshape(count, *given.shape[len(batch) :])
+        if context is not None:
+            if context.shape[: len(batch)] != batch:
+                raise NlprepError(
+                    f"a batch {tuple(batch)} and a context {tuple(context.shape)}: give one for each event"
+                )
+            context = context.reshape(count, *context.shape[len(batch) :])
+        made, change = mapped(flat, context)
+        return made.reshape(*batch, *made.shape[1:]), change.reshape(batch)
+
+
+class Composition(Transform):
+    """One transform after another, the first next to the data.
+
+    Args:
+        *parts: At least one; the axes of each are those that the one before makes.
+    """
+
+    def __init__(self, *parts: Transform) -> None:
+        super().__init__()
+        if not parts:
+            raise NlprepError("a composition needs at least one transform")
+        for before, after in itertools.pairwise(parts):
+            if before.noise_axes != after.event_axes:
+                raise NlprepError(
+                    f"{type(before).__name__} makes events of {before.noise_axes} axes, "
+                    f"{type(after).__name__} takes {after.event_axes}"
+                )
+        self.parts = nn.ModuleList(parts)
+        self.event_axes = parts[0].event_axes
+
+    @property
+    def noise_axes(self) -> int:
+        """The last one's."""
+        return cast("Transform", self.parts[-1]).noise_axes
+
+    def initialize(self, data: Tensor, context: Tensor | None = None) -> Tensor:
+        """Each from what the ones before make of the data."""
+        for part in self.parts:
+            data = part.initialize(data, context)
+        return data
+
+    def refresh(self, *, until_settled: bool = False) -> None:
+        """Each."""
+        for part in self.parts:
+            part.refresh(until_settled=until_settled)
+
+    def _forward(self, data: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        total = no_change(data)
+        for part in self.parts:
+            data, change = part(data, context)
+            total = total + change
+        return data, total
+
+    def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        total = no_change(noise)
+        for part in reversed(self.parts):
+            noise, change = part.inverse(noise, context)
+            total = total + change
+        return noise, total
+
+
+class Inverted(Transform):
+    """A transform the other way round: what was its way to data is now the way to noise.
+
+    Args:
+        transform: What sets nothing from data, since it would be set from what it is not given now.
+    """
+
+    def __init__(self, transform: Transform) -> None:
+        super().__init__()
+        self.transform = transform
+        self.event_axes = transform.noise_axes
+
+    @property
+    def noise_axes(self) -> int:
+        """The axes that the other takes."""
+        return self.transform.event_axes
+
+    def refresh(self, *, until_settled: bool = False) -> None:
+        """As the other."""
+        self.transform.refresh(until_settled=until_settled)
+
+    def _forward(self, data: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.transform.inverse(data, context)
+
+    def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.transform(noise, context)
+
+
+def no_change(batch: Tensor) -> Tensor:
+    """Log-determinants (b,) of 0, in float32 or float64, for events (b, ...)."""
+    return batch.new_zeros(len(batch), dtype=torch.promote_types(batch.dtype, torch.float32))
+
+
+def summed(log_scales: Tensor) -> Tensor:
+    """Sums (b,) over all other axes, in float32 or float64."""
+    return log_scales.to(torch.promote_types(log_scales.dtype, torch.float32)).flatten(1).sum(1)
