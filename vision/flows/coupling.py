@@ -51,9 +51,9 @@ class Coupling(Transform):
     def _mapped(self, mapped: _Function, events: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         changed = self.channels - self.kept
         if self.last_stay:
-            moving, staying = events.split([changed, self.kept], 1)
+            moving, staying = events[:, :changed], events[:, changed:]
         else:
-            staying, moving = events.split([self.kept, changed], 1)
+            staying, moving = events[:, : self.kept], events[:, self.kept :]
         said = self.network(staying) if context is None else self.network(staying, context)
         made, change = mapped(moving, parted(said, moving, self.shape.multiple))
         whole = torch.cat([made, staying] if self.last_stay else [staying, made], 1)
@@ -92,7 +92,7 @@ class MaskedAutoregressive(Transform):
 
     def _said(self, data: Tensor, context: Tensor | None) -> Tensor:
         said: Tensor = self.network(data) if context is None else self.network(data, context)
-        return said.to(data.dtype).unflatten(1, (self.numbers, self.shape.multiple))
+        return said.to(data.dtype).view(len(data), self.numbers, self.shape.multiple)
 
 
 def kept_channels(channels: int) -> int:
@@ -105,4 +105,5 @@ def parted(said: Tensor, moving: Tensor, multiple: int) -> Tensor:
 
     In the precision of the numbers, whatever the network was computed in.
     """
-    return said.to(moving.dtype).unflatten(1, (multiple, moving.shape[1])).movedim(1, -1)
+    parameters = said.to(moving.dtype).reshape(len(said), multiple, *moving.shape[1:])
+    return parameters.movedim(1, -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,8 @@ class Density(nn.Module):
     def log_density(self, data: Tensor, context: Tensor | None = None) -> Tensor:
         """(...) in nats, of events (..., *event)."""
         noise, change = self.transform(data, context)
-        return standard_normal(noise) + change
+        density: Tensor = standard_normal(noise) + change
+        return density
 
     def sample(self, number: int, context: Tensor | None = None, *, temperature: float = 1.0) -> Tensor:
         """Events drawn, with torch's generator.
@@ -96,7 +97,7 @@ class FlowMatching(nn.Module):
         super().__init__()
         self.density = density
         transform = density.transform
-        *before, last = transform.parts if isinstance(transform, Composition) else [transform]
+        *before, last = transform.transforms if isinstance(transform, Composition) else [transform]
         if not isinstance(last, Continuous):
             raise OptionError(f"a flow that ends in {type(last).__name__} is no continuous one: train it by likelihood")
         for part in before:
@@ -105,7 +106,7 @@ class FlowMatching(nn.Module):
     def forward(self, data: Tensor, context: Tensor | None = None) -> Mapping[str, Tensor]:
         """``loss``: squared errors of velocities, in the mean over events."""
         transform = self.density.transform
-        *before, last = transform.parts if isinstance(transform, Composition) else [transform]
+        *before, last = transform.transforms if isinstance(transform, Composition) else [transform]
         for part in before:
             data, _ = part(data, context)
         return {"loss": cast("Continuous", last).matching_loss(data, context).mean()}
@@ -119,6 +120,16 @@ class FlowMatching(nn.Module):
         self.density.refresh()
 
 
+class Begun(Protocol):
+    """What `FlowStep` trains: a module that has a flow."""
+
+    def initialize(self, *args: Tensor, **kwargs: Tensor) -> None:
+        """Set what the first batch sets; arguments as the module's own."""
+
+    def refresh(self) -> None:
+        """Bring up to date what is estimated of the parameters."""
+
+
 class FlowStep(PlainStep):
     """Training by likelihood of a module that has a flow.
 
@@ -128,11 +139,11 @@ class FlowStep(PlainStep):
 
     def initialize(self, modules: Mapping[str, nn.Module], batch: Batch) -> None:
         """Set what the first batch sets."""
-        modules["model"].initialize(**batch)
+        cast("Begun", modules["model"]).initialize(**batch)
 
     def after_update(self, player: str, *, moment: Moment) -> None:
         """Bring estimates up to date."""
-        self.players[player].refresh()
+        cast("Begun", self.players[player]).refresh()
 
 
 def standard_normal(noise: Tensor) -> Tensor:

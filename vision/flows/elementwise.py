@@ -44,7 +44,7 @@ class ActNorm(Transform):
             deviation = variance.sqrt()
             self.shift.copy_(-mean)
             self.log_scale.copy_(torch.where(deviation > _CONSTANT, -deviation.clamp(min=_CONSTANT).log(), 0.0))
-        return self(data, context)[0]
+        return super().initialize(data, context)
 
     def _forward(self, data: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         shift, log_scale = self._shaped()

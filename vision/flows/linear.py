@@ -44,7 +44,8 @@ class InvertibleLinear(Transform):
         """W (channels, channels)."""
         one = torch.eye(len(self.signs), dtype=self.lower.dtype, device=self.lower.device)
         upper = self.upper.triu(1) + torch.diag(self.signs * self.log_scales.exp())
-        return ((self.lower.tril(-1) + one) @ upper)[self.order]
+        whole: Tensor = ((self.lower.tril(-1) + one) @ upper)[self.order]
+        return whole
 
     def inverse_matrix(self) -> Tensor:
         """W^-1, by substitution in float64: what is lost there would be lost once for every layer above."""
@@ -53,7 +54,8 @@ class InvertibleLinear(Transform):
         upper = self.upper.double().triu(1) + torch.diag(self.signs.double() * self.log_scales.double().exp())
         # P is one[order], and its transpose moves everything back.
         inner = torch.linalg.solve_triangular(lower, one[self.order].T, upper=False, unitriangular=True)
-        return torch.linalg.solve_triangular(upper, inner, upper=True).to(self.lower.dtype)
+        whole: Tensor = torch.linalg.solve_triangular(upper, inner, upper=True)
+        return whole.to(self.lower.dtype)
 
     def _forward(self, data: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         with torch.autocast(data.device.type, enabled=False):

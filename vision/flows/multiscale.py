@@ -95,18 +95,19 @@ class MultiScale(Transform):
     def initialize(self, data: Tensor, context: Tensor | None = None) -> Tensor:
         """Each level from what comes to it."""
         with torch.no_grad():
-            maps = data
-            for place, level in enumerate(self.levels):
-                maps, _ = self.squeeze(maps)
-                maps = level.initialize(maps)
-                if place < len(self.leaving):
-                    maps = maps[:, : kept_channels(maps.shape[1])]
-        return self(data, context)[0]
+            maps = data.reshape(-1, *data.shape[-3:])
+            for level in self._transforms():
+                maps = level.initialize(self.squeeze(maps)[0])
+                maps = maps[:, : kept_channels(maps.shape[1])]
+        return super().initialize(data, context)
 
     def refresh(self, *, until_settled: bool = False) -> None:
         """Each level."""
-        for level in self.levels:
+        for level in self._transforms():
             level.refresh(until_settled=until_settled)
+
+    def _transforms(self) -> list[Transform]:
+        return [cast("Transform", level) for level in self.levels]
 
     def _forward(self, data: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         maps, total, left = data, no_change(data), []
@@ -125,13 +126,13 @@ class MultiScale(Transform):
     def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         sizes = [(channels - kept_channels(channels)) * height * width for channels, height, width in self.shapes[:-1]]
         sizes.append(math.prod(self.shapes[-1]))
-        parts = list(noise.split(sizes, 1))
+        parts = list(torch.split(noise, sizes, 1))
         maps, total = parts.pop().view(-1, *self.shapes[-1]), no_change(noise)
         for place in reversed(range(len(self.levels))):
             if place < len(self.leaving):
                 channels, height, width = self.shapes[place]
                 leaving = parts.pop().view(-1, channels - kept_channels(channels), height, width)
-                leaving, change = self.leaving[place].inverse(leaving, maps)
+                leaving, change = cast("Transform", self.leaving[place]).inverse(leaving, maps)
                 total = total + change
                 maps = torch.cat([maps, leaving], 1)
             maps, change = cast("Transform", self.levels[place]).inverse(maps)
@@ -165,8 +166,8 @@ class ClassNoise(Transform):
 
     def _parted(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         last = math.prod(self.shape)
-        before, after = vectors.split([vectors.shape[1] - last, last], 1)
-        return before, after.reshape(-1, *self.shape)
+        first = vectors.shape[1] - last
+        return vectors[:, :first], vectors[:, first:].reshape(len(vectors), *self.shape)
 
 
 class Squeezed(Transform):

@@ -25,7 +25,7 @@ exact (`exact`), which takes a product with J for every number of an event.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -116,7 +116,7 @@ class Residual(Transform):
                 missed = (found - data).flatten(1).square().mean(1).sqrt() / scale
                 data = found
                 if bool((missed <= self.tolerance).all()):
-                    return data
+                    return cast("Tensor", data)
         worse = ~(missed <= self.tolerance)
         raise NlprepError(
             f"an invertible residual block found no inverse of {int(worse.sum())} of {len(noise)} in "
@@ -164,4 +164,5 @@ class Residual(Transform):
         ]
         jacobian = torch.stack(rows, 1)
         one = torch.eye(flat.shape[1], dtype=jacobian.dtype, device=jacobian.device)
-        return torch.linalg.slogdet(one + jacobian)[1]
+        change: Tensor = torch.linalg.slogdet(one + jacobian)[1]
+        return change

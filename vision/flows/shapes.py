@@ -145,7 +145,8 @@ class Spline(Shape):
 
     def _bin(self, parameters: Tensor, numbers: Tensor, *, of_heights: bool) -> tuple[Tensor, ...]:
         """Where the bin of each number begins and how long it is, both ways, and the slopes at its ends."""
-        wide, tall, slopes = parameters.split([self.bins, self.bins, self.bins - 1], -1)
+        bins = self.bins
+        wide, tall, slopes = parameters[..., :bins], parameters[..., bins : 2 * bins], parameters[..., 2 * bins :]
         lefts, widths = self._knots(wide)
         lows, heights = self._knots(tall)
         # A parameter of 0 is a slope of 1.

@@ -82,7 +82,8 @@ class Transform(nn.Module, ABC):
         Returns:
             What the transform then maps them to.
         """
-        return self(data, context)[0]
+        made: Tensor = self(data, context)[0]
+        return made
 
     def refresh(self, *, until_settled: bool = False) -> None:
         """Bring up to date what is estimated from the parameters beside them (norms of convolutions).
@@ -140,17 +141,22 @@ class Composition(Transform):
     @property
     def noise_axes(self) -> int:
         """The last one's."""
-        return cast("Transform", self.parts[-1]).noise_axes
+        return self.transforms[-1].noise_axes
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """The parts."""
+        return tuple(cast("Transform", part) for part in self.parts)
 
     def initialize(self, data: Tensor, context: Tensor | None = None) -> Tensor:
         """Each from what the ones before make of the data."""
-        for part in self.parts:
+        for part in self.transforms:
             data = part.initialize(data, context)
         return data
 
     def refresh(self, *, until_settled: bool = False) -> None:
         """Each."""
-        for part in self.parts:
+        for part in self.transforms:
             part.refresh(until_settled=until_settled)
 
     def _forward(self, data: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -162,7 +168,7 @@ class Composition(Transform):
 
     def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         total = no_change(noise)
-        for part in reversed(self.parts):
+        for part in reversed(self.transforms):
             noise, change = part.inverse(noise, context)
             total = total + change
         return noise, total
@@ -193,7 +199,8 @@ class Inverted(Transform):
         return self.transform.inverse(data, context)
 
     def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return self.transform(noise, context)
+        made, change = self.transform(noise, context)
+        return made, change
 
 
 def no_change(batch: Tensor) -> Tensor:

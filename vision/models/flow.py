@@ -116,7 +116,8 @@ class FlowModel(ImageModel):
         if self.class_noise is not None:
             noise, more = self.class_noise(noise, self._classes(noise, labels))
             change = change + more
-        return standard_normal(noise) + change
+        density: Tensor = standard_normal(noise) + change
+        return density
 
     def initialize(self, images: Tensor, labels: Tensor | None = None) -> None:  # noqa: ARG002 - classes set nothing
         """Set what the first batch sets."""
