@@ -31,6 +31,8 @@ from vision.uses.usual_images import (
     score_names,
 )
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (1, 8, 8)
 MLP = BackboneConfig(kind="mlp", width=8, depth=1)
 CONFIGS = {

@@ -35,6 +35,8 @@ from vision.models.model import seeded
 from vision.models.robust_autoencoder import RobustAutoencoder
 from vision.models.sparse_autoencoder import SparseAutoencoder
 
+pytestmark = pytest.mark.slow
+
 FLAT = BackboneConfig(kind="mlp", depth=0)
 MLP = SMALL["mlp"]
 

@@ -18,6 +18,8 @@ from vision.backbones.networks import make_backbone, make_decoder
 from vision.backbones.transformers_model import TransformersBackbone
 from vision.models.model import seeded
 
+pytestmark = pytest.mark.slow
+
 SHAPES = [(1, 28, 28), (3, 17, 31), (3, 32, 32), (1, 5, 4), (3, 9, 40), (1, 1, 7)]
 
 

@@ -32,6 +32,8 @@ from vision.models.diffusion import Diffusion
 from vision.models.files import load_model
 from vision.models.model import seeded
 
+pytestmark = pytest.mark.slow
+
 MLP = SMALL["mlp"]
 SMALL_WORK = {
     "seeds": 2, "steps": 4, "batch_size": 8, "dimension": 3, "held_out": 4, "generated": 24, "likelihood_images": 4,

@@ -22,6 +22,8 @@ from vision.models.latents import interpolate_latents
 from vision.models.model import seeded
 from vision.models.noising import NoisingProcess, make_betas
 
+pytestmark = pytest.mark.slow
+
 BOTH = pytest.mark.parametrize("prediction", ["v", "epsilon"])
 PIXELS = torch.from_numpy(toy_images(6, SHAPE).pixels)
 

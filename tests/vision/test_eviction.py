@@ -16,6 +16,8 @@ from nlprep.core.errors import OptionError
 from vision.images.eviction import SIZE_VARIABLE, RemovedImagesWarning, largest_cache
 from vision.images.reading import read_images
 
+pytestmark = pytest.mark.slow
+
 SIDE = 64
 ENTRY = 16 * SIDE * SIDE
 """Bytes of pixels of what `write_numbers` writes."""

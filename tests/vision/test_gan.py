@@ -20,6 +20,8 @@ from vision.models.latents import CanGenerate, CanInvert, interpolate_latents, t
 from vision.models.model import seeded
 from vision.training import train_images
 
+pytestmark = pytest.mark.slow
+
 PIXELS = torch.from_numpy(toy_images().pixels)
 LABELS = torch.from_numpy(toy_images().labels)
 

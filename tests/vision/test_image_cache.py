@@ -24,6 +24,8 @@ from vision.images.configuration import PreprocessingConfig
 from vision.images.names import PackedNames, pack_names
 from vision.images.reading import list_images, read_images
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pictures(tmp_path):

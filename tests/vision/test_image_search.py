@@ -7,6 +7,8 @@ from nlprep.core.artifacts import write_artifact
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from vision.uses.image_search import IMAGE_INDEX, ImageIndex
 
+pytestmark = pytest.mark.slow
+
 
 def drawn_codes(count: int, dimension: int = 6, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)

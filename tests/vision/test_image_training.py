@@ -26,6 +26,8 @@ from vision.models.methods import MODELS
 from vision.presets import default_training
 from vision.training import digest_images, held_out_places, tiled, train_images
 
+pytestmark = pytest.mark.slow
+
 CONFIG = AutoencoderConfig(dimension=3, backbone=SMALL["convolutional"])
 
 

@@ -14,6 +14,8 @@ from vision.images.collection import ImageExamples
 from vision.models.configuration import ImportanceWeightedConfig, LikelihoodConfig
 from vision.models.importance_weighted import ImportanceWeightedAutoencoder
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (1, 3, 3)
 MLP = BackboneConfig(kind="mlp", width=5, depth=1)
 ENCODER, DECODER = "to_posterior.weight", "decoder.layers.0.weight"

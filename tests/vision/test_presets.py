@@ -8,6 +8,8 @@ from nlprep.core.errors import OptionError
 from vision.models.methods import MODELS
 from vision.presets import default_backbone, default_training, default_validation, describe_choice
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("model", "shape", "kind", "size"),

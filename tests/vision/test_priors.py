@@ -25,6 +25,8 @@ from vision.models.model import seeded
 from vision.models.priors import FlowPrior, NormalPrior, make_prior
 from vision.models.vae import Vae
 
+pytestmark = pytest.mark.slow
+
 FLOW = PriorConfig(kind="flow", layers=3, width=12)
 MLP = BackboneConfig(kind="mlp", width=16)
 

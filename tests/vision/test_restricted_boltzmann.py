@@ -17,6 +17,8 @@ from vision.models.configuration import RestrictedBoltzmannConfig
 from vision.models.model import seeded
 from vision.models.restricted_boltzmann import RestrictedBoltzmann
 
+pytestmark = pytest.mark.slow
+
 
 def bars_and_stripes() -> Images:
     """The 30 different ones (MacKay 2003, section 43)."""

@@ -15,6 +15,8 @@ from vision.images.reading import read_images
 from vision.images.streaming import stream_images
 from vision.training import train_images
 
+pytestmark = pytest.mark.slow
+
 SHAPE = Preprocessing(channels=3, height=8, width=8)
 
 

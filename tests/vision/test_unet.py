@@ -53,7 +53,8 @@ def test_each_image_has_its_own_level_and_no_other_image(changes: dict) -> None:
 
 
 def test_attention_reaches_across_the_image() -> None:
-    images = torch.randn(1, 1, 32, 32)
+    with seeded(1):
+        images = torch.randn(1, 1, 32, 32)
     changed = images.clone()
     changed[0, 0, 0, 0] += 5
     # One halving, and few convolutions: without attention the far corner does not see the near one, but for the groups
@@ -65,7 +66,8 @@ def test_attention_reaches_across_the_image() -> None:
                 part.forward = lambda maps: maps  # type: ignore[method-assign]
         with torch.no_grad():
             moved = network(changed, torch.ones(1)) - network(images, torch.ones(1))
-        assert bool(moved[0, 0, -1, -1].abs() > 0) == attention
+        # Convolutions of a whole image may round otherwise where nothing has changed.
+        assert bool(moved[0, 0, -1, -1].abs() > 1e-7 * moved.abs().max()) == attention
 
 
 def test_levels_are_told_by_waves() -> None:

@@ -14,6 +14,8 @@ from vision.images.collection import ImageExamples
 from vision.models.configuration import WassersteinConfig
 from vision.models.wasserstein import WassersteinAutoencoder
 
+pytestmark = pytest.mark.slow
+
 MLP = BackboneConfig(kind="mlp", width=16)
 
 
