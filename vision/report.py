@@ -140,7 +140,7 @@ class _Page:
     def parts(self) -> tuple[list[Part], dict[str, Any]]:
         """What the page says, and the same in numbers."""
         from vision.encoders.image_encoder import ImageEncoder
-        from vision.run_images import choose_places
+        from vision.images.splits import choose_places
         from vision.uses.image_search import ImageIndex
 
         images = self.images
@@ -291,9 +291,9 @@ class _Page:
 
     def _reconstructions(self, shown: Images) -> list[Part]:
         from nlprep.figures.images import draw_reconstructions
+        from vision.images.splits import choose_places
         from vision.models.making import reconstruct_images
         from vision.models.model import CanReconstruct
-        from vision.run_images import choose_places
 
         if not isinstance(self.saved.model, CanReconstruct):
             return []

@@ -6,24 +6,17 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.progress import SILENT
-from nlprep.core.randomness import combine, uniforms
 from vision.images.configuration import PreprocessingConfig
 
 if TYPE_CHECKING:
     import os
 
-    from numpy.typing import NDArray
-
     from nlprep.core.progress import Progress
     from vision.images.collection import Images
     from vision.images.preprocessing import Preprocessing
     from vision.models.files import SavedModel
-
-_SOME = 71
 
 
 def find_images(
@@ -111,13 +104,3 @@ def part_images(saved: SavedModel, images: Images) -> tuple[Images, Images, bool
         return images.select(trained), images.select(held), True
     reference, held_out = split_images(images, 0.2)
     return reference, held_out, not same
-
-
-def choose_places(count: int, number: int, seed: int) -> NDArray[np.int64]:
-    """Places of some of many, as a function of the seed, ascending.
-
-    >>> choose_places(5, 9, 1).tolist()
-    [0, 1, 2, 3, 4]
-    """
-    draws = uniforms(combine(seed, np.arange(count)), 1, purpose=_SOME)[:, 0]
-    return np.sort(np.argsort(draws, kind="stable")[:number])

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from cli.console import Console
 from cli.options import AtLeastOne, Switch, Threads
-from cli.vision_commands.inputs import OnError, held_out_of, open_model, read_for, source_of
+from cli.vision_commands.inputs import OnError, open_model, read_for
 from nlprep.core.configuration import Bounds
 from nlprep.core.errors import OptionError
 
@@ -85,6 +85,7 @@ def anomalies(
     from nlprep.core.artifacts import artifact_kind
     from nlprep.core.ownership import check_replaceable
     from nlprep.core.threads import torch_threads
+    from vision.run_images import find_images, part_images
     from vision.uses.anomalies import ANOMALY_DETECTOR, AnomalyDetector, fit_anomalies
 
     inputs = console.inputs(model, data, usual)
@@ -97,17 +98,17 @@ def anomalies(
             made = AnomalyDetector.from_directory(model, device=device)
         else:
             saved = open_model(model, device)
-            place, usual_split = source_of(saved, usual, usual_split)
+            place, usual_split = find_images(saved, usual, usual_split)
             # What is odd need not be of a class that the model knows.
             images = read_for(saved, place, usual_split, on_error, console, classes=False)
-            reference, held_out, kept = held_out_of(saved, images)
+            reference, held_out, kept = part_images(saved, images)
             if not kept:
                 console.note("the model may have been trained on the images that draw the line: it may be too low")
             made = fit_anomalies(
                 saved, reference, held_out, score=score, rate=rate, confidence=confidence, seed=seed,
                 progress=console.progress,
             )  # fmt: skip
-        place, split = source_of(made.saved, data, split)
+        place, split = find_images(made.saved, data, split)
         images = read_for(made.saved, place, split, on_error, console, classes=False)
         scores = made.scores(images, progress=console.progress)
         measured = None if odd is None else _measure(made, images, scores, odd)

@@ -2,15 +2,13 @@
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from cli.console import Console
 from nlprep.core.errors import FileError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import torch
 
     from vision.images.collection import Images
     from vision.models.files import SavedModel
@@ -60,13 +58,6 @@ def latest_run(console: Console) -> Path:
     return chosen
 
 
-def source_of(saved: "SavedModel", data: Path | None, split: str | None) -> tuple[Path, str | None]:
-    """As `vision.run_images.find_images`."""
-    from vision.run_images import find_images
-
-    return find_images(saved, data, split)
-
-
 def read_for(
     saved: "SavedModel", path: Path, split: str | None, on_error: OnError, console: Console, *, classes: bool = True
 ) -> "Images":
@@ -75,24 +66,3 @@ def read_for(
 
     with skipping_named(path, on_error):
         return read_for_model(saved, path, split=split, on_error=on_error, classes=classes, progress=console.progress)
-
-
-def labels_of(saved: "SavedModel", images: "Images") -> "torch.Tensor | None":
-    """As `vision.models.making.labels_of`."""
-    from vision.models import making
-
-    return making.labels_of(saved, images)
-
-
-def held_out_of(saved: "SavedModel", images: "Images") -> "tuple[Images, Images, bool]":
-    """As `vision.run_images.part_images`."""
-    from vision.run_images import part_images
-
-    return part_images(saved, images)
-
-
-def spread_places(count: int, number: int, seed: int) -> Any:
-    """As `vision.run_images.choose_places`."""
-    from vision.run_images import choose_places
-
-    return choose_places(count, number, seed)

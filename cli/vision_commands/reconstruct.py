@@ -5,7 +5,7 @@ from pathlib import Path
 from cli.console import Console
 from cli.options import AtLeastOne, Output, Switch, Threads
 from cli.vision_commands.drawing import check_figure, said
-from cli.vision_commands.inputs import OnError, open_model, read_for, source_of, spread_places
+from cli.vision_commands.inputs import OnError, open_model, read_for
 
 EPILOG = """\
 examples:
@@ -48,13 +48,15 @@ def reconstruct(
     """
     from nlprep.core.threads import torch_threads
     from nlprep.figures.images import draw_reconstructions
+    from vision.images.splits import choose_places
     from vision.models.making import reconstruct_images
+    from vision.run_images import find_images
 
     check_figure(output, console.inputs(model, data), overwrite=overwrite)
     saved = open_model(model, device)
-    place, split = source_of(saved, data, split)
+    place, split = find_images(saved, data, split)
     images = read_for(saved, place, split, on_error, console)
-    shown = images.select(spread_places(len(images), number, seed))
+    shown = images.select(choose_places(len(images), number, seed))
     with torch_threads(threads):
         made = reconstruct_images(saved, shown)
     draw_reconstructions(shown.pixels, {"reconstructions": made}, output, overwrite=overwrite)

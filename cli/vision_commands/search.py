@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from cli.console import Console
 from cli.options import AtLeastOne, Switch, Threads
-from cli.vision_commands.inputs import OnError, open_model, read_for, source_of
+from cli.vision_commands.inputs import OnError, open_model, read_for
 from nlprep.core.configuration import Bounds
 from nlprep.core.errors import OptionError
 
@@ -106,12 +106,13 @@ def _index(
     """The index, read or made, and the images, where they are needed."""
     from nlprep.core.ownership import check_replaceable
     from vision.encoders.image_encoder import ImageEncoder
+    from vision.run_images import find_images
     from vision.uses.image_search import IMAGE_INDEX, ImageIndex
 
     kept = place is not None and place.exists() and not overwrite
     images = None
     if not kept or wanted:
-        source, split = source_of(saved, data, split)
+        source, split = find_images(saved, data, split)
         if place is not None and not kept:
             check_replaceable(place, IMAGE_INDEX, inputs=console.inputs(source), overwrite=overwrite)
         images = read_for(saved, source, split, on_error, console)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from cli.console import Console
 from cli.options import AtLeastOne, Output, Switch, Threads
 from cli.vision_commands.drawing import check_figure, said
-from cli.vision_commands.inputs import OnError, labels_of, open_model, read_for, source_of, spread_places
+from cli.vision_commands.inputs import OnError, open_model, read_for
 from nlprep.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -67,8 +67,11 @@ def traverse(
     from nlprep.core.threads import torch_threads
     from nlprep.figures.images import draw_image_sequences
     from vision.encoders.image_encoder import ImageEncoder
+    from vision.images.splits import choose_places
     from vision.models.latents import CanGenerate
+    from vision.models.making import labels_of
     from vision.models.model import CanDecode
+    from vision.run_images import find_images
 
     check_figure(output, console.inputs(model, data), overwrite=overwrite)
     saved = open_model(model, device)
@@ -80,9 +83,9 @@ def traverse(
         return said(console, output, rows=list(made))
     if not isinstance(saved.model, CanDecode):
         raise OptionError(f"{model}: a model of the kind {type(saved.model).__name__} makes no images of codes")
-    place, split = source_of(saved, data, split)
+    place, split = find_images(saved, data, split)
     images = read_for(saved, place, split, on_error, console)
-    images = images.select(spread_places(len(images), 1000, seed))
+    images = images.select(choose_places(len(images), 1000, seed))
     if between and len(images) < 2:
         raise OptionError("--between: there is one image; give more")
     labels = labels_of(saved, images)
@@ -126,8 +129,10 @@ def _of_latents(
     import numpy as np
     import torch
 
+    from vision.images.splits import choose_places
     from vision.models.latents import CanInvert, interpolate_latents, telling_numbers, traverse_latents
     from vision.models.model import seeded
+    from vision.run_images import find_images
 
     model: Any = saved.model
     device = next(model.parameters()).device
@@ -137,9 +142,9 @@ def _of_latents(
         labels = torch.arange(rows, device=device) % classes if classes else None
         if between:
             if isinstance(model, CanInvert):
-                place, split = source_of(saved, data, split)
+                place, split = find_images(saved, data, split)
                 images = read_for(saved, place, split, on_error, console)
-                images = images.select(spread_places(len(images), 2 * rows, seed))
+                images = images.select(choose_places(len(images), 2 * rows, seed))
                 if len(images) < 2:
                     raise OptionError("--between: there is one image; give more")
                 drawn = model.invert(torch.from_numpy(images.pixels).to(device)).latents

@@ -31,9 +31,9 @@ from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_na
 from nlprep.core.files import atomic_file
 from nlprep.core.ownership import FILE_OF_A_RUN, check_run, claim_run
 from nlprep.core.progress import SILENT
-from nlprep.core.randomness import combine, uniforms
 from nlprep.core.temporaries import held_directory
 from nlprep.core.training.records.resuming import check_same_settings
+from vision.images.splits import choose_places
 
 if TYPE_CHECKING:
     import os
@@ -491,5 +491,4 @@ def choose_some(images: Images, most: int) -> Images:
     """
     if len(images) <= most:
         return images
-    draws = uniforms(combine(1, np.arange(len(images))), 1, purpose=_CHOOSING)[:, 0]
-    return images.select(np.sort(np.argsort(draws, kind="stable")[:most]))
+    return images.select(choose_places(len(images), most, purpose=_CHOOSING))

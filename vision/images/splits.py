@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vision.images.collection import Images
 
 _ROWS = 1 << 12
+_SOME = 71
 
 
 def split_places(images: Images, share: float, *, seed: int = 1) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -45,6 +46,16 @@ def split_places(images: Images, share: float, *, seed: int = 1) -> tuple[NDArra
         taken = min(round(share * len(members)), len(members) - 1)
         aside[members[np.argsort(draws[members], kind="stable")[:taken]]] = True
     return np.flatnonzero(~aside), np.flatnonzero(aside)
+
+
+def choose_places(count: int, number: int, seed: int = 1, *, purpose: int = _SOME) -> NDArray[np.int64]:
+    """Places of so many of many at the most, ascending, as a function of the seed and of what they are for.
+
+    >>> choose_places(5, 9).tolist()
+    [0, 1, 2, 3, 4]
+    """
+    draws = uniforms(combine(seed, np.arange(count)), 1, purpose=purpose)[:, 0]
+    return np.sort(np.argsort(draws, kind="stable")[:number])
 
 
 def split_images(images: Images, share: float, *, seed: int = 1) -> tuple[Images, Images]:

@@ -22,6 +22,7 @@ has 8 bits for uniform bytes.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
@@ -95,8 +96,9 @@ class FlowModel(ImageModel):
             self.class_noise = ClassNoise(last, num_classes) if num_classes else None
             self.dequantization = self._dequantization(shape)
 
+    @abstractmethod
     def _level(self, shape: Shape) -> Transform:
-        raise NotImplementedError
+        """The transform of one level, of maps of a shape."""
 
     def _dequantization(self, shape: Shape) -> UniformDequantization | VariationalDequantization:  # noqa: ARG002
         return UniformDequantization()

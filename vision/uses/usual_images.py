@@ -25,8 +25,8 @@ from torch import nn
 
 from nlprep.core.errors import OptionError
 from nlprep.core.progress import SILENT
-from nlprep.core.randomness import combine, uniforms
 from nlprep.evaluation.encoder import evaluation_mode
+from vision.images.splits import choose_places
 from vision.models.files import check_shape
 from vision.models.model import CanScore, ImageModel
 from vision.uses.anomaly_scores import (
@@ -114,7 +114,7 @@ def learn_scores(
     """
     check_shape(saved.model, reference.shape, where=reference.source)
     check_names(saved, names)
-    used = reference.select(_some_of(len(reference), _MOST_REFERENCE, seed))
+    used = reference.select(choose_places(len(reference), _MOST_REFERENCE, seed, purpose=_REFERENCE))
     digests, inverse = np.unique(image_digests(used), return_inverse=True)
     halves = [inverse % 2 == half for half in (0, 1)] if len(digests) >= 2 * _LEAST_HALF else [np.ones(len(used), bool)]
     features: dict[str, nn.Module] = {}
@@ -127,7 +127,11 @@ def learn_scores(
             continue
         if kind not in features:
             features[kind] = _make_features(kind, saved, used, seed, progress)
-            looked_at = used if kind != "patch" else used.select(_some_of(len(used), _MOST_PATCHED, seed))
+            looked_at = (
+                used
+                if kind != "patch"
+                else used.select(choose_places(len(used), _MOST_PATCHED, seed, purpose=_REFERENCE))
+            )
             learned[kind] = _compute(features[kind], looked_at, progress)
         modules[name] = DistanceScore(features[kind], _fit_distance(name, learned[kind], halves, seed))
     device = next(saved.model.parameters()).device
@@ -269,15 +273,6 @@ def _as_model(saved: SavedModel) -> ImageModel:
     if not isinstance(saved.model, ImageModel):
         raise OptionError("a backbone alone has no codes and no scores of its own: choose another score")
     return saved.model
-
-
-def _some_of(count: int, most: int, seed: int) -> NDArray[np.int64]:
-    """Places of at most so many of some images, ascending."""
-    places = np.arange(count)
-    if count > most:
-        draws = uniforms(combine(seed, places), 1, purpose=_REFERENCE)[:, 0]
-        places = np.sort(np.argsort(draws, kind="stable")[:most])
-    return places
 
 
 def _make_features(kind: str, saved: SavedModel, images: Images, seed: int, progress: Progress) -> nn.Module:
