@@ -28,13 +28,13 @@ from torch.nn import functional
 
 from benchmarks.mnist_likelihood import DATA, read_digits
 from benchmarks.report import describe_machine, print_table
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import PlainStep, TrainingConfig, fit
 from vision.backbones.configuration import BackboneConfig
 from vision.backbones.networks import make_backbone
 from vision.images.collection import ImageExamples, unit_pixels
 from vision.models.configuration import DenoisingAutoencoderConfig
 from vision.models.denoising_autoencoder import DenoisingAutoencoder
-from vision.models.model import seeded
 from vision.uses.configuration import AttackConfig
 from vision.uses.robustness import DefenceResult, measure_defence
 
@@ -57,7 +57,7 @@ class Classifier(nn.Module):
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        with seeded(seed):
+        with seeded_torch(seed):
             self.backbone = make_backbone(CLASSIFIER, SHAPE)
             self.head = nn.Linear(self.backbone.dimension, 10)
 

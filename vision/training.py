@@ -66,8 +66,9 @@ def train_images(
 ) -> ImageTraining:
     """Train a model of images; the same call again goes on where it was stopped.
 
-    Convolutions are kept with channels last, and bf16 is used where the hardware computes it (``training.precision``). Every evaluation leaves pictures in the run's ``pictures``:
-    held-out images over what the model makes of them, and samples, where it can.
+    Convolutions are kept with channels last, and bf16 is used where the hardware computes it (``training.precision``).
+    Every evaluation leaves pictures in the run's ``pictures``: held-out images over what the model makes of them, and
+    samples, where it can.
 
     Args:
         images: What to train on; mapped ones are read as they are needed. How pictures became these images is kept

@@ -129,15 +129,15 @@ def _of_latents(
     import numpy as np
     import torch
 
+    from nlprep.core.randomness import seeded_torch
     from vision.images.splits import choose_places
     from vision.models.latents import CanInvert, interpolate_latents, telling_numbers, traverse_latents
-    from vision.models.model import seeded
     from vision.run_images import find_images
 
     model: Any = saved.model
     device = next(model.parameters()).device
     classes = getattr(model, "num_classes", 0)
-    with torch.no_grad(), seeded(seed):
+    with torch.no_grad(), seeded_torch(seed):
         drawn = model.draw_latents(2 * rows)
         labels = torch.arange(rows, device=device) % classes if classes else None
         if between:

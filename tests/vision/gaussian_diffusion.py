@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nlprep.core.randomness import seeded_torch
 from vision.models.configuration import DiffusionConfig
 from vision.models.diffusion import Diffusion
-from vision.models.model import seeded
 
 SHAPE = (1, 4, 4)
 
@@ -42,7 +42,7 @@ def gaussian_model(levels: int = 100, **changes: Any) -> tuple[Diffusion, Tensor
     """A model with the optimal network, in float64, and the mean and scale of its data."""
     config = DiffusionConfig(**{"levels": levels, "sampling_steps": 10} | changes)
     model = Diffusion(SHAPE, config).double()
-    with seeded(7):
+    with seeded_torch(7):
         mean, scale = 0.6 * torch.rand(SHAPE).double() - 0.3, 0.05 + 0.15 * torch.rand(SHAPE).double()
     model.network = OptimalNetwork(model, mean, scale)  # type: ignore[assignment]
     return model, mean, scale

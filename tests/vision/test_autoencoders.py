@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 from vision_toys import SMALL, settings, toy_images
 
 from nlprep.core.errors import OptionError
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import fit
 from nlprep.objectives.robust_losses import ROBUST_LOSSES
 from nlprep.objectives.sparsity import kl_penalty
@@ -31,7 +32,6 @@ from vision.models.contractive_autoencoder import ContractiveAutoencoder
 from vision.models.denoising_autoencoder import DenoisingAutoencoder
 from vision.models.linear_autoencoder import LinearAutoencoder
 from vision.models.masked_autoencoder import MaskedAutoencoder
-from vision.models.model import seeded
 from vision.models.robust_autoencoder import RobustAutoencoder
 from vision.models.sparse_autoencoder import SparseAutoencoder
 
@@ -46,7 +46,7 @@ def pixels(count: int = 6, shape: tuple[int, int, int] = (1, 8, 8)) -> torch.Ten
 
 
 def drawn(model, images: torch.Tensor, seed: int = 0):
-    with seeded(seed):
+    with seeded_torch(seed):
         return model(images)
 
 
@@ -181,7 +181,7 @@ def test_the_contraction_is_autograds_jacobian_and_the_estimate_agrees(backbone:
         torch.autograd.functional.jacobian(lambda x: model.encode(x[None])[0], image).square().sum() for image in images
     ]
     torch.testing.assert_close(exact, torch.stack(slow), rtol=1e-4, atol=1e-9)
-    with seeded(0):
+    with seeded_torch(0):
         estimate = model.squared_norms(images, exact=False)
     torch.testing.assert_close(estimate, exact, rtol=0.3, atol=0)
     assert (estimate != exact).any()
@@ -281,7 +281,7 @@ MASKED = MaskedAutoencoderConfig(decoder_width=6, decoder_depth=1, decoder_heads
 def test_only_hidden_patches_count_in_a_masked_loss(shape, normalize: bool) -> None:
     model = MaskedAutoencoder(shape, replace(MASKED, normalize=normalize))
     images = pixels(2, shape)
-    with seeded(0):
+    with seeded_torch(0):
         order = torch.rand(2, model.backbone.tokens).argsort(1)
     found = model.masked_errors(images, order)
     predicted, patches = model.predict(images, order), model._patches(images)
@@ -296,7 +296,7 @@ def test_only_hidden_patches_count_in_a_masked_loss(shape, normalize: bool) -> N
         expected = total / len(hidden[image]) * model.backbone.tokens
         assert float(found[image].detach()) == pytest.approx(expected, rel=1e-4)
     torch.testing.assert_close(model._images(patches), images)
-    with seeded(5):
+    with seeded_torch(5):
         first = model(images)["loss"]
     assert float(drawn(model, images, 5)["loss"]) == float(first) != float(drawn(model, images, 6)["loss"])
 

@@ -12,11 +12,11 @@ from torch import nn
 from vision_toys import SMALL, write_transformers_model
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.randomness import seeded_torch
 from vision.backbones.backbone import Backbone, Decoder
 from vision.backbones.configuration import BackboneConfig
 from vision.backbones.networks import make_backbone, make_decoder
 from vision.backbones.transformers_model import TransformersBackbone
-from vision.models.model import seeded
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ SHAPES = [(1, 28, 28), (3, 17, 31), (3, 32, 32), (1, 5, 4), (3, 9, 40), (1, 1, 7
 
 
 def made(config: BackboneConfig, shape, seed=1) -> Backbone:
-    with seeded(seed):
+    with seeded_torch(seed):
         return make_backbone(config, shape)
 
 
@@ -147,7 +147,7 @@ def test_channels_last_gives_the_same_features_and_gradients(name):
     pixels = torch.rand(4, *shape)
     for form in (torch.contiguous_format, torch.channels_last):
         backbone = made(config, shape).to(memory_format=form)
-        with seeded(2):
+        with seeded_torch(2):
             decoder = make_decoder(config, shape, backbone.dimension).to(memory_format=form)
         features = backbone(pixels)
         out = decoder(features)

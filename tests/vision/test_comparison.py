@@ -16,6 +16,7 @@ from vision_toys import SMALL, toy_images
 import vision.comparison.measuring as measuring
 import vision.comparison.training as runs
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.updates import NonFiniteError
 from nlprep.evaluation.sample_quality import fit_moments, frechet_distance
 from vision.backbones.configuration import UNetConfig
@@ -30,7 +31,6 @@ from vision.encoders.image_encoder import ImageEncoder
 from vision.models.configuration import DiffusionConfig
 from vision.models.diffusion import Diffusion
 from vision.models.files import load_model
-from vision.models.model import seeded
 
 pytestmark = pytest.mark.slow
 
@@ -296,7 +296,7 @@ def test_a_diffusion_model_has_a_bound_and_nothing_to_give_back(images, space):
     model = Diffusion((1, 8, 8), DiffusionConfig(levels=20, sampling_steps=4, network=UNetConfig(width=4, depth=0)))
     instruments = Measured(config(bound_images=40), shown, None, shown, space, space.features(shown))
     found = instruments.likelihood(model, seed=3)
-    with seeded(3):
+    with seeded_torch(3):
         bound = model.likelihood_bound(torch.from_numpy(shown.pixels))
     assert found["nats"] == pytest.approx(bound.nats.mean().item(), rel=1e-5)
     assert found["bits"] == pytest.approx(bound.bits_per_dimension.mean().item(), rel=1e-5)

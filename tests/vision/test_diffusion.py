@@ -13,13 +13,13 @@ from torch.distributions import Normal, kl_divergence
 from vision_toys import settings, toy_images
 
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import fit
 from vision.backbones.configuration import UNetConfig
 from vision.images.collection import ImageExamples
 from vision.models.configuration import DiffusionConfig
 from vision.models.diffusion import Diffusion, byte_log_probabilities, scaled
 from vision.models.latents import interpolate_latents
-from vision.models.model import seeded
 from vision.models.noising import NoisingProcess, make_betas
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def make(**changes: Any) -> Diffusion:
     """A small model whose network says something."""
     given = {"levels": 6, "sampling_steps": 3, "network": UNetConfig(width=4, depth=1)} | changes
     model = Diffusion(SHAPE, DiffusionConfig(**given))
-    with torch.no_grad(), seeded(3):
+    with torch.no_grad(), seeded_torch(3):
         model.network.last.weight.normal_(std=0.2)
     return model
 
@@ -82,7 +82,7 @@ def test_numbers_of_a_schedule_by_a_slow_product(schedule: str) -> None:
 @BOTH
 def test_image_and_noise_follow_of_what_ought_to_be_said(prediction: str) -> None:
     process = NoisingProcess("linear", 20, prediction=prediction, variance="beta").double()
-    with seeded(1):
+    with seeded_torch(1):
         clean, noise = 2 * torch.rand(20, 1, 3, 3).double() - 1, torch.randn(20, 1, 3, 3).double()
     levels = torch.arange(1, 21)
     noisy = process.diffuse(clean, noise, levels)
@@ -101,9 +101,9 @@ def test_image_and_noise_follow_of_what_ought_to_be_said(prediction: str) -> Non
 @BOTH
 def test_the_loss_is_a_slow_sum(prediction: str) -> None:
     model = make(prediction=prediction)
-    with seeded(5):
+    with seeded_torch(5):
         loss = model(PIXELS)["loss"]
-    with seeded(5):
+    with seeded_torch(5):
         levels, noise = torch.randint(1, 7, (6,)), torch.randn(6, *SHAPE)
     total = 0.0
     for image, level, e in zip(PIXELS / 127.5 - 1, levels.tolist(), noise, strict=True):
@@ -119,11 +119,11 @@ def test_an_untrained_network_says_nothing_and_a_trained_one_more() -> None:
     images = toy_images(32)
     model = Diffusion((1, 8, 8), DiffusionConfig(levels=50, prediction="epsilon", network=UNetConfig(width=8, depth=1)))
     pixels = torch.from_numpy(images.pixels).repeat(8, 1, 1, 1)
-    with seeded(1):
+    with seeded_torch(1):
         # The noise's own length.
         assert float(model(pixels)["loss"].detach()) == pytest.approx(64, rel=0.05)
     fit(model.step(), ImageExamples(images), config=settings(steps=60, batch_size=32, average=0.9))
-    with seeded(1):
+    with seeded_torch(1):
         assert float(model(pixels)["loss"].detach()) < 30
 
 
@@ -155,7 +155,7 @@ def gains(model: Diffusion, scale: torch.Tensor, steps: int) -> list[torch.Tenso
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_samples_are_the_latents_times_what_the_steps_come_to(prediction: str, schedule: str) -> None:
     model, mean, scale = gaussian_model(1000, prediction=prediction, schedule=schedule)
-    with seeded(1):
+    with seeded_torch(1):
         latents = model.draw_latents(5).double()
     for steps in (1, 7, 1000):
         found = model.descend(latents, steps=steps, clip=False)
@@ -171,7 +171,7 @@ def test_samples_are_the_latents_times_what_the_steps_come_to(prediction: str, s
 def test_samples_have_the_moments_of_the_data(eta: float) -> None:
     model, mean, scale = gaussian_model(500, schedule="linear")
     process, variances = model.process, spreads(model, scale)
-    with seeded(2):
+    with seeded_torch(2):
         samples = model.descend(model.draw_latents(2000).double(), steps=500, eta=eta, clip=False)
     error = scale / math.sqrt(2000)
     assert bool(((samples.mean(0) - mean).abs() < 5 * error + 2e-3).all())
@@ -192,7 +192,7 @@ def test_samples_have_the_moments_of_the_data(eta: float) -> None:
 @BOTH
 def test_an_inversion_finds_the_latent_and_comes_back(prediction: str) -> None:
     model, mean, scale = gaussian_model(prediction=prediction, schedule="linear")
-    with seeded(3):
+    with seeded_torch(3):
         clean = mean + scale * torch.randn(8, *SHAPE).double()
     steps = 50
     wanted = (clean - mean) / torch.stack(gains(model, scale, steps)).prod(0) + model.process.signal[-1] * mean
@@ -221,9 +221,9 @@ def test_an_inversion_of_bytes_is_of_them_in_the_networks_range() -> None:
 
 def test_images_are_clipped_and_sampling_is_as_set() -> None:
     model = make()
-    with seeded(1):
+    with seeded_torch(1):
         images = model.sample(3)
-    with seeded(1):
+    with seeded_torch(1):
         latents = model.draw_latents(3)
     torch.testing.assert_close(images, model.generate(latents, steps=3))
     torch.testing.assert_close(images, ((model.descend(latents) + 1) / 2).clamp(0, 1))
@@ -260,9 +260,9 @@ def test_bytes_have_the_masses_of_a_gaussian_and_they_sum_to_one() -> None:
 @pytest.mark.parametrize("variance", ["posterior", "beta"])
 def test_the_bound_is_a_slow_sum_of_divergences(prediction: str, variance: str) -> None:
     model = make(prediction=prediction, variance=variance, schedule="linear")
-    with seeded(4):
+    with seeded_torch(4):
         bound = model.likelihood_bound(PIXELS, clip=False)
-    with seeded(4):
+    with seeded_torch(4):
         noise = [torch.randn(6, *SHAPE) for _ in range(6)]
     process = model.process
     a, s, beta = (values.double().tolist() for values in (process.signal, process.noise, process.beta))
@@ -298,7 +298,7 @@ def test_the_bound_of_gaussian_data_is_short_of_the_likelihood_by_what_it_must_b
     prediction: str, variance: str
 ) -> None:
     model, mean, scale = gaussian_model(50, prediction=prediction, schedule="linear", variance=variance)
-    with seeded(6):
+    with seeded_torch(6):
         drawn = mean + scale * torch.randn(600, *SHAPE).double()
         images = ((drawn + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         bound = model.likelihood_bound(images.double() / 255, clip=False)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import vision.flows
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import TrainingConfig, fit
 from vision.flows.continuous import Continuous, VectorVelocity
 from vision.flows.coupling import Coupling, MaskedAutoregressive
@@ -33,7 +34,6 @@ from vision.flows.shapes import Additive, Scaled, Spline
 from vision.flows.spectral import LipSwish, NormedLayer
 from vision.flows.transform import Composition, Inverted, Transform
 from vision.flows.vectors import VECTOR_FLOWS, make_vector_flow
-from vision.models.model import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +115,7 @@ EVERY = pytest.mark.parametrize("name", [*TRANSFORMS, *TOLD])
 
 def made(name: str, dtype: torch.dtype = torch.float64, seed: int = 1) -> Transform:
     """One whose parameters are no longer those of the beginning, at which many change nothing."""
-    with seeded(seed):
+    with seeded_torch(seed):
         transform = (TRANSFORMS[name] if name in TRANSFORMS else TOLD[name])[0]().to(dtype)
         with torch.no_grad():
             for parameter in transform.parameters():
@@ -126,7 +126,7 @@ def made(name: str, dtype: torch.dtype = torch.float64, seed: int = 1) -> Transf
 
 def given(name: str, *batch: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor | None]:
     event = TRANSFORMS[name][1] if name in TRANSFORMS else TOLD[name][1]
-    with seeded(2):
+    with seeded_torch(2):
         data = torch.rand(*batch, *event, dtype=dtype) if name == "logit" else torch.randn(*batch, *event, dtype=dtype)
         return data, torch.randn(*batch, *TOLD[name][2], dtype=dtype) if name in TOLD else None
 
@@ -202,7 +202,7 @@ def test_a_batch_may_have_any_axes(name: str) -> None:
 def test_gradients_are_finite_and_reach_every_parameter(name: str) -> None:
     transform = made(name).train()
     data, context = given(name, 4)
-    with seeded(3):
+    with seeded_torch(3):
         noise, change = transform(data.requires_grad_(), context)
     (noise.square().sum() / 2 - change.sum()).backward()
     assert data.grad is not None
@@ -272,7 +272,7 @@ FLAT: dict[str, Callable[[], Transform]] = {
 
 @pytest.mark.parametrize("name", FLAT)
 def test_densities_integrate_to_one(name: str) -> None:
-    with seeded(4):
+    with seeded_torch(4):
         transform = FLAT[name]().double().eval()
         with torch.no_grad():
             for parameter in transform.parameters():
@@ -306,7 +306,7 @@ def test_nothing_is_set_by_whichever_direction_comes_first() -> None:
 
 
 def test_the_convolution_counts_every_place() -> None:
-    with seeded(1):
+    with seeded_torch(1):
         layer = InvertibleLinear(3, 3)
         with torch.no_grad():
             layer.log_scales.add_(torch.randn(3))
@@ -322,7 +322,7 @@ def test_no_scale_is_beyond_its_bound() -> None:
 
 
 def test_a_spline_is_increasing_and_finite_at_its_knots() -> None:
-    with seeded(1):
+    with seeded_torch(1):
         shape = Spline(5, 2.0).double()
         parameters = (3 * torch.randn(1, shape.multiple)).double().expand(2001, -1)
     numbers = torch.linspace(-3, 3, 2001, dtype=torch.float64).requires_grad_()
@@ -337,7 +337,7 @@ def test_a_spline_is_increasing_and_finite_at_its_knots() -> None:
 
 
 def test_each_number_depends_on_those_before_it_alone() -> None:
-    with seeded(1):
+    with seeded_torch(1):
         network = AutoregressiveNetwork(4, 2, width=16, context=1).double()
         with torch.no_grad():
             for parameter in network.parameters():
@@ -353,7 +353,7 @@ def test_each_number_depends_on_those_before_it_alone() -> None:
 
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_the_norm_is_the_convolutions(kernel: int) -> None:
-    with seeded(1):
+    with seeded_torch(1):
         layer = NormedLayer(2, 3, size=(5, 4), kernel=kernel, most=0.5).double()
         with torch.no_grad():
             layer.weight.mul_(6)
@@ -396,7 +396,7 @@ def series_of_training(block: Residual, data: Tensor, draws: int) -> tuple[Tenso
 
 
 def test_the_drawn_series_is_unbiased_and_so_is_its_gradient() -> None:
-    with seeded(5):
+    with seeded_torch(5):
         block = residual_vectors().double()
         with torch.no_grad():
             for parameter in block.parameters():
@@ -417,7 +417,7 @@ def test_the_drawn_series_is_unbiased_and_so_is_its_gradient() -> None:
 
 
 def test_what_a_series_leaves_out_is_bounded() -> None:
-    with seeded(5):
+    with seeded_torch(5):
         block = residual_vectors().double().eval()
         data = torch.randn(2000, 3, dtype=torch.float64)
         with torch.no_grad():
@@ -442,7 +442,7 @@ def test_uniform_bytes_are_eight_bits() -> None:
 
 
 def test_learned_noise_says_its_density() -> None:
-    with seeded(1):
+    with seeded_torch(1):
         dequantization = VariationalDequantization(Squeezed(image_coupling(4, context=4)))
         with torch.no_grad():
             for parameter in dequantization.parameters():
@@ -460,10 +460,10 @@ def test_learned_noise_says_its_density() -> None:
 
 def test_a_sample_at_a_temperature_is_noise_times_it() -> None:
     flow = Density(made("affine coupling", torch.float32), 3)
-    with seeded(1):
+    with seeded_torch(1):
         drawn = flow.sample(5, temperature=0.5)
         again = flow.transform(drawn)[0]
-    with seeded(1):
+    with seeded_torch(1):
         torch.testing.assert_close(again, 0.5 * torch.randn(5, 3), atol=1e-5, rtol=1e-4)
     with pytest.raises(OptionError, match="temperature"):
         flow.sample(5, temperature=0.0)
@@ -473,7 +473,7 @@ def test_a_sample_at_a_temperature_is_noise_times_it() -> None:
 @pytest.mark.parametrize("name", VECTOR_FLOWS)
 def test_a_flow_of_vectors_learns_a_density(name: str, tmp_path: Path) -> None:
     """The entropy of a mixture in two dimensions, far from 0 and of unequal scales, is what the best flow reaches."""
-    with seeded(1):
+    with seeded_torch(1):
         data = torch.randn(2000, 2) @ torch.tensor([[3.0, 1.0], [0.0, 0.2]]) + torch.tensor([50.0, -7.0])
         entropy = 1 + math.log(2 * math.pi) + math.log(0.6)
         flow = Density(make_vector_flow(name, 2, layers=2, width=16, depth=1), 2)

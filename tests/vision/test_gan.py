@@ -11,13 +11,13 @@ from torch.nn.functional import softplus
 from vision_toys import SMALL, settings, toy_images
 
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import Moment, fit
 from vision.backbones.configuration import BackboneConfig
 from vision.images.collection import ImageExamples, Images
 from vision.models.configuration import GanConfig
 from vision.models.gan import Gan
 from vision.models.latents import CanGenerate, CanInvert, interpolate_latents, telling_numbers, traverse_latents
-from vision.models.model import seeded
 from vision.training import train_images
 
 pytestmark = pytest.mark.slow
@@ -46,13 +46,13 @@ class Linear(nn.Module):
 def test_losses_of_both_players(kind: str) -> None:
     model = make(r1=0.0, loss=kind)
     step, batch, moment = model.step(), {"images": PIXELS}, Moment(0, 10)
-    with seeded(1):
+    with seeded_torch(1):
         telling = step.losses("discriminator", step.players, batch, moment=moment)
-    with seeded(1):
+    with seeded_torch(1):
         deceiving = step.losses("generator", step.players, batch, moment=moment)
-    with seeded(1):
+    with seeded_torch(1):
         whole = model(PIXELS)
-    with seeded(1):
+    with seeded_torch(1):
         made = model.sample(len(PIXELS))
     real, fake = model.discriminator(PIXELS / 255), model.discriminator(made)
     if kind == "hinge":
@@ -72,9 +72,9 @@ def test_the_penalty_is_the_square_of_a_linear_discriminators_weights_every_so_m
     step, linear, batch = model.step(), Linear(), {"images": PIXELS}
     modules = {"generator": model.generator, "discriminator": linear}
     for number in range(9):
-        with seeded(2):
+        with seeded_torch(2):
             found = step.losses("discriminator", modules, batch, moment=Moment(number, 9))
-        with seeded(2):
+        with seeded_torch(2):
             made = model.sample(len(PIXELS)).detach()
         plain = softplus(-linear(PIXELS / 255)).mean() + softplus(linear(made)).mean()
         if number % 4:
@@ -134,7 +134,7 @@ def test_classes_mean_nothing_at_first_and_are_projected_on() -> None:
     other = 1 - LABELS
     torch.testing.assert_close(model.discriminator(pixels, LABELS), model.discriminator(pixels, other))
     assert model.discriminator.of_classes is not None
-    with torch.no_grad(), seeded(4):
+    with torch.no_grad(), seeded_torch(4):
         model.discriminator.of_classes.weight.normal_()
     features = model.encode(PIXELS)
     head, classes = model.discriminator.to_logit, model.discriminator.of_classes.weight
@@ -147,9 +147,9 @@ def test_classes_mean_nothing_at_first_and_are_projected_on() -> None:
     latents = model.draw_latents(4)
     first, second = (model.generate(latents, torch.full((4,), label)) for label in (0, 1))
     assert not torch.allclose(first, second)
-    with seeded(5):
+    with seeded_torch(5):
         in_turn = model.sample(4)
-    with seeded(5):
+    with seeded_torch(5):
         told = model.sample(4, torch.tensor([0, 1, 0, 1]))
     torch.testing.assert_close(in_turn, told)
     with pytest.raises(NlprepError, match="conditioned on 2 classes"):
@@ -186,11 +186,11 @@ def test_images_become_like_the_real_ones() -> None:
     pixels = torch.full((64, 1, 8, 8), 30, dtype=torch.uint8)
     pixels[:, :, :4] = 220
     model = make(r1=0.1)
-    with seeded(0):
+    with seeded_torch(0):
         before = model.sample(200).mean((0, 1))
     config = settings(steps=250, batch_size=32, beta1=0.0, weight_decay=0.0)
     fit(model.step(), ImageExamples(Images(pixels.numpy())), config=config)
-    with seeded(0):
+    with seeded_torch(0):
         after = model.sample(200).detach().mean((0, 1))
     wanted = pixels[0, 0] / 255
     assert float((before.detach() - wanted).abs().mean()) > 0.3

@@ -10,13 +10,14 @@ import pytest
 import torch
 from vision_toys import SMALL, settings, toy_images
 
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import fit
 from vision.backbones.configuration import UNetConfig
 from vision.images.collection import ImageExamples
 from vision.images.preprocessing import Preprocessing
 from vision.models.files import SavedModel, load_model, save_model
 from vision.models.methods import MODELS
-from vision.models.model import CanDecode, CanReconstruct, CanSample, CanScore, seeded
+from vision.models.model import CanDecode, CanReconstruct, CanSample, CanScore
 
 SHAPE = (1, 8, 8)
 EVERY = pytest.mark.parametrize("name", MODELS)
@@ -76,7 +77,7 @@ def test_what_it_can_do_has_the_forms_that_are_promised(name: str) -> None:
     model, batch = made(name).eval(), given(name)
     images, labels = batch["images"], batch.get("labels")
     made_images = []
-    with torch.inference_mode(), seeded(0):
+    with torch.inference_mode(), seeded_torch(0):
         if isinstance(model, CanReconstruct):
             made_images.append(model.reconstruct(images, labels))
         if isinstance(model, CanDecode):
@@ -110,9 +111,9 @@ def test_it_is_trained_saved_and_opened(name: str, tmp_path) -> None:
     with torch.inference_mode():
         torch.testing.assert_close(loaded.encode(images), model.eval().encode(images))
         if isinstance(model, CanScore) and not inspect.signature(model.scores).parameters.keys() - {"images"}:
-            with seeded(0):
+            with seeded_torch(0):
                 first = model.scores(images)
-            with seeded(0):
+            with seeded_torch(0):
                 second = loaded.scores(images)
             for score in first:
                 torch.testing.assert_close(first[score], second[score])

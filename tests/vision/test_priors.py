@@ -12,6 +12,7 @@ from torch.distributions import MultivariateNormal
 from vision_toys import settings, toy_images
 
 from nlprep.core.errors import OptionError
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import fit
 from nlprep.objectives.divergences import gaussian_kl
 from vision.backbones.configuration import BackboneConfig
@@ -21,7 +22,6 @@ from vision.models.configuration import ImportanceWeightedConfig, PriorConfig, V
 from vision.models.files import SavedModel, load_model, save_model
 from vision.models.importance_weighted import ImportanceWeightedAutoencoder
 from vision.models.likelihood import estimate_likelihood
-from vision.models.model import seeded
 from vision.models.priors import FlowPrior, NormalPrior, make_prior
 from vision.models.vae import Vae
 
@@ -33,7 +33,7 @@ MLP = BackboneConfig(kind="mlp", width=16)
 
 def drawn_flow(dimension: int, *, layers: int = 3, spread: float = 0.5) -> FlowPrior:
     """One that is no longer the identity."""
-    with seeded(2):
+    with seeded_torch(2):
         flow = make_prior(PriorConfig(kind="flow", layers=layers, width=12), dimension)
         assert isinstance(flow, FlowPrior)
         for parameter in flow.parameters():

@@ -11,10 +11,10 @@ import torch
 from vision_toys import settings
 
 from nlprep.core.errors import OptionError
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import fit
 from vision.images.collection import ImageExamples, Images
 from vision.models.configuration import RestrictedBoltzmannConfig
-from vision.models.model import seeded
 from vision.models.restricted_boltzmann import RestrictedBoltzmann
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def bars_and_stripes() -> Images:
 
 def with_weights(dimension: int = 5, scale: float = 0.5, **changes) -> RestrictedBoltzmann:
     model = RestrictedBoltzmann((1, 4, 4), RestrictedBoltzmannConfig(dimension=dimension, **changes))
-    with torch.no_grad(), seeded(3):
+    with torch.no_grad(), seeded_torch(3):
         for parameter in model.parameters():
             parameter.copy_(scale * torch.randn_like(parameter))
     return model
@@ -66,9 +66,9 @@ def test_the_gradient_is_a_difference_of_correlations(chains: int) -> None:
     images = torch.from_numpy(bars_and_stripes().pixels)
     v = images.flatten(1).float() / 255
     start = model.chains.clone() if chains else v
-    with seeded(0):
+    with seeded_torch(0):
         samples = model.gibbs(start, 2).detach()
-    with seeded(0):
+    with seeded_torch(0):
         loss = model(images)["loss"]
     gradient = torch.autograd.grad(loss, (model.weights, model.visible_bias, model.hidden_bias))
 
@@ -107,7 +107,7 @@ def test_it_learns_bars_and_stripes(chains: int, tmp_path) -> None:
 
 def test_samples_and_reconstructions_are_probabilities() -> None:
     model = with_weights()
-    with seeded(1):
+    with seeded_torch(1):
         samples = model.sample(3)
     assert samples.shape == (3, 1, 4, 4)
     for made in (samples, model.reconstruct(samples), model.encode(samples)):

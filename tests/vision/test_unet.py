@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
+from nlprep.core.randomness import seeded_torch
 from vision.backbones.configuration import UNetConfig
 from vision.backbones.unet import UNet, wave_features
-from vision.models.model import seeded
 
 
 def make(shape: tuple[int, int, int], **changes) -> UNet:
-    with seeded(1):
+    with seeded_torch(1):
         network = UNet(shape, UNetConfig(**{"width": 8} | changes))
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
@@ -53,7 +53,7 @@ def test_each_image_has_its_own_level_and_no_other_image(changes: dict) -> None:
 
 
 def test_attention_reaches_across_the_image() -> None:
-    with seeded(1):
+    with seeded_torch(1):
         images = torch.randn(1, 1, 32, 32)
     changed = images.clone()
     changed[0, 0, 0, 0] += 5

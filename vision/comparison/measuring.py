@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from nlprep.core.progress import SILENT
+from nlprep.core.randomness import seeded_torch
 from nlprep.evaluation.configuration import ProbeConfig, SampleQualityConfig
 from nlprep.evaluation.linear_probe import ProbeWarning, probe_features
 from nlprep.evaluation.sample_quality import evaluate_samples, fit_moments, measure_sample_bias
@@ -18,7 +19,7 @@ from vision.encoders.image_encoder import ImageEncoder
 from vision.models.diffusion import Diffusion
 from vision.models.labels import labels_in_turn
 from vision.models.likelihood import estimate_likelihood
-from vision.models.model import CanDecode, CanReconstruct, CanSample, seeded
+from vision.models.model import CanDecode, CanReconstruct, CanSample
 from vision.models.vae import Vae
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Measured:
         if not isinstance(model, CanReconstruct):
             return {"none": NOT_GIVEN_BACK}
         total = 0.0
-        with torch.inference_mode(), seeded(1):
+        with torch.inference_mode(), seeded_torch(1):
             for images, labels in _batches(self.test, model):
                 made = model.reconstruct(images, labels).float().clamp(0, 1)
                 total += float((made - images.float() / 255).square().double().sum())
@@ -121,7 +122,7 @@ class Measured:
         if isinstance(model, Diffusion):
             chosen = np.linspace(0, len(self.test) - 1, min(config.bound_images, len(self.test))).astype(np.int64)
             bounds = []
-            with seeded(seed):
+            with seeded_torch(seed):
                 for images, _ in _batches(self.test.select(chosen), model):
                     bounds.append(model.likelihood_bound(images).nats.double().cpu().numpy())
             nats = np.concatenate(bounds)
@@ -212,7 +213,7 @@ def draw_pixels(
         found = fit_moments(ImageEncoder(saved).encode(codes_of, _BATCH))
         moments = [torch.from_numpy(part).float().to(device) for part in (found.mean, found.factor)]
     drawn = []
-    with torch.inference_mode(), seeded(seed), progress.task("drawing", number) as task:
+    with torch.inference_mode(), seeded_torch(seed), progress.task("drawing", number) as task:
         labels = labels_in_turn(number, model.num_classes)
         for start in range(0, number, _BATCH):
             count = min(_BATCH, number - start)

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nlprep.core.randomness import seeded_torch
 from vision.backbones.networks import make_backbone, make_decoder
 from vision.images.collection import unit_pixels
-from vision.models.model import ImageModel, seeded
+from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ class Autoencoder(ImageModel):
     def __init__(self, shape: Shape, config: CodeSettings, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
-        with seeded(seed):
+        with seeded_torch(seed):
             self.backbone = make_backbone(config.backbone, shape)
             self.to_code = nn.Linear(self.backbone.dimension, config.dimension)
             self.decoder = make_decoder(config.backbone, shape, config.dimension)

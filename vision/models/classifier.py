@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from vision.backbones.networks import make_backbone
 from vision.images.collection import unit_pixels
-from vision.models.model import ImageModel, seeded
+from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +55,7 @@ class ImageClassifier(ImageModel):
         if num_classes < 2:
             raise OptionError(f"num_classes = {num_classes}: a classifier needs at least two: give images with labels")
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
-        with seeded(seed):
+        with seeded_torch(seed):
             self.backbone = make_backbone(config.backbone, shape)
             self.to_features = nn.Linear(self.backbone.dimension, config.dimension)
             self.to_logits = nn.Linear(config.dimension, num_classes)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from nlprep.core.errors import OptionError
+from nlprep.core.randomness import seeded_torch
 from vision.backbones.networks import make_decoder
 from vision.images.collection import unit_pixels
 from vision.models.autoencoder import Autoencoder, reconstruction_errors
 from vision.models.labels import with_classes
-from vision.models.model import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ class ConditionalAutoencoder(Autoencoder):
             raise OptionError("num_classes = 0: a conditional autoencoder needs classes: give images with labels")
         super().__init__(shape, config, seed=seed)
         self.num_classes = num_classes
-        with seeded(seed):
+        with seeded_torch(seed):
             self.decoder = make_decoder(config.backbone, shape, config.dimension + num_classes)
 
     def forward(self, images: Tensor, **given: Tensor) -> Mapping[str, Tensor]:

@@ -45,11 +45,12 @@ from torch import Tensor
 from torch.special import log_ndtr
 
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from vision.backbones.unet import UNet
 from vision.images.collection import unit_pixels
 from vision.models.likelihoods import LEVELS
-from vision.models.model import ImageModel, seeded
+from vision.models.model import ImageModel
 from vision.models.noising import NoisingProcess
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Diffusion(ImageModel):
         self.process = NoisingProcess(
             config.schedule, config.levels, prediction=config.prediction, variance=config.variance
         )
-        with seeded(seed):
+        with seeded_torch(seed):
             self.network = UNet(shape, config.network)
         self.dimension = self.network.dimension
         # The network tells levels of 1,000 apart, however many there are.

@@ -21,11 +21,12 @@ from nlprep.core.artifacts import CONFIG_NAME, fill_artifact, read_artifact
 from nlprep.core.configuration import from_mapping, to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
+from nlprep.core.randomness import seeded_torch
 from vision.backbones.configuration import BackboneConfig
 from vision.backbones.networks import make_backbone
 from vision.images.preprocessing import Preprocessing
 from vision.models.methods import find_method, name_of
-from vision.models.model import ImageModel, seeded
+from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
     import os
@@ -171,7 +172,7 @@ def build(name: str | None, shape: Shape, config: Any, *, num_classes: int = 0, 
         kind: Any = find_method(name).load()
         model: ImageModel = kind(shape, config, num_classes=num_classes, seed=seed)
         return model
-    with seeded(seed):
+    with seeded_torch(seed):
         return make_backbone(config, shape)
 
 

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from nlprep.core.errors import OptionError
+from nlprep.core.randomness import seeded_torch
 from vision.flows.coupling import Coupling, kept_channels
 from vision.flows.density import FlowStep, standard_normal
 from vision.flows.dequantization import (
@@ -48,7 +49,7 @@ from vision.flows.spectral import LipSwish, NormedLayer
 from vision.flows.transform import Composition
 from vision.images.collection import unit_pixels
 from vision.models.labels import labels_in_turn, with_classes
-from vision.models.model import ImageModel, seeded
+from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +85,7 @@ class FlowModel(ImageModel):
         super().__init__()
         self.shape, self.config, self.num_classes = shape, config, num_classes
         self.dimension = math.prod(shape)
-        with seeded(seed):
+        with seeded_torch(seed):
             levels = [self._level(of_level) for of_level in level_shapes(shape, config.levels)]
             width = config.width
 
@@ -135,13 +136,13 @@ class FlowModel(ImageModel):
 
     def encode(self, images: Tensor) -> Tensor:
         """Codes (b, dimension) of images, a byte taken for the middle of its interval."""
-        with seeded(0):
+        with seeded_torch(0):
             codes: Tensor = self.transform(_middle(images))[0]
         return codes
 
     def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002 - a code holds all there is
         """Images (b, channels, height, width) in [0, 1] of codes (b, dimension)."""
-        with seeded(0):
+        with seeded_torch(0):
             numbers = self.transform.inverse(codes)[0]
         return ((numbers * LEVELS - 0.5) / (LEVELS - 1)).clamp(0, 1)
 
@@ -170,7 +171,7 @@ class FlowModel(ImageModel):
 
         It is near the bound, and none. Likelihood is no oddness: simple images of another kind have more of it.
         """
-        with seeded(0):
+        with seeded_torch(0):
             density = self._log_density(_middle(images), labels)
         return {"nats": byte_nats(density, torch.zeros_like(density), self.dimension)}
 

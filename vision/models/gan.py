@@ -39,12 +39,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.parametrizations import spectral_norm
 
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import TwoPlayerStep, make_adamw
 from nlprep.objectives.adversarial import discriminator_loss, generator_loss, gradient_penalty
 from vision.backbones.networks import make_backbone, make_decoder
 from vision.images.collection import unit_pixels
 from vision.models.labels import labels_in_turn, with_classes
-from vision.models.model import ImageModel, seeded
+from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,7 +138,7 @@ class Gan(ImageModel):
     def __init__(self, shape: Shape, config: GanConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
-        with seeded(seed):
+        with seeded_torch(seed):
             self.discriminator = Discriminator(shape, config, num_classes)
             self.generator = Generator(shape, config, num_classes)
 

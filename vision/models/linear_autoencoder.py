@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from vision.images.collection import unit_pixels
 from vision.models.autoencoder import reconstruction_errors
-from vision.models.model import ImageModel, seeded
+from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +52,7 @@ class LinearAutoencoder(ImageModel):
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
         pixels = math.prod(shape)
         self.register_buffer("centre", torch.full((pixels,), 0.5))
-        with seeded(seed):
+        with seeded_torch(seed):
             self.encoder = nn.Linear(pixels, config.dimension, bias=False)
             self.decoder = nn.Linear(config.dimension, pixels)
         with torch.no_grad():

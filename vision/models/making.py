@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from nlprep.core.errors import NlprepError, OptionError
-from vision.models.model import CanReconstruct, CanSample, seeded
+from nlprep.core.randomness import seeded_torch
+from vision.models.model import CanReconstruct, CanSample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +57,7 @@ def reconstruct_images(saved: SavedModel, images: Images) -> NDArray[np.float32]
         for start in range(0, len(images), BATCH):
             rows = slice(start, start + BATCH)
             pixels = torch.from_numpy(np.array(images.pixels[rows])).to(device)
-            with seeded(1 + start):
+            with seeded_torch(1 + start):
                 given = model.reconstruct(pixels, None if labels is None else labels[rows])
             made.append(given.float().clamp(0, 1).cpu().numpy())
     return np.concatenate(made)
@@ -89,7 +90,7 @@ def sample_images(saved: SavedModel, number: int, *, of: str | None = None, seed
         wanted = torch.arange(number) % classes if of is None else torch.full((number,), saved.classes.index(of))
     device = next(model.parameters()).device
     drawn = []
-    with torch.no_grad(), seeded(seed):
+    with torch.no_grad(), seeded_torch(seed):
         for start in range(0, number, BATCH):
             labels = None if wanted is None else wanted[start : start + BATCH].to(device)
             drawn.append(model.sample(min(BATCH, number - start), labels).float().clamp(0, 1).cpu().numpy())

@@ -27,11 +27,11 @@ import torch
 from torch import Tensor, nn
 
 from nlprep.core.errors import OptionError
-from nlprep.core.randomness import combine, uniforms
+from nlprep.core.randomness import combine, seeded_torch, uniforms
 from vision.backbones.networks import make_backbone
 from vision.backbones.vit import TransformerBlock, VisionTransformer
 from vision.images.collection import unit_pixels
-from vision.models.model import ImageModel, seeded
+from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ class MaskedAutoencoder(ImageModel):
     def __init__(self, shape: Shape, config: MaskedAutoencoderConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
         self.shape, self.config, self.num_classes = shape, config, num_classes
-        with seeded(seed):
+        with seeded_torch(seed):
             backbone = make_backbone(config.backbone, shape)
             if not isinstance(backbone, VisionTransformer):
                 raise OptionError("the backbone of a masked autoencoder must be a vit")

@@ -8,14 +8,12 @@ start with *Can* are what commands and instruments ask for.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from nlprep.core.training.steps.step import Step
     from vision.images.collection import Shape
@@ -58,15 +56,6 @@ class ImageModel(nn.Module, ABC):
         from nlprep.core.training.steps.step import PlainStep
 
         return PlainStep(self, unit="images")
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """What torch draws in the block is a function of the seed; afterwards it is as if nothing had been drawn."""
-    with torch.random.fork_rng(devices=[]):
-        # Not `torch.manual_seed`, which sets the generators of GPUs too.
-        torch.default_generator.manual_seed(seed)
-        yield
 
 
 @runtime_checkable

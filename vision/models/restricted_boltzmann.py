@@ -30,9 +30,10 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from nlprep.core.errors import OptionError
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from vision.images.collection import unit_pixels
-from vision.models.model import ImageModel, seeded
+from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +63,7 @@ class RestrictedBoltzmann(ImageModel):
         super().__init__()
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
         pixels = math.prod(shape)
-        with seeded(seed):
+        with seeded_torch(seed):
             self.weights = nn.Parameter(_DEVIATION * torch.randn(pixels, config.dimension))
             self.register_buffer("chains", torch.rand(config.chains, pixels).round())
         self.visible_bias = nn.Parameter(torch.zeros(pixels))
@@ -168,7 +169,7 @@ class RestrictedBoltzmann(ImageModel):
             raise OptionError(f"chains = {chains}, temperatures = {temperatures}: give at least 2 and 1")
         pixels = len(self.weights)
         logs = torch.zeros(chains, dtype=torch.float64, device=self.weights.device)
-        with seeded(seed):
+        with seeded_torch(seed):
             v = torch.rand(chains, pixels, device=self.weights.device).round()
             for number in range(temperatures):
                 before, after = number / temperatures, (number + 1) / temperatures

@@ -31,13 +31,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from nlprep.objectives.divergences import gaussian_kl_terms, gaussian_log_density
 from vision.backbones.networks import make_backbone, make_decoder
 from vision.images.collection import unit_pixels
 from vision.models.labels import labels_in_turn, with_classes
 from vision.models.likelihoods import make_likelihood
-from vision.models.model import ImageModel, seeded
+from vision.models.model import ImageModel
 from vision.models.priors import NormalPrior, make_prior
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Vae(ImageModel):
         super().__init__()
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
         self.likelihood = make_likelihood(config.likelihood)
-        with seeded(seed):
+        with seeded_torch(seed):
             self.backbone = make_backbone(config.backbone, shape)
             self.to_posterior = nn.Linear(self.backbone.dimension, 2 * config.dimension)
             self.decoder = make_decoder(

@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.coupled import CoupledStep
 from nlprep.core.training.steps.step import TwoPlayerStep
 from nlprep.objectives.adversarial import discriminator_loss, generator_loss
 from nlprep.objectives.discrepancy import inverse_multiquadric_kernel, squared_mmd
 from vision.backbones.networks import make_backbone, make_decoder
 from vision.images.collection import unit_pixels
-from vision.models.model import ImageModel, seeded
+from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ class WassersteinAutoencoder(ImageModel):
         super().__init__()
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
         self.seed = seed
-        with seeded(seed):
+        with seeded_torch(seed):
             self.backbone = make_backbone(config.backbone, shape)
             self.to_code = nn.Linear(self.backbone.dimension, config.dimension)
             self.decoder = make_decoder(config.backbone, shape, config.dimension)
@@ -92,7 +93,7 @@ class WassersteinAutoencoder(ImageModel):
         """A coupled step for the discrepancy, one of two players for the adversary."""
         if self.config.penalty == "mmd":
             return DiscrepancyStep(self)
-        with seeded(self.seed):
+        with seeded_torch(self.seed):
             adversary = LatentAdversary(self.dimension, self.config.width)
         return AdversarialStep(self, adversary)
 
