@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Of several processes of tests each keeps to a processor of its own: threads that wait for each other's processor take
 # many times as long. What tests run in other processes inherits it. It is done before NumPy is imported, whose linear
@@ -16,6 +20,7 @@ if _WORKER and hasattr(os, "sched_setaffinity"):
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+from warm_python import WarmPython  # noqa: E402
 
 # Nothing in the tests may reach for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -40,6 +45,14 @@ def shared_data() -> Path:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what tests cache out of the user's own cache."""
     os.environ["NLPREP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[WarmPython]:
+    """An interpreter that starts programs without the seconds that their imports take."""
+    python = WarmPython()
+    yield python
+    python.close()
 
 
 @pytest.fixture

@@ -165,6 +165,7 @@ def test_progress_counts_bytes(tmp_path: Path) -> None:
 
 @shared_directory
 @given(data=st.binary(max_size=300), compression=st.sampled_from(sorted(COMPRESSORS)))
+@pytest.mark.slow
 def test_arbitrary_bytes_give_sentences_or_a_file_error(tmp_path: Path, data: bytes, compression: str) -> None:
     assume(not data.startswith((b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")))
     path = tmp_path / "text"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,18 +27,10 @@ def test_every_example_is_here():
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_example(name, tmp_path):
+def test_example(name, tmp_path, warm_python):
     script = ROOT / "examples" / name
     assert len(script.read_text(encoding="utf-8").splitlines()) <= 65, "an example fits on one screen"
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        encoding="utf-8",
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
-        timeout=280,
-        check=False,
-    )
+    done = warm_python.run(script, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for words in EXPECTED[name]:
         assert words in done.stdout

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
-from tests_cli_support import one_line, snapshot, start
-from tests_pretrain_support import PRETRAIN, SHORT, SMALL, english
+from tests_cli_support import one_line, run_twofold, snapshot, start
+from tests_pretrain_support import SHORT, SMALL, english
 
 from cli.pretrain import main
 from nlprep.core.artifacts import read_tensors
@@ -151,10 +150,12 @@ def wait_for_checkpoint(process, run, step):
 
 
 @pytest.mark.parametrize(("command", "workers"), [("mlm", 0), ("gpt", 2)])
-def test_killed_and_resumed_to_the_very_same_weights(pretrained, tmp_path, environment, capsys, command, workers):
+def test_killed_and_resumed_to_the_very_same_weights(
+    pretrained, tmp_path, environment, warm_python, capsys, command, workers
+):
     words = [command, str(pretrained.text), *LONG, "--workers", str(workers), "--steps", "60", "--quiet"]
     assert main([*words, "--output", str(tmp_path / "whole")]) == 0
-    process = start("pretrain", *words, "--output", "parts", environment=environment, cwd=tmp_path)
+    process = start("pretrain", *words, "--output", "parts", environment=environment, cwd=tmp_path, python=warm_python)
     wait_for_checkpoint(process, tmp_path / "parts", 12)
     process.kill()
     assert process.wait(timeout=60) == -signal.SIGKILL
@@ -166,9 +167,9 @@ def test_killed_and_resumed_to_the_very_same_weights(pretrained, tmp_path, envir
     assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(pretrained, tmp_path, environment, monkeypatch, capsys):
+def test_ctrl_c_saves_and_says_how_to_go_on(pretrained, tmp_path, environment, warm_python, monkeypatch, capsys):
     words = ["mlm", str(pretrained.text), *LONG, "--quiet", "--output", "run"]
-    process = start("pretrain", *words, "--steps", "100000", environment=environment, cwd=tmp_path)
+    process = start("pretrain", *words, "--steps", "100000", environment=environment, cwd=tmp_path, python=warm_python)
     wait_for_checkpoint(process, tmp_path / "run", 3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -183,12 +184,13 @@ def test_ctrl_c_saves_and_says_how_to_go_on(pretrained, tmp_path, environment, m
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.5])
-def test_ctrl_c_at_some_moment(pretrained, tmp_path, environment, seconds):
+def test_ctrl_c_at_some_moment(pretrained, tmp_path, environment, warm_python, seconds):
     process = start(
         "pretrain",
         *("mlm", pretrained.text, *LONG, "--steps", "100000", "--output", "run", "--quiet"),
         environment=environment,
         cwd=tmp_path,
+        python=warm_python,
     )
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
@@ -198,36 +200,10 @@ def test_ctrl_c_at_some_moment(pretrained, tmp_path, environment, seconds):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def run_twofold(*words, environment):
-    """Run the command in two processes that work together, as torchrun starts them; gives what each did."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    environment = environment | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
-    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    running = [
-        subprocess.Popen(
-            [*PRETRAIN, *map(str, words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            env=environment | {"RANK": rank, "LOCAL_RANK": rank},
-        )
-        for rank in ("0", "1")
-    ]
-    main_process, other = running
-    said = [main_process.communicate(timeout=120)]
-    if main_process.returncode:
-        # As torchrun does.
-        other.terminate()
-    said.append(other.communicate(timeout=120))
-    return [(process.returncode, *both) for process, both in zip(running, said, strict=True)]
-
-
-def test_two_processes_speak_once(pretrained, tmp_path, environment):
+def test_two_processes_speak_once(pretrained, tmp_path, environment, warm_python):
     words = ["mlm", str(pretrained.text), *SMALL, "--algorithm", "byte-bpe", "--output"]
     (status, out, err), (other_status, other_out, other_err) = run_twofold(
-        *words, tmp_path / "two", "--json", environment=environment
+        "cli.pretrain", *words, tmp_path / "two", "--json", python=warm_python, environment=environment
     )
     assert (status, other_status) == (0, 0), err + other_err
     said = json.loads(out)
@@ -238,9 +214,11 @@ def test_two_processes_speak_once(pretrained, tmp_path, environment):
     assert said["steps"] == 6
 
 
-def test_an_error_of_two_processes_is_said_once(tmp_path, environment):
+def test_an_error_of_two_processes_is_said_once(tmp_path, environment, warm_python):
     words = ["mlm", tmp_path / "gone", "--output", tmp_path / "two", *SMALL, "--quiet"]
-    (status, _, err), (other_status, _, other_err) = run_twofold(*words, environment=environment)
+    (status, _, err), (other_status, _, other_err) = run_twofold(
+        "cli.pretrain", *words, python=warm_python, environment=environment
+    )
     assert 0 not in (status, other_status)
     assert (err + other_err).count("no such file or directory") == 1
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from tests_cli_support import asking
-from tests_pretrain_support import PRETRAIN
 
 from cli.pretrain import COMMANDS, main
 from nlprep.demonstration import generate_sentences
@@ -74,8 +73,10 @@ def test_fill(pretrained, answer):
 
 
 @pytest.mark.slow
-def test_fill_reads_standard_input(pretrained, run_command):
-    done = run_command("fill", pretrained.masked, "--top", 1, text="A [MASK].\n\nThe [MASK] is.\n", program=PRETRAIN)
+def test_fill_reads_standard_input(pretrained, warm_python, environment):
+    words = ["fill", pretrained.masked, "--top", 1]
+    text = "A [MASK].\n\nThe [MASK] is.\n"
+    done = warm_python.run("-m", "cli.pretrain", *words, text=text, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     assert lines[0] == ["text", "blank", "filling", "probability"]

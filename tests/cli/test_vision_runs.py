@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-from tests_cli_support import asking, one_line, start
+from tests_cli_support import asking, one_line, run_twofold, start
 from tests_vision_support import TINY, draw_photos
 
 from cli.vision import main
@@ -41,9 +39,9 @@ def weights(run):
     return (run / "model" / "tensors.safetensors").read_bytes()
 
 
-def stopped(words, run, environment, cwd, sign):
+def stopped(words, run, environment, cwd, sign, python):
     """Start a command, send a signal once it has kept a checkpoint, and give its status and what it said."""
-    process = start("vision", *words, environment=environment, cwd=cwd)
+    process = start("vision", *words, environment=environment, cwd=cwd, python=python)
     limit = time.monotonic() + 60
     while not list(run.glob("checkpoints/step-*")):
         assert time.monotonic() < limit
@@ -73,10 +71,12 @@ def whole(photos):
     ("model", "sign"),
     [("vae", signal.SIGKILL), ("vae", signal.SIGINT), ("vae", signal.SIGTERM), ("masked", signal.SIGKILL)],
 )
-def test_stopped_and_gone_on_with_to_the_very_same_weights(photos, tmp_path, environment, model, sign, whole, ask):
+def test_stopped_and_gone_on_with_to_the_very_same_weights(
+    photos, tmp_path, environment, warm_python, model, sign, whole, ask
+):
     words = ["train", model, photos, "--steps", 120, *OFTEN, *(MASKED if model == "masked" else MLP)]
     parts = tmp_path / "parts"
-    status, said = stopped([*words, "-o", parts], parts, environment, tmp_path, sign)
+    status, said = stopped([*words, "-o", parts], parts, environment, tmp_path, sign, warm_python)
     if sign == signal.SIGKILL:
         assert status == -signal.SIGKILL
     else:
@@ -88,20 +88,15 @@ def test_stopped_and_gone_on_with_to_the_very_same_weights(photos, tmp_path, env
     assert weights(parts) == whole(model, words)
 
 
-def test_two_processes(photos, tmp_path, environment):
+def test_two_processes(photos, tmp_path, environment, warm_python):
     words = ["train", photos, "-o", tmp_path / "run", *TINY, "--json", "--quiet"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29617"]
-    done = subprocess.run(
-        [*torchrun, "-m", "cli.vision", *map(str, words)],
-        env=environment | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
+    (status, out, err), (other_status, other_out, other_err) = run_twofold(
+        "cli.vision", *words, python=warm_python, environment=environment
     )
-    assert done.returncode == 0, done.stderr
+    assert (status, other_status) == (0, 0), err + other_err
     # One of the two speaks.
-    assert json.loads(done.stdout)["steps"] == 12
+    assert json.loads(out)["steps"] == 12
+    assert other_out == ""
     assert (tmp_path / "run" / "model" / "tensors.safetensors").is_file()
 
 

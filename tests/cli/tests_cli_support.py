@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from warm_python import WarmPython
 
 COMMAND = [sys.executable, "-m", "cli.translate"]
 # What an installed command does, telling when it has begun: while Python itself starts, Ctrl-C is not ours.
@@ -48,10 +51,14 @@ def snapshot(folder: Path) -> dict[str, str]:
     }
 
 
-def start(module: str, *words: object, environment, cwd) -> subprocess.Popen[str]:
-    """Start a program of ``cli`` in a process and a session of its own, and wait until it has begun."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", START.format(module=module), *map(str, words)],
+def start(module: str, *words: object, environment, cwd, python: WarmPython | None = None) -> subprocess.Popen[str]:
+    """Start a program of ``cli`` in a process and a session of its own, and wait until it has begun.
+
+    Without ``python`` it is a Python of its own too, whose imports can be interrupted like all else.
+    """
+    popen = python.popen if python else lambda *said, **settings: subprocess.Popen([sys.executable, *said], **settings)
+    process = popen(
+        *("-c", START.format(module=module), *map(str, words)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -62,6 +69,34 @@ def start(module: str, *words: object, environment, cwd) -> subprocess.Popen[str
     )
     assert process.stderr.readline() == "ready\n"
     return process
+
+
+def run_twofold(
+    module: str, *words: object, python: WarmPython, environment: dict[str, str]
+) -> list[tuple[int, str, str]]:
+    """Run a program in two processes that work together, as torchrun starts them; gives what each did."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    environment = environment | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    running = [
+        python.popen(
+            *("-m", module, *map(str, words)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env=environment | {"RANK": rank, "LOCAL_RANK": rank},
+        )
+        for rank in ("0", "1")
+    ]
+    main_process, other = running
+    said = [main_process.communicate(timeout=120)]
+    if main_process.returncode:
+        # As torchrun does.
+        other.terminate()
+    said.append(other.communicate(timeout=120))
+    return [(process.returncode, *both) for process, both in zip(running, said, strict=True)]
 
 
 def asking(main, capsys) -> Callable[..., object]:

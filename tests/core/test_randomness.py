@@ -92,6 +92,7 @@ def test_seeded_draws_leave_no_trace_and_reseed_no_other_device(monkeypatch: pyt
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_no_module_reseeds_every_device() -> None:
     """A caller's generators, those of GPUs too, are not the library's to set; `seeded_torch` is."""
     root = Path(__file__).resolve().parents[2]

@@ -137,5 +137,6 @@ def words_of(model, text: str) -> list[str]:
 @given(text=st.text(st.characters(exclude_characters="Σ\u2581", exclude_categories=["Cs", "Cn"]), max_size=30))
 @example(text="½ Ⅷ x² ‿_ naïve İstanbul ﬁn Straße")
 @example(text="مُحَمَّد नमस्ते می‌خواهم")
+@pytest.mark.slow
 def test_text_becomes_the_same_words(model, text):
     assert words_of(model, text) == tokenize(text)

@@ -45,6 +45,7 @@ few_values = st.lists(st.integers(0, 6), min_size=2, max_size=12)
 
 
 @given(data=st.data(), first=few_values)
+@pytest.mark.slow
 def test_spearman_is_the_correlation_of_counted_ranks(data: st.DataObject, first: list[int]) -> None:
     second = data.draw(st.lists(st.integers(0, 6), min_size=len(first), max_size=len(first)))
 

@@ -108,6 +108,7 @@ def test_kernel_takes_the_usual_numbers_itself():
 @settings(max_examples=300, deadline=None)
 @given(bits=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=20))
 @example(bits=[0, 1 << 31, 1, 0x007FFFFF, 0x00800000, 0x7F7FFFFF, 0x3F800000, 0x4B800000, 0x4B7FFFFF, 0x501502F9])
+@pytest.mark.slow
 def test_numbers_are_written_in_the_fewest_digits(bits):
     matrix = np.array([bits], dtype=np.uint32)
     matrix = np.where(np.isfinite(matrix.view(np.float32)), matrix, np.uint32(0)).astype(np.uint32)

@@ -33,6 +33,7 @@ def slow_precision(usual, odd):
     return found
 
 
+@pytest.mark.slow
 def test_the_figures_are_their_definitions():
     usual, odd = (np.round(side, 1) for side in scores(80, 30))
     found = evaluate_detection(usual, odd, resamples=200)
@@ -73,6 +74,7 @@ def test_the_ends_of_an_area_are_where_it_is_z_deviations_away(area, n, m):
 
 
 @pytest.mark.parametrize("apart", [1.0, 3.0])
+@pytest.mark.slow
 def test_intervals_hold_the_true_area_as_often_as_they_say(apart):
     truth = norm.cdf(apart / np.sqrt(2))
     held = 0

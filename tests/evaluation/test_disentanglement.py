@@ -46,6 +46,7 @@ def test_a_code_that_is_the_factors_is_perfect():
     assert np.shape(plain["importance"]) == (4, 3)
 
 
+@pytest.mark.slow
 def test_turned_and_repeated_codes_are_less():
     perfect = evaluate_disentanglement(VALUES, FACTORS)
     turned = evaluate_disentanglement(rotated(VALUES), FACTORS)

@@ -63,6 +63,7 @@ def pictures(number, seed=0, *, paired=False):
 CONFIG = ProbeConfig(labels="10,100%", repeats=2)
 
 
+@pytest.mark.slow
 def test_any_encoder_is_measured_beside_itself_with_nothing_learned():
     train, test = pictures(200), pictures(100, seed=1)
     result = measure_label_curves({"learned": learned(), "again": learned()}, train, test, CONFIG)

@@ -230,6 +230,7 @@ def uneven(n, seed=0):
 
 
 @pytest.mark.parametrize("classifier", ["linear", "neighbors"])
+@pytest.mark.slow
 def test_few_labels_of_each_class(classifier, monkeypatch):
     from nlprep.evaluation import linear_probe
 
@@ -289,6 +290,7 @@ def test_an_interval_holds_both_sources_of_chance():
     }
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_accuracy_of_other_choices_and_examples():
     # A threshold at the middle of two normals; the truth is the mean over many choices on a large test set.
     generator = np.random.default_rng(0)

@@ -34,6 +34,7 @@ def by_hand(scores: np.ndarray, relevant: list[list[int]], at: tuple[int, ...]) 
 
 @given(st.data(), st.integers(1, 6), st.integers(1, 9))
 @settings(max_examples=40, deadline=None)
+@pytest.mark.slow
 def test_it_is_what_sorted_lists_say(data, num_queries, num_keys):
     # Small whole numbers tie often, and their products are exact.
     numbers = st.integers(-2, 2)

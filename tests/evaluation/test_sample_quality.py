@@ -63,6 +63,7 @@ def test_fewer_examples_than_dimensions(examples):
     assert distance(features, changed) == pytest.approx(20 * 0.25 + 4 * np.trace(np.cov(features.T)), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_torchmetrics_has_the_same_fid_and_kid():
     from torchmetrics.image.fid import FrechetInceptionDistance
     from torchmetrics.image.kid import KernelInceptionDistance
@@ -104,6 +105,7 @@ def test_kid_is_a_double_loop():
     assert kernel_distance(first, first[:, ::-1] * 0 + 100).distance > 1
 
 
+@pytest.mark.slow
 def test_kid_of_one_distribution_is_nothing_on_average_and_fid_is_not():
     found = [kernel_distance(normal(40, seed=seed), normal(40, seed=1000 + seed)).distance for seed in range(200)]
     error = np.std(found) / np.sqrt(200)

@@ -26,6 +26,7 @@ def purity(places, labels=LABELS):
     return (labels[away.argmin(axis=1)] == labels).mean()
 
 
+@pytest.mark.slow
 def test_maps_keep_like_beside_like():
     plane = map_features(FEATURES, "pca")
     np.testing.assert_array_equal(plane, principal_plane(FEATURES)[0])
@@ -70,6 +71,7 @@ def test_the_square_keeps_proportions():
     np.testing.assert_allclose(unit_square(np.ones((3, 2))), 0.5 + np.zeros((3, 2)) + [[0, 0]] * 3)
 
 
+@pytest.mark.slow
 def test_pictures_stand_where_their_items_are(tmp_path):
     images = np.zeros((3, 6, 6), np.float32)
     images[0, 0, 0] = images[1, 5, 5] = images[2, 0, 5] = 1
@@ -92,6 +94,7 @@ def test_pictures_stand_where_their_items_are(tmp_path):
         assert tuple(drawn[y - 33, x]) == tuple(drawn[y, x + 32]) == frame
 
 
+@pytest.mark.slow
 def test_pictures_do_not_cover_one_another_and_bytes_are_the_same(tmp_path):
     places = np.random.default_rng(0).normal(size=(60, 2))
     images = np.full((60, 8, 8, 3), 200, np.uint8)

@@ -84,6 +84,7 @@ def test_a_stop_string_ends_a_text_and_is_not_shown(tokenizer) -> None:
     assert "".join(pieces) == expected
 
 
+@pytest.mark.slow
 def test_a_text_outgrows_the_context(tokenizer) -> None:
     """Token by token: the whole text while it fits, then from the last half of the context on, which fills again."""
     model = toy_causal().eval()

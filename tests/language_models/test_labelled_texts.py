@@ -46,6 +46,7 @@ def test_the_formats_are_read_alike(tmp_path, name, content):
         max_size=6,
     )
 )  # fmt: skip
+@pytest.mark.slow
 def test_whatever_csv_is_written_is_read(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     stream = io.StringIO()

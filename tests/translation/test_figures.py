@@ -26,6 +26,7 @@ def index() -> TranslationIndex:
     return TranslationIndex.build(source, target, alignment, source_language="en", target_language="fr")
 
 
+@pytest.mark.slow
 def test_svg_holds_every_word_once_and_is_reproducible(tmp_path, index):
     pairs = [("word0", "mot0"), ("word0", "mot1"), ("word2", "mot2"), ("word3", "mot3")]
     for name in ("one.svg", "two.svg"):

@@ -93,6 +93,7 @@ def test_missing_file_and_unknown_format(tmp_path):
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.binary(max_size=200), layout=st.sampled_from(["auto", "muse", "xling", "csv"]))
+@pytest.mark.slow
 def test_any_bytes_give_a_lexicon_or_a_file_error(data, layout, tmp_path):
     path = tmp_path / "anything"
     path.write_bytes(data)

@@ -74,6 +74,7 @@ def test_gaussian_is_torchs(each: bool):
     torch.testing.assert_close(likelihood.log_probability(numbers, targets), expected)
 
 
+@pytest.mark.slow
 def test_the_standard_deviation_is_learned_but_never_below_its_floor():
     likelihood = Gaussian(floor=0.05)
     optimizer = torch.optim.Adam(likelihood.parameters(), lr=0.1)

@@ -289,6 +289,7 @@ def test_names_with_dots_do_not_escape(tmp_path):
     assert len(read_images(tmp_path / "good.zip", on_error="skip")) == 1
 
 
+@pytest.mark.slow
 def test_zip_bombs_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "one.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.bmp", bytes(65 << 20))
@@ -296,6 +297,7 @@ def test_zip_bombs_are_refused(tmp_path):
         read_images(tmp_path / "one.zip")
 
 
+@pytest.mark.slow
 def test_many_small_bombs_are_one(tmp_path):
     with zipfile.ZipFile(tmp_path / "many.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(9):

@@ -332,7 +332,9 @@ def list_examples(
         for j in range(max(0, i - width), min(count, i + width + 1)):
             if j != i:
                 contexts[num_examples] = words[j]
-                outputs[num_examples] = drawn
+                # One by one: the compiler takes longer over a whole row, for the message of an error that cannot be.
+                for k in range(negatives + 1):
+                    outputs[num_examples, k] = drawn[k]
                 num_examples += 1
     return num_examples
 

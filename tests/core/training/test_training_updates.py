@@ -36,6 +36,7 @@ def test_training_is_the_equations_whatever_the_parts(changes: dict, micro_batch
     assert [record["epoch"] for record in history.records] == pytest.approx([8 * s / 50 for s in range(1, 13)])
 
 
+@pytest.mark.slow
 def test_weights_matter_and_logged_means_are_of_terms() -> None:
     """Parts of unequal weight, averaged as if equal, would come out elsewhere."""
     data, config = Numbers(), settings(micro_batch_size=1, log_every=3)
