@@ -32,7 +32,7 @@ def small(name: str) -> Any:
     if name in ("glow", "conditional-glow", "residual-flow"):
         changes = {"levels": 2, "steps": 1, "width": 4}
     if "backbone" in fields:
-        changes["backbone"] = SMALL["vit" if config.backbone.kind == "vit" else "mlp"]
+        changes["backbone"] = SMALL[config.backbone.kind if config.backbone.kind in ("vit", "patch") else "mlp"]
     return dataclasses.replace(config, **{key: value for key, value in changes.items() if key in fields})
 
 

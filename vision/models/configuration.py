@@ -87,6 +87,27 @@ class VaeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HierarchicalVaeConfig:
+    """A variational autoencoder with groups of codes, from what is large in an image to what is fine."""
+
+    dimension: int = option(32, "numbers in the first group of codes, which sees the whole image", minimum=1)
+    groups: int = option(2, "of codes; 1: a plain variational autoencoder", minimum=1)
+    numbers: int = option(2, "in each further group, at each patch", minimum=1)
+    beta: float = option(1.0, "weight of the divergence from the prior; 1: a bound of the likelihood", minimum=0)
+    beta_warmup: float = option(0.0, "share of the run in which that weight rises from 0", minimum=0, maximum=1)
+    free_bits: float = option(0.0, "nats of each number in a code that the divergence leaves free", minimum=0)
+    likelihood: LikelihoodConfig = option(LikelihoodConfig(), "distribution of a pixel")
+    backbone: BackboneConfig = option(
+        BackboneConfig(kind="patch", norm="none", blocks=1), "the network; its kind must be patch"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.backbone.kind != "patch":
+            raise OptionError(f"backbone: kind = {self.backbone.kind!r}: groups of codes lie at patches: choose patch")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImportanceWeightedConfig:
     """An importance-weighted autoencoder."""
 
@@ -353,6 +374,7 @@ METHODS = (
     "vae",
     "conditional-vae",
     "iwae",
+    "hierarchical-vae",
     "wae",
     "autoencoder",
     "conditional-autoencoder",
@@ -381,6 +403,9 @@ class ImageModelConfig:
     model: str = option("vae", "what is trained", choices=METHODS)
     vae: VaeConfig = option(VaeConfig(), "how", counts_for=("model", ("vae", "conditional-vae")))
     iwae: ImportanceWeightedConfig = option(ImportanceWeightedConfig(), "how", counts_for=("model", ("iwae",)))
+    hierarchical_vae: HierarchicalVaeConfig = option(
+        HierarchicalVaeConfig(), "how", counts_for=("model", ("hierarchical-vae",))
+    )
     wae: WassersteinConfig = option(WassersteinConfig(), "how", counts_for=("model", ("wae",)))
     autoencoder: AutoencoderConfig = option(
         AutoencoderConfig(), "how", counts_for=("model", ("autoencoder", "conditional-autoencoder"))

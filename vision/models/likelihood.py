@@ -108,7 +108,7 @@ def estimate_likelihood(
     The model is put in evaluation mode and left as it was.
 
     Args:
-        model: A variational or importance-weighted autoencoder.
+        model: A variational, importance-weighted or hierarchical autoencoder.
         images: Which; with labels where the model is conditioned on them.
         samples: Importance samples of each image of the subset.
         subset: How many images get these, chosen at random; None: all.
@@ -231,13 +231,12 @@ def _weights_of_some(
         pixels = unit_pixels(torch.from_numpy(images.pixels[places]).to(device))
         drawn = uniforms(keys, pixels[0].numel(), purpose=_BINARIZING).reshape(pixels.shape)
         targets = model.likelihood.targets(pixels, torch.from_numpy(drawn.astype(np.float32)).to(device))
-        mean, log_scale = model.posterior(targets)
         parts = []
         step = max(1, rows // len(places))
         for first in range(0, samples, step):
             numbers = np.arange(first, min(first + step, samples))
             noise = keyed_normals(combine(keys, purpose, numbers[:, None]), model.dimension)
-            codes = mean + log_scale.exp() * torch.from_numpy(noise).to(device)
+            codes, mean, log_scale = model.draw(targets, torch.from_numpy(noise).to(device))
             parts.append(model.log_weights(targets, codes, mean, log_scale, labels).double().cpu())
     return torch.cat(parts).T
 

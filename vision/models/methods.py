@@ -57,6 +57,9 @@ MODELS: dict[str, Method] = {
     "iwae": Method(
         "vision.models.importance_weighted", "ImportanceWeightedAutoencoder", configuration.ImportanceWeightedConfig
     ),
+    "hierarchical-vae": Method(
+        "vision.models.hierarchical_vae", "HierarchicalVae", configuration.HierarchicalVaeConfig
+    ),
     "wae": Method("vision.models.wasserstein", "WassersteinAutoencoder", configuration.WassersteinConfig),
     "glow": Method("vision.models.flow", "Glow", configuration.GlowConfig, training={"weight_decay": 0.0}),
     "conditional-glow": Method(

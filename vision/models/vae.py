@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from vision.images.collection import Shape
     from vision.models.configuration import ImportanceWeightedConfig, VaeConfig
 
-_SMALLEST, _LARGEST = -10.0, 10.0
-"""Where the logarithm of a posterior's standard deviation is cut off, so that none over- or underflows."""
+LARGEST_LOG_SCALE = 10.0
+"""Where the logarithm of a posterior's standard deviation is cut off on both sides, so that none over- or underflows."""
 _ENTROPY = (1 + math.log(2 * math.pi)) / 2
 """Of a standard normal number, in nats."""
 
@@ -90,8 +90,7 @@ class Vae(ImageModel):
         """
         beta_at_last, free_bits = self._weights()
         targets = self.likelihood.targets(unit_pixels(images))
-        mean, log_scale = self.posterior(targets)
-        codes = mean + log_scale.exp() * torch.randn_like(mean)
+        codes, mean, log_scale = self.draw(targets, torch.randn(len(targets), self.dimension, device=targets.device))
         distortion = -self.likelihood.log_probability(self.numbers(codes, given.get("labels")), targets).mean()
         rate = self.rates(codes, mean, log_scale).mean()
         charged = rate
@@ -131,7 +130,20 @@ class Vae(ImageModel):
             pixels: What the likelihood is of (`vision.models.likelihoods.Likelihood.targets`), or float pixels.
         """
         mean, log_scale = self.to_posterior(self.backbone(pixels)).float().chunk(2, -1)
-        return mean, log_scale.clamp(_SMALLEST, _LARGEST)
+        return mean, log_scale.clamp(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
+
+    def draw(self, pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes drawn from q(z | x), and the means and the logarithms of standard deviations that they were drawn with.
+
+        Args:
+            pixels: As for `posterior`.
+            noise: (..., b, dimension) standard normal numbers.
+
+        Returns:
+            Codes (..., b, dimension), and two of a shape that goes with them.
+        """
+        mean, log_scale = self.posterior(pixels)
+        return mean + log_scale.exp() * noise, mean, log_scale
 
     def numbers(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """What the decoder says, (..., likelihood's multiple of channels, height, width), of codes (..., dimension)."""
@@ -147,7 +159,7 @@ class Vae(ImageModel):
         Args:
             targets: (b, channels, height, width) as `vision.models.likelihoods.Likelihood.targets` gave them.
             codes: (..., b, dimension).
-            mean: (b, dimension) of q.
+            mean: (b, dimension) or (..., b, dimension), of q, as `draw` gave it.
             log_scale: Likewise.
             labels: (b,) where it is conditioned on them.
 
