@@ -106,7 +106,7 @@ def train_images(
     preprocessing = images.preprocessing or Preprocessing(channels=channels, height=height, width=width)
     seed = 1 if training is None else training.seed
     examples, held = _examples(images, validation, labels=method.labelled, seed=seed)
-    training = training or default_training(model, len(examples))
+    training = training or default_training(model, len(examples), getattr(config, "backbone", None))
     # Whatever constructor the class of a name has takes these.
     kind: Any = method.load()
     made: ImageModel = kind(

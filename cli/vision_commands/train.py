@@ -37,8 +37,11 @@ _TRAINING_FIRST = (
     *("steps", "epochs", "batch_size", "micro_batch_size", "learning_rate", "average", "precision", "seed", "workers"),
     *("evaluate_every", "patience"),
 )
-_BY_DATA = ("steps", "batch_size", "learning_rate", "weight_decay", "clip_norm", "average")
-_NETWORK = {name: f"backbone_{name}" for name in ("width", "depth", "blocks", "norm", "activation", "stem", "patch")}
+_BY_DATA = ("steps", "batch_size", "learning_rate", "weight_decay", "average")
+_BY_NETWORK = ("final_learning_rate", "beta2", "clip_norm")
+_NETWORK = {
+    name: f"backbone_{name}" for name in ("width", "depth", "blocks", "norm", "activation", "stem", "patch", "overlap")
+}
 _LABELS = {
     "model": "model",
     "examples": "images",
@@ -85,7 +88,7 @@ def train(
             title="training",
             first=_TRAINING_FIRST,
             rest="training in detail",
-            shown=dict.fromkeys(_BY_DATA, "by the number of images"),
+            shown=dict.fromkeys(_BY_DATA, "by the number of images") | dict.fromkeys(_BY_NETWORK, "by the network"),
         ),
     ],
     device: str | None = None,
@@ -137,7 +140,7 @@ def train(
         raise OptionError(f"{backbone.flags[0]}: model {model} has no network of that kind to choose: leave it out")
     share = default_validation(len(read)) if validation is None else validation
     count = len(held_out_places(len(read), share, seed=1)[0])
-    settings = training.resolve(to_mapping(default_training(model, count)))
+    settings = training.resolve(to_mapping(default_training(model, count, network)))
     console.note(describe_choice(model, network, settings, count=count, shape=read.shape))
     with torch_threads(threads), said_as_command():
         run = train_images(

@@ -16,6 +16,7 @@ from nlprep.core.randomness import seeded_torch
 from vision.backbones.backbone import Backbone, Decoder
 from vision.backbones.configuration import BackboneConfig
 from vision.backbones.networks import make_backbone, make_decoder
+from vision.backbones.patch import FadingPatches
 from vision.backbones.transformers_model import TransformersBackbone
 
 pytestmark = pytest.mark.slow
@@ -84,6 +85,26 @@ def test_patches_cover_the_image_and_their_mirror_lays_them_out_again(patch):
         rows, columns = torch.nonzero(changed).max(0).values.tolist()
         assert rows == min(2, decoder.maps[1]) * patch - 1
         assert columns == min(2, decoder.maps[2]) * patch - 1
+
+
+@pytest.mark.parametrize("patch", [1, 2, 3, 4])
+def test_patches_that_overlap_fade_into_each_other(patch):
+    last = FadingPatches(2, 1, patch)
+    with torch.no_grad():
+        last.whole.weight.fill_(1)
+        last.whole.bias.zero_()
+        made = last(torch.ones(1, 2, 4, 5))
+        assert made.shape == (1, 1, 4 * patch, 5 * patch)
+        # Inside, weights add up to one of each channel: maps that are alike everywhere are drawn without a seam.
+        torch.testing.assert_close(made[..., patch:-patch, patch:-patch], torch.full((1, 1, 2 * patch, 3 * patch), 2.0))
+        # A place more or less changes its neighbours' pixels no more than a step of the triangle.
+        maps = torch.zeros(1, 2, 4, 5)
+        maps[..., 2, 2] = 1
+        one = last(maps)
+    assert float(one.diff(dim=-1).abs().max()) <= 2 / patch + 1e-6
+    assert int((one.sum((1, 2)) > 0).sum()) == 2 * patch
+    config = BackboneConfig(kind="patch", width=4, blocks=1, patch=patch, overlap=True)
+    assert make_decoder(config, (3, 6, 7), 5)(torch.randn(2, 5)).shape == (2, 3, 6, 7)
 
 
 def test_a_patch_network_whose_patch_is_larger_than_the_image_is_refused():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nlprep.core.errors import OptionError
+from nlprep.core.training.configuration import TrainingConfig
+from vision.backbones.configuration import BackboneConfig
 from vision.models.methods import MODELS
 from vision.presets import default_backbone, default_training, default_validation, describe_choice
 
@@ -14,11 +16,14 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "shape", "kind", "size"),
     [
-        ("vae", (1, 28, 28), "mlp", ("width", None)),
-        ("vae", (3, 28, 28), "convolutional", ("width", 32)),
-        ("vae", (3, 32, 32), "convolutional", ("width", 32)),
-        ("vae", (1, 64, 64), "convolutional", ("width", 16)),
-        ("autoencoder", (3, 30, 128), "convolutional", ("width", 16)),
+        ("vae", (1, 28, 28), "patch", ("patch", 4)),
+        ("vae", (1, 28, 28), "patch", ("overlap", False)),
+        ("wae", (3, 32, 32), "patch", ("overlap", True)),
+        ("vae", (1, 64, 64), "patch", ("patch", 8)),
+        ("hierarchical-vae", (3, 3, 3), "patch", ("patch", 3)),
+        ("autoencoder", (3, 30, 128), "patch", ("patch", 16)),
+        ("gan", (3, 28, 28), "convolutional", ("width", 32)),
+        ("classifier", (1, 64, 64), "convolutional", ("width", 16)),
         ("masked", (3, 32, 32), "vit", ("patch", 4)),
         ("masked", (3, 64, 64), "vit", ("patch", 8)),
         ("masked", (1, 224, 224), "vit", ("patch", 16)),
@@ -49,9 +54,18 @@ def test_training_grows_with_the_images_within_bounds():
     found = [default_training("vae", count) for count in (5, 300, 3000, 60_000, 10_000_000)]
     assert [config.batch_size for config in found] == [5, 32, 64, 128, 128]
     assert [config.steps for config in found] == [2000, 2000, 2000, 9375, 20_000]
-    assert all(config.clip_norm is None and config.average for config in found)
+    assert all(config.average for config in found)
     with pytest.raises(OptionError, match="choose from"):
         default_training("vea", 10)
+
+
+def test_how_fast_it_learns_is_the_networks():
+    quick, slow = BackboneConfig(kind="mlp"), BackboneConfig(kind="vit")
+    found = [default_training("vae", 100, network) for network in (None, quick, slow)]
+    assert [(config.learning_rate, config.clip_norm) for config in found] == [(4e-3, 50), (4e-3, 50), (1e-3, None)]
+    assert default_training("masked", 100).learning_rate == 1e-3
+    assert default_training("gan", 100, quick).learning_rate == 5e-4
+    assert default_training("classifier", 100).beta2 == TrainingConfig().beta2
 
 
 def test_of_few_images_more_are_held_out():
@@ -64,6 +78,6 @@ def test_the_choice_is_said_in_a_line():
         "vae", default_backbone("vae", (3, 64, 64)), default_training("vae", 500), count=500, shape=(3, 64, 64)
     )
     assert said == (
-        "vae, with a network of the kind convolutional of width 16 on 500 colour images of 64 x 64: 2,000 steps of 32, "
+        "vae, with a network of the kind patch of width 32 on 500 colour images of 64 x 64: 2,000 steps of 32, "
         "128 passes"
     )

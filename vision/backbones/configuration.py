@@ -40,6 +40,9 @@ class BackboneConfig:
         choices=("small", "standard"),
     )  # fmt: skip
     patch: int = option(4, "side of a vit's or a patch network's patches, in pixels", minimum=1)
+    overlap: bool = option(
+        False, "the patches that a patch network's mirror makes reach into each other and fade out there: no seams"
+    )
     heads: int = option(3, "attention heads of a vit; they divide its width", minimum=1)
     path: str | None = option(None, "directory of a vision model that transformers wrote")
     pretrained: bool = option(True, "begin with the weights of that model; no: with random ones")

@@ -76,7 +76,7 @@ def make_decoder(config: BackboneConfig, shape: Shape, dimension: int, channels:
     if config.kind == "patch":
         return PatchDecoder(
             made, dimension, patch=config.patch, width=width, blocks=config.blocks, norm=config.norm,
-            activation=config.activation,
+            activation=config.activation, overlap=config.overlap,
         )  # fmt: skip
     if config.kind != "residual":
         width, depth = config.mirror().sizes()

@@ -5,7 +5,9 @@ convolution whose stride is the side of a patch, after which an image of 28 x 28
 larger sizes would cost, which on small images is most, is not spent. Its kernel reaches a pixel beyond the patch on
 each side. All blocks are at this one size (`vision.backbones.residual.ResidualBlock`). The mirror ends with a 3 x 3
 convolution to as many numbers as a patch has, laid out as its pixels (Shi et al. 2016, "sub-pixel convolution"): each
-patch also sees those about it, so that no seams are drawn, and it is arithmetic at the small size.
+patch also sees those about it, and it is arithmetic at the small size. On photographs the seams of patches are seen all
+the same. With ``overlap`` there are none: each patch makes pixels up to half a patch beyond itself, which are added to
+its neighbours', and what it adds falls to nothing there (`FadingPatches`).
 
 Sides that the patch does not divide are continued on the right and below; the mirror cuts that off again.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -80,14 +83,16 @@ class PatchDecoder(Decoder):
         blocks: Likewise.
         norm: Likewise.
         activation: Likewise.
+        overlap: Whether the patches that it makes fade into each other.
 
     Raises:
         OptionError: A patch larger than the image.
     """
 
     def __init__(
-        self, shape: Shape, dimension: int, *, patch: int, width: int, blocks: int, norm: str, activation: str
-    ) -> None:
+        self, shape: Shape, dimension: int, *, patch: int, width: int, blocks: int, norm: str, activation: str,
+        overlap: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.shape, self.dimension = shape, dimension
         self.maps = (width, *count_patches(shape, patch))
@@ -96,14 +101,58 @@ class PatchDecoder(Decoder):
             *(ResidualBlock(width, norm=norm, activation=activation) for _ in range(blocks)),
             make_norm(norm, width),
             make_activation(activation),
-            nn.Conv2d(width, shape[0] * patch**2, 3, padding=1),
-            nn.PixelShuffle(patch),
+            *(
+                [FadingPatches(width, shape[0], patch)]
+                if overlap
+                else [nn.Conv2d(width, shape[0] * patch**2, 3, padding=1), nn.PixelShuffle(patch)]
+            ),
         )
 
     def forward(self, codes: Tensor) -> Tensor:
         """Numbers (b, channels, height, width)."""
         made: Tensor = self.layers(self.first(codes).view(-1, *self.maps))
         return made[..., : self.shape[1], : self.shape[2]]
+
+
+class FadingPatches(nn.Module):
+    """A transposed convolution whose kernel is twice as wide as its stride and fades out towards its edges.
+
+    At each pixel four patches add up (on the borders of an image fewer), with weights that are one together and change
+    little from pixel to pixel: a triangle in each direction. So no pixel is at an edge that others are not at, as in
+    Bartlett's window of overlapping frames of sound.
+
+    Args:
+        width: Channels of maps.
+        channels: Of what it makes.
+        patch: Side of a patch in pixels.
+    """
+
+    window: Tensor
+
+    def __init__(self, width: int, channels: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.whole = nn.ConvTranspose2d(width, channels, 2 * patch, stride=patch, padding=patch // 2)
+        self.register_buffer("window", fading_window(patch), persistent=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Numbers (b, channels, patch times rows, patch times columns) of maps (b, width, rows, columns)."""
+        kernel = self.whole.weight * self.window
+        made = functional.conv_transpose2d(maps, kernel, self.whole.bias, self.whole.stride, self.whole.padding)
+        # Of an odd side half is not taken off in front, so that there is one too much behind.
+        return made[..., : self.patch * maps.shape[2], : self.patch * maps.shape[3]]
+
+
+def fading_window(patch: int) -> Tensor:
+    """(2 patch, 2 patch) weights, which add up to one wherever four windows, a patch apart, lie over each other.
+
+    >>> window = fading_window(2)
+    >>> window[0].tolist(), float(window[:2, :2].sum() + window[2:, :2].sum() + window[:2, 2:].sum())
+    ([0.0625, 0.1875, 0.1875, 0.0625], 3.0)
+    """
+    rising = (torch.arange(patch) + 0.5) / patch
+    side = torch.cat([rising, rising.flip(0)])
+    return side[:, None] * side
 
 
 def count_patches(shape: Shape, patch: int) -> tuple[int, int]:

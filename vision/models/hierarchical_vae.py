@@ -108,7 +108,7 @@ class LadderDecoder(Decoder):
         width, _ = backbone.sizes()
         self.patches = PatchDecoder(
             shape, config.dimension, patch=backbone.patch, width=width, blocks=backbone.blocks, norm=backbone.norm,
-            activation=backbone.activation,
+            activation=backbone.activation, overlap=backbone.overlap,
         )  # fmt: skip
         self.group = (config.numbers, *self.patches.maps[1:])
         self.rungs = nn.ModuleList(Rung(config.numbers, backbone) for _ in range(config.groups - 1))

@@ -6,7 +6,7 @@ Nothing heavy is loaded to know the names and the settings; a model's module is,
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from nlprep.core.errors import OptionError
@@ -44,6 +44,10 @@ class Method:
 # Players answer each other: a gradient of some steps ago answers what is no more (Karras et al. 2018, appendix A.1).
 _OF_PLAYERS = {"learning_rate": 5e-4, "beta1": 0.0, "beta2": 0.99, "weight_decay": 0.0}
 
+_GAN = Method("vision.models.gan", "Gan", configuration.GanConfig, training=_OF_PLAYERS)
+_GLOW = Method("vision.models.flow", "Glow", configuration.GlowConfig, training={"weight_decay": 0.0})
+_VAE = Method("vision.models.vae", "Vae", configuration.VaeConfig)
+
 MODELS: dict[str, Method] = {
     "autoencoder": Method("vision.models.autoencoder", "Autoencoder", configuration.AutoencoderConfig),
     "conditional-autoencoder": Method(
@@ -52,8 +56,8 @@ MODELS: dict[str, Method] = {
         configuration.AutoencoderConfig,
         labelled=True,
     ),
-    "vae": Method("vision.models.vae", "Vae", configuration.VaeConfig),
-    "conditional-vae": Method("vision.models.vae", "Vae", configuration.VaeConfig, labelled=True),
+    "vae": _VAE,
+    "conditional-vae": replace(_VAE, labelled=True),
     "iwae": Method(
         "vision.models.importance_weighted", "ImportanceWeightedAutoencoder", configuration.ImportanceWeightedConfig
     ),
@@ -61,10 +65,8 @@ MODELS: dict[str, Method] = {
         "vision.models.hierarchical_vae", "HierarchicalVae", configuration.HierarchicalVaeConfig
     ),
     "wae": Method("vision.models.wasserstein", "WassersteinAutoencoder", configuration.WassersteinConfig),
-    "glow": Method("vision.models.flow", "Glow", configuration.GlowConfig, training={"weight_decay": 0.0}),
-    "conditional-glow": Method(
-        "vision.models.flow", "Glow", configuration.GlowConfig, labelled=True, training={"weight_decay": 0.0}
-    ),
+    "glow": _GLOW,
+    "conditional-glow": replace(_GLOW, labelled=True),
     "residual-flow": Method(
         "vision.models.flow", "ResidualFlow", configuration.ResidualFlowConfig, training={"weight_decay": 0.0}
     ),
@@ -89,8 +91,8 @@ MODELS: dict[str, Method] = {
         configuration.RestrictedBoltzmannConfig,
         training={"weight_decay": 0.0},
     ),
-    "gan": Method("vision.models.gan", "Gan", configuration.GanConfig, training=_OF_PLAYERS),
-    "conditional-gan": Method("vision.models.gan", "Gan", configuration.GanConfig, labelled=True, training=_OF_PLAYERS),
+    "gan": _GAN,
+    "conditional-gan": replace(_GAN, labelled=True),
     "diffusion": Method(
         "vision.models.diffusion", "Diffusion", configuration.DiffusionConfig, training={"weight_decay": 0.0}
     ),
