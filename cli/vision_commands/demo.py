@@ -23,7 +23,7 @@ def demo(
     output: Output = Path("vision-demo"),
     overwrite: Switch = False,
     seed: AtLeastOne = 1,
-    steps: AtLeastOne = 300,
+    steps: AtLeastOne = 600,
     threads: Threads = None,
     console: Console,
 ) -> int:
