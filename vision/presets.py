@@ -20,7 +20,7 @@ _FEW, _SOME = 1000, 5000
 _EPOCHS, _LEAST_STEPS, _MOST_STEPS = 20, 2000, 20_000
 _HELD_OUT, _MOST_HELD_OUT, _ENOUGH = 0.1, 0.25, 20
 _SMALL, _MEDIUM = 40, 96
-_PLACES = 8
+_PLACES = 16
 _JUDGES = ("gan", "conditional-gan", "classifier")
 """Models whose network judges images: it wants to see what is fine, and there are no images to be made by its mirror."""
 _QUICK = {"learning_rate": 4e-3, "final_learning_rate": 0.01, "beta2": 0.99, "clip_norm": 50.0}
@@ -32,7 +32,7 @@ def default_backbone(model: str, shape: Shape) -> BackboneConfig | None:
     """The network that suits a model and the size of its images; None where the model has none to choose.
 
     One over patches, which has the most for its arithmetic: patches of four pixels where no side is over 40, and else
-    so large that there are about eight in a row. On grey images of that size, such as digits, patches are next to each
+    so large that there are about sixteen in a row, of half as many channels. On grey images of that size, such as digits, patches are next to each
     other; on others, where seams are seen, they overlap. A masked autoencoder's transformer gets patches of such a size
     that there are about as many of them whatever the size of the images, and what judges images (a GAN's discriminator,
     a classifier) convolutions, with half as many channels where sides are over 40 pixels.
@@ -57,7 +57,12 @@ def default_backbone(model: str, shape: Shape) -> BackboneConfig | None:
         small = longest <= _SMALL
         patch = 4 if small else 2 * max(2, round(longest / _PLACES / 2))
         return BackboneConfig(
-            kind="patch", patch=min(patch, longest), norm="none", blocks=1, overlap=channels > 1 or not small
+            kind="patch",
+            patch=min(patch, longest),
+            width=32 if small else 16,
+            norm="none",
+            blocks=1,
+            overlap=channels > 1 or not small,
         )
     return BackboneConfig(kind="convolutional", width=32 if longest <= _SMALL else 16)
 

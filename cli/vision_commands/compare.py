@@ -31,7 +31,9 @@ a fifth that is set aside. FID and KID are of the features of a classifier that 
 it, or of --space. Stopped, the same command goes on: finished runs are not trained again.
 """
 
-_NETWORK = {name: f"backbone_{name}" for name in ("width", "depth", "blocks", "norm", "activation", "stem", "patch")}
+_NETWORK = {
+    name: f"backbone_{name}" for name in ("width", "depth", "blocks", "norm", "activation", "stem", "patch", "overlap")
+}
 
 
 def compare(

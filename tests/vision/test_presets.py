@@ -19,9 +19,9 @@ pytestmark = pytest.mark.slow
         ("vae", (1, 28, 28), "patch", ("patch", 4)),
         ("vae", (1, 28, 28), "patch", ("overlap", False)),
         ("wae", (3, 32, 32), "patch", ("overlap", True)),
-        ("vae", (1, 64, 64), "patch", ("patch", 8)),
+        ("vae", (1, 64, 64), "patch", ("patch", 4)),
         ("hierarchical-vae", (3, 3, 3), "patch", ("patch", 3)),
-        ("autoencoder", (3, 30, 128), "patch", ("patch", 16)),
+        ("autoencoder", (3, 30, 128), "patch", ("patch", 8)),
         ("gan", (3, 28, 28), "convolutional", ("width", 32)),
         ("classifier", (1, 64, 64), "convolutional", ("width", 16)),
         ("masked", (3, 32, 32), "vit", ("patch", 4)),
@@ -78,6 +78,6 @@ def test_the_choice_is_said_in_a_line():
         "vae", default_backbone("vae", (3, 64, 64)), default_training("vae", 500), count=500, shape=(3, 64, 64)
     )
     assert said == (
-        "vae, with a network of the kind patch of width 32 on 500 colour images of 64 x 64: 2,000 steps of 32, "
+        "vae, with a network of the kind patch of width 16 on 500 colour images of 64 x 64: 2,000 steps of 32, "
         "128 passes"
     )
