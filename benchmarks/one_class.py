@@ -12,7 +12,7 @@ images::
 
     python -m benchmarks.one_class             the ten digits; some five minutes of a processor
     python -m benchmarks.one_class --data cifar --share 4     a quarter of the images
-    python -m benchmarks.one_class --quick     two classes and a tenth of the images and steps, of which no claim is made
+    python -m benchmarks.one_class --quick     two classes, a tenth of the images and steps: no claim is made of it
 
 Published, by the same protocol: on MNIST Deep SVDD 0.948, OCGAN 0.975; on CIFAR-10, with 5,000 training images of each
 class and 10,000 test images, Deep SVDD 0.648, OCGAN 0.657. Seconds are of the processor, since other work on the
@@ -29,7 +29,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,13 +39,15 @@ from benchmarks.report import describe_machine, print_table
 from nlprep.core.training import TrainingConfig
 from nlprep.evaluation.detection import area_under_curve
 from vision.backbones.configuration import BackboneConfig
-from vision.images.collection import Images
 from vision.images.reading import read_images
 from vision.models.configuration import VaeConfig
 from vision.models.files import load_model
 from vision.training import held_out_places, train_images
 from vision.uses.anomalies import choose_score
 from vision.uses.usual_images import BASELINES, learn_scores, score_images, score_names
+
+if TYPE_CHECKING:
+    from vision.images.collection import Images
 
 DATA_SETS = {"mnist": "mnist_train.npz", "cifar": "cifar10_jpeg_20k_5k.zip"}
 GOALS = {"mnist": 0.97, "cifar": 0.657}

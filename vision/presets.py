@@ -22,7 +22,7 @@ _HELD_OUT, _MOST_HELD_OUT, _ENOUGH = 0.1, 0.25, 20
 _SMALL, _MEDIUM = 40, 96
 _PLACES = 16
 _JUDGES = ("gan", "conditional-gan", "classifier")
-"""Models whose network judges images: it wants to see what is fine, and there are no images to be made by its mirror."""
+"""Models whose network judges images: it wants to see what is fine."""
 _QUICK = {"learning_rate": 4e-3, "final_learning_rate": 0.01, "beta2": 0.99, "clip_norm": 50.0}
 """For networks over patches and fully connected ones: a gradient's length forgets soon, so that the first, huge ones do
 not hold back the rest, and one that is far longer than others is cut."""
@@ -32,8 +32,8 @@ def default_backbone(model: str, shape: Shape) -> BackboneConfig | None:
     """The network that suits a model and the size of its images; None where the model has none to choose.
 
     One over patches, which has the most for its arithmetic: patches of four pixels where no side is over 40, and else
-    so large that there are about sixteen in a row, of half as many channels. On grey images of that size, such as digits, patches are next to each
-    other; on others, where seams are seen, they overlap. A masked autoencoder's transformer gets patches of such a size
+    so large that there are about sixteen in a row, of half as many channels. On grey images that small, such as digits,
+    patches are next to each other; on others, where seams are seen, they overlap. A masked autoencoder's transformer gets patches of such a size
     that there are about as many of them whatever the size of the images, and what judges images (a GAN's discriminator,
     a classifier) convolutions, with half as many channels where sides are over 40 pixels.
 

@@ -19,8 +19,8 @@ numbers, its posterior N(a_l, b_l^2) group by group, and the divergences are the
 with units. So whatever is done with a variational autoencoder's codes (drawing, ways between them, importance sampling)
 is done with these. Of an image, they are the posterior's means, each group's given the means above it.
 
-Networks are over patches (`vision.backbones.patch`). What makes the posteriors of further groups begins at a = 0, b = 1,
-so that a deep ladder begins as one group.
+Networks are over patches (`vision.backbones.patch`). Posteriors of further groups begin at a = 0, b = 1, so that a
+deep ladder begins as one group.
 
 Promised, and tested: with one group it is `vision.models.vae.Vae`, to the bit; the divergences are torch.distributions'
 of z; the bound is below the importance sampled likelihood, whose figure does not depend on how it is batched.
@@ -77,12 +77,12 @@ class Rung(nn.Module):
             nn.init.zeros_(part.bias)
 
     def prior(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """m and the logarithm of s, each (b, numbers, rows, columns) float32, of the maps of the groups above."""
+        """Mean m and the logarithm of s, each (b, numbers, rows, columns) float32, of the maps of the groups above."""
         mean, raw = self.to_prior(context).float().chunk(2, 1)
         return mean, _LARGEST_LOG_UNIT * torch.tanh(raw / _LARGEST_LOG_UNIT)
 
     def posterior(self, context: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """a and the logarithm of b, likewise, of these maps and the image's."""
+        """Mean a and the logarithm of b, likewise, of these maps and the image's."""
         mean, log_scale = self.to_posterior(torch.cat([context, features], 1)).float().chunk(2, 1)
         return mean, log_scale.clamp(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
 

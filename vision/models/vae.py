@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from vision.models.configuration import ImportanceWeightedConfig, VaeConfig
 
 LARGEST_LOG_SCALE = 10.0
-"""Where the logarithm of a posterior's standard deviation is cut off on both sides, so that none over- or underflows."""
+"""Where the logarithm of a posterior's standard deviation is cut off on both sides: none over- or underflows."""
 _ENTROPY = (1 + math.log(2 * math.pi)) / 2
 """Of a standard normal number, in nats."""
 
