@@ -33,9 +33,10 @@ def default_backbone(model: str, shape: Shape) -> BackboneConfig | None:
 
     One over patches, which has the most for its arithmetic: patches of four pixels where no side is over 40, and else
     so large that there are about sixteen in a row, of half as many channels. On grey images that small, such as digits,
-    patches are next to each other; on others, where seams are seen, they overlap. A masked autoencoder's transformer gets patches of such a size
-    that there are about as many of them whatever the size of the images, and what judges images (a GAN's discriminator,
-    a classifier) convolutions, with half as many channels where sides are over 40 pixels.
+    patches are next to each other; on others, where seams are seen, they overlap. A masked autoencoder's transformer
+    gets patches of such a size that there are about as many of them whatever the size of the images, and what judges
+    images (a GAN's discriminator, a classifier) convolutions, with half as many channels where sides are over 40
+    pixels.
 
     Args:
         model: Its name.
