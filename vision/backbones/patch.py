@@ -138,7 +138,7 @@ class FadingPatches(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Numbers (b, channels, patch times rows, patch times columns) of maps (b, width, rows, columns)."""
         kernel = self.whole.weight * self.window
-        made = functional.conv_transpose2d(maps, kernel, self.whole.bias, self.whole.stride, self.whole.padding)
+        made = functional.conv_transpose2d(maps, kernel, self.whole.bias, self.patch, self.patch // 2)
         # Of an odd side half is not taken off in front, so that there is one too much behind.
         return made[..., : self.patch * maps.shape[2], : self.patch * maps.shape[3]]
 
