@@ -24,13 +24,15 @@ examples:
   rep-vision train vae mnist.npz --output mnist --steps 3000
   rep-vision train denoising photos.zip --height 96 --on-error skip
   rep-vision train autoencoder photos/ --init pretrained-vit --dimension 128
+  rep-vision train photos.zip --stream --height 64 --workers 4
   torchrun --nproc-per-node 2 -m cli.vision train photos/ --output run
 
 DATA is a folder of pictures or of folders that are classes, a zip of one, an .npz, IDX or
 CIFAR binary file, or a directory that datasets saved; without MODEL a vae is trained. What is
 left open follows from the number and the size of the images, and is said in a line. Pictures
-are decoded once and kept in a cache; labels count for the conditional models and the
-classifier alone. Stopped, the same command goes on where it was.
+are decoded once and kept in a cache, or with --stream whenever their turn comes, by --workers
+processes; labels count for the conditional models and the classifier alone. Stopped, the same
+command goes on where it was.
 """
 
 _TRAINING_FIRST = (
@@ -42,6 +44,8 @@ _BY_NETWORK = ("final_learning_rate", "beta2", "clip_norm")
 _NETWORK = {
     name: f"backbone_{name}" for name in ("width", "depth", "blocks", "norm", "activation", "stem", "patch", "overlap")
 }
+_MOST_WORKERS = 8
+"""That decode what is streamed, if nobody says how many."""
 _LABELS = {
     "model": "model",
     "examples": "images",
@@ -64,6 +68,7 @@ def train(
     on_error: OnError = "refuse",
     split: str | None = None,
     cache: Path | None = None,
+    stream: Switch = False,
     images: Annotated[PreprocessingConfig, Options(title="images")],
     dimension: int | None = None,
     models: Annotated[Given[ImageModelConfig], Options(title="model", omit=("model", "backbone", "dimension"))],
@@ -88,7 +93,9 @@ def train(
             title="training",
             first=_TRAINING_FIRST,
             rest="training in detail",
-            shown=dict.fromkeys(_BY_DATA, "by the number of images") | dict.fromkeys(_BY_NETWORK, "by the network"),
+            shown=dict.fromkeys(_BY_DATA, "by the number of images")
+            | dict.fromkeys(_BY_NETWORK, "by the network")
+            | {"workers": "0; of --stream by the processors"},
         ),
     ],
     device: str | None = None,
@@ -104,6 +111,7 @@ def train(
         on_error: What to do with a picture that cannot be read.
         split: Which of the data's splits; train, where there are some.
         cache: Where decoded images are kept; your cache directory, if none is named.
+        stream: Decode pictures whenever their turn comes, and keep none: slower, and needs no room on the disk.
         images: What pictures become.
         dimension: Numbers in a code; the model's own default, if not given.
         models: How each model is set.
@@ -118,7 +126,7 @@ def train(
     """
     from dataclasses import replace
 
-    from nlprep.core.threads import torch_threads
+    from nlprep.core.threads import resolve_threads, torch_threads
     from nlprep.core.training.processes import accelerator_on
     from nlprep.core.training.records.runs import check_training_run
     from vision.models.files import IMAGE_MODEL
@@ -134,13 +142,19 @@ def train(
             raise OptionError(f"--dimension: the codes of {model} have the size of its network's: leave it out")
         chosen = replace(chosen, dimension=dimension)
     given = _network(backbone)
-    read = _read(source, split, images, on_error, cache, threads, console)
+    if stream:
+        read = _stream(source, split, images, on_error, cache)
+    else:
+        read = _read(source, split, images, on_error, cache, threads, console)
     network = given or default_backbone(model, read.shape)
     if given is not None and not hasattr(chosen, "backbone"):
         raise OptionError(f"{backbone.flags[0]}: model {model} has no network of that kind to choose: leave it out")
     share = default_validation(len(read)) if validation is None else validation
     count = len(held_out_places(len(read), share, seed=1)[0])
-    settings = training.resolve(to_mapping(default_training(model, count, network)))
+    defaults = to_mapping(default_training(model, count, network))
+    if stream:
+        defaults["workers"] = max(1, min(_MOST_WORKERS, resolve_threads(threads) - 1))
+    settings = training.resolve(defaults)
     console.note(describe_choice(model, network, settings, count=count, shape=read.shape))
     with torch_threads(threads), said_as_command():
         run = train_images(
@@ -179,6 +193,20 @@ def _read(
             source, split=split, preprocessing=images, on_error=on_error, cache=cache, threads=threads,
             progress=console.progress,
         )  # fmt: skip
+
+
+def _stream(
+    source: Path, split: str | None, images: PreprocessingConfig, on_error: OnError, cache: Path | None
+) -> "Images":
+    from vision.images.streaming import stream_images
+
+    if on_error == "skip":
+        raise OptionError(
+            "--on-error skip: with --stream nobody looks at pictures before their turn: leave out one of the two"
+        )
+    if cache is not None:
+        raise OptionError("--cache: with --stream nothing is kept: leave out one of the two")
+    return stream_images(source, images, split=split)
 
 
 def _model_and_data(words: tuple[str, ...]) -> tuple[str, Path]:

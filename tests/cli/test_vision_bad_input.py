@@ -87,6 +87,14 @@ def test_damaged_pictures_are_named_and_can_be_left_out(spoiled, tmp_path, refus
     assert np.load(tmp_path / "codes.npz")["vectors"].shape == (20, 4)
 
 
+def test_what_cannot_be_streamed(spoiled, folder, tmp_path, refuse):
+    assert refuse("train", "spoiled", "--stream").endswith("copy it again or remove it")
+    assert refuse("train", "spoiled", "--stream", "--on-error", "skip").startswith("--on-error skip: with --stream")
+    assert refuse("train", folder / "photos", "--stream", "--cache", "cache").startswith("--cache: with --stream")
+    np.savez(tmp_path / "images.npz", x=np.zeros((9, 4, 4), np.uint8))
+    assert "holds numbers" in refuse("train", "images.npz", "--stream")
+
+
 def test_sizes_and_channels_may_be_mixed(folder, tmp_path, ask, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(folder / "photos" / "dark", tmp_path / "mixed")

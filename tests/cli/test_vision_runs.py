@@ -68,15 +68,21 @@ def whole(photos):
 
 
 @pytest.mark.parametrize(
-    ("model", "sign"),
-    [("vae", signal.SIGKILL), ("vae", signal.SIGINT), ("vae", signal.SIGTERM), ("masked", signal.SIGKILL)],
+    ("model", "sign", "more"),
+    [
+        # Decoded by another process when their turn comes, they are those that are kept.
+        ("vae", signal.SIGKILL, ["--stream"]),
+        ("vae", signal.SIGINT, []),
+        ("vae", signal.SIGTERM, []),
+        ("masked", signal.SIGKILL, []),
+    ],
 )
 def test_stopped_and_gone_on_with_to_the_very_same_weights(
-    photos, tmp_path, environment, warm_python, model, sign, whole, ask
+    photos, tmp_path, environment, warm_python, model, sign, more, whole, ask
 ):
     words = ["train", model, photos, "--steps", 120, *OFTEN, *(MASKED if model == "masked" else MLP)]
     parts = tmp_path / "parts"
-    status, said = stopped([*words, "-o", parts], parts, environment, tmp_path, sign, warm_python)
+    status, said = stopped([*words, *more, "-o", parts], parts, environment, tmp_path, sign, warm_python)
     if sign == signal.SIGKILL:
         assert status == -signal.SIGKILL
     else:
@@ -84,8 +90,18 @@ def test_stopped_and_gone_on_with_to_the_very_same_weights(
         assert one_line(said).startswith("rep-vision: interrupted: stopped at step")
         assert "the same command goes on" in said
     assert not (parts / "model").exists()
-    assert 0 < ask(*words, "-o", parts)["resumed_from"] < 120
+    assert 0 < ask(*words, *more, "-o", parts)["resumed_from"] < 120
     assert weights(parts) == whole(model, words)
+
+
+def test_what_was_streamed_is_used_like_any_other(photos, tmp_path, ask, monkeypatch):
+    # A place of their own for what is kept: nothing is.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    run = tmp_path / "run"
+    ask("train", photos, "-o", run, *TINY, "--stream")
+    assert not (tmp_path / "cache").exists()
+    told = ask("report", run, "-o", tmp_path / "page.html", "--map", "pca")
+    assert (told["images"], told["score"] is not None) == (40, True)
 
 
 def test_two_processes(photos, tmp_path, environment, warm_python):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,11 @@ from picture_files import write_pictures
 
 from nlprep.core.errors import FileError, NlprepError
 from nlprep.core.training.configuration import TrainingConfig
+from vision.images import streaming
 from vision.images.collection import ImageExamples
+from vision.images.configuration import PreprocessingConfig
 from vision.images.preprocessing import Preprocessing
-from vision.images.reading import read_images
+from vision.images.reading import list_images, read_images
 from vision.images.streaming import stream_images
 from vision.training import train_images
 
@@ -35,6 +39,33 @@ def test_streamed_pictures_are_those_that_are_read(folder):
         np.testing.assert_array_equal(streamed.pixels[which], images.pixels[which])
     np.testing.assert_array_equal(np.asarray(streamed.pixels), images.pixels)
     np.testing.assert_array_equal(streamed.select(np.array([4, 2])).pixels, images.pixels[[4, 2]])
+
+
+@pytest.mark.parametrize(
+    "wanted", [PreprocessingConfig(), PreprocessingConfig(height=9), PreprocessingConfig(channels=1)]
+)
+@pytest.mark.parametrize("mixed", [False, True])
+def test_what_is_left_open_is_decided_as_of_those_that_are_read(folder, wanted, mixed):
+    write_pictures(folder / "fox", ["grey.png"], (7, 7) if mixed else (20, 30), grey=True)
+    assert stream_images(folder, wanted).preprocessing == read_images(folder, preprocessing=wanted).preprocessing
+
+
+def test_some_of_many_decide(folder, monkeypatch):
+    write_pictures(folder / "elk", [f"{number:03d}.png" for number in range(300)], (20, 30), grey=True)
+    listed, looked_at = list_images(folder), []
+
+    def read(place):
+        looked_at.append(place)
+        return listed.read(place)
+
+    monkeypatch.setattr(streaming, "list_images", lambda *_: replace(listed, read=read))
+    # The colours of the twelve others are among those that are looked at.
+    assert stream_images(folder).preprocessing == Preprocessing(channels=3, height=20, width=30)
+    assert len(set(looked_at)) == 64
+    assert {0, 311} < set(looked_at)
+    looked_at.clear()
+    stream_images(folder, PreprocessingConfig(height=4, channels=1))
+    assert not looked_at
 
 
 def test_they_are_examples(folder):

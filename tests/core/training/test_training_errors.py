@@ -13,7 +13,8 @@ import pytest
 import torch
 from training_toys import Duel, Net, Numbers, make_step, same_bits, settings, weights_of, without_speeds
 
-from nlprep.core.errors import NlprepError
+from nlprep.core.errors import FileError, NlprepError
+from nlprep.core.training.data.loading import load_batches
 from nlprep.core.training.evaluation import Evaluation
 from nlprep.core.training.loop import fit
 from nlprep.core.training.records.checkpoints import Checkpoints, CheckpointWarning
@@ -204,3 +205,17 @@ def test_lines_that_are_lost_all_the_same_are_told(tmp_path: Path) -> None:
     journal = Journal(path)
     journal.rewind(6, 9)
     assert [record["step"] for record in journal.records] == [2, 4, 6]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_wrong_with_an_example_is_said_in_a_line_by_any_process(workers: int) -> None:
+    class Batches:
+        def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
+            if number:
+                raise FileError("one.png", "is damaged: remove it")
+            return {"inputs": torch.zeros(1)}
+
+    loaded = load_batches(Batches(), [0, 1, 2], workers=workers, device=torch.device("cpu"))
+    assert next(loaded)["inputs"] == 0
+    with pytest.raises(FileError, match=r"^one\.png: is damaged: remove it$"):
+        next(loaded)

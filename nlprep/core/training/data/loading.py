@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch.utils.data import DataLoader
 
+from nlprep.core.errors import NlprepError
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
@@ -33,16 +35,35 @@ def load_batches(
         numbers: Which batches.
         workers: Processes that prepare them; 0: this one.
         device: Where they will go: for a GPU they are put where it can fetch them while it computes.
+
+    Raises:
+        NlprepError: As ``batches`` do, in whichever process.
     """
-    loader: DataLoader[dict[str, Tensor]] = DataLoader(
-        batches,  # type: ignore[arg-type]
+    loader: DataLoader[dict[str, Tensor] | NlprepError] = DataLoader(
+        _MistakesGiven(batches),  # type: ignore[arg-type]
         sampler=numbers,
         batch_size=None,
         num_workers=min(workers, len(numbers)),
         worker_init_fn=_leave_signals_to_the_main_process,
         pin_memory=device.type == "cuda",
     )
-    yield from loader
+    for batch in loader:
+        if isinstance(batch, NlprepError):
+            raise batch
+        yield batch
+
+
+class _MistakesGiven:
+    """Gives what the user can mend in place of a batch: torch makes a traceback of what another process raises."""
+
+    def __init__(self, batches: NumberedBatches) -> None:
+        self._batches = batches
+
+    def __getitem__(self, number: int) -> dict[str, Tensor] | NlprepError:
+        try:
+            return self._batches[number]
+        except NlprepError as error:
+            return error
 
 
 def _leave_signals_to_the_main_process(_worker: int) -> None:
