@@ -36,7 +36,7 @@ from vision.images.collection import ImageExamples, unit_pixels
 from vision.models.configuration import DenoisingAutoencoderConfig
 from vision.models.denoising_autoencoder import DenoisingAutoencoder
 from vision.uses.configuration import AttackConfig
-from vision.uses.robustness import DefenceResult, measure_defence
+from vision.uses.robustness import ATTACKS, DefenceResult, measure_defence
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,15 +135,7 @@ def train(step: Step, steps: int, *, labels: bool, seed: int) -> float:
 def show(result: DefenceResult) -> None:
     """Print one table for people."""
     rows = []
-    names = {
-        "clean": "clean",
-        "fgsm": "FGSM made against the classifier alone",
-        "pgd": "PGD made against the classifier alone",
-        "adaptive": "PGD through both",
-        "identity": "PGD, the denoiser taken for the identity",
-        "all": "every one of these",
-    }
-    for key, name in names.items():
+    for key, name in ATTACKS.items():
         cells = []
         for side in (result.undefended, result.defended):
             found = side.get(key)

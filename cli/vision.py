@@ -17,6 +17,7 @@ COMMANDS = {
     "compare": "train several models with the same budget, and measure them side by side",
     "search": "find images like another, and near-duplicates",
     "anomalies": "find odd images, and where they are odd",
+    "robustness": "attack a classifier, alone and behind a denoising autoencoder",
     "export": "an encoder or a detector as an ONNX file, for other programs",
     "report": "a page with a map, neighbours, near-duplicates and the oddest images",
     "demo": "try everything on images that are drawn for it",

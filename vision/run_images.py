@@ -13,10 +13,15 @@ from vision.images.configuration import PreprocessingConfig
 if TYPE_CHECKING:
     import os
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nlprep.core.progress import Progress
     from vision.images.collection import Images
     from vision.images.preprocessing import Preprocessing
     from vision.models.files import SavedModel
+
+_NAMED = 10
 
 
 def find_images(
@@ -51,7 +56,7 @@ def read_for_model(
     *,
     split: str | None = None,
     on_error: Literal["refuse", "skip"] = "refuse",
-    classes: bool = True,
+    classes: bool = False,
     progress: Progress = SILENT,
 ) -> Images:
     """Images in the shape that a model takes.
@@ -61,12 +66,12 @@ def read_for_model(
         path: As for `vision.images.reading.read_images`, and so is what follows.
         split: Likewise.
         on_error: Likewise.
-        classes: Whether they are to be of the classes that the model is conditioned on, if it is.
+        classes: Whether their labels are used: then they are to be of the classes that the model knows, if it does.
         progress: Likewise.
 
     Raises:
         FileError: As there, or there are no images.
-        NlprepError: Classes that are others than those which the model is conditioned on.
+        NlprepError: Classes that are others than those which the model knows.
     """
     from vision.images.reading import read_images
 
@@ -76,14 +81,44 @@ def read_for_model(
         raise FileError(path, "holds no images")
     if classes and bool(getattr(saved.model, "num_classes", 0)) and images.classes and images.classes != saved.classes:
         raise NlprepError(
-            f"{path}: its classes are not those that the model is conditioned on: {', '.join(saved.classes)}"
+            f"{path}: its classes, {_listed(images.classes)}, are not those of the model: {_listed(saved.classes)}"
         )
     return images
+
+
+def _listed(classes: tuple[str, ...]) -> str:
+    more = f" and {len(classes) - _NAMED} more" if len(classes) > _NAMED else ""
+    return ", ".join(classes[:_NAMED]) + more
 
 
 def asked_preprocessing(made: Preprocessing) -> PreprocessingConfig:
     """What became of pictures, as a reader of images is asked for it."""
     return PreprocessingConfig(height=made.height, width=made.width, channels=made.channels, fit=made.fit)
+
+
+def parts_of_run(saved: SavedModel, images: Images) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Places of the images that a run was trained on and of those that it held out; None if these are not its images.
+
+    Args:
+        saved: The run's model.
+        images: All that were read from a place.
+
+    Returns:
+        Both ascending; none were held out where the run had others to validate on.
+    """
+    import numpy as np
+
+    from vision.training import held_out_places
+
+    known = dict(saved.notes.get("data", {}))
+    # The same folder may have been named in another way.
+    same = Path(str(known.get("source"))).resolve() == Path(images.source).resolve()
+    if not same or known.get("images") != len(images):
+        return None
+    share = known.get("held_out")
+    if not isinstance(share, float):
+        return np.arange(len(images)), np.zeros(0, np.int64)
+    return held_out_places(len(images), share, seed=int(known["seed"]))
 
 
 def part_images(saved: SavedModel, images: Images) -> tuple[Images, Images, bool]:
@@ -92,15 +127,9 @@ def part_images(saved: SavedModel, images: Images) -> tuple[Images, Images, bool
     Those that a run held out are found again if these are the images of the run; else a fifth is set aside.
     """
     from vision.images.splits import split_images
-    from vision.training import held_out_places
 
-    known = dict(saved.notes.get("data", {}))
-    share = known.get("held_out")
-    # The same folder may have been named in another way.
-    same = Path(str(known.get("source"))).resolve() == Path(images.source).resolve()
-    same = same and known.get("images") == len(images)
-    if same and isinstance(share, float) and share > 0:
-        trained, held = held_out_places(len(images), share, seed=int(known["seed"]))
-        return images.select(trained), images.select(held), True
+    parts = parts_of_run(saved, images)
+    if parts is not None and len(parts[1]):
+        return images.select(parts[0]), images.select(parts[1]), True
     reference, held_out = split_images(images, 0.2)
-    return reference, held_out, not same
+    return reference, held_out, parts is None

@@ -99,8 +99,7 @@ def anomalies(
         else:
             saved = open_model(model, device)
             place, usual_split = find_images(saved, usual, usual_split)
-            # What is odd need not be of a class that the model knows.
-            images = read_for(saved, place, usual_split, on_error, console, classes=False)
+            images = read_for(saved, place, usual_split, on_error, console)
             reference, held_out, kept = part_images(saved, images)
             if not kept:
                 console.note("the model may have been trained on the images that draw the line: it may be too low")
@@ -109,7 +108,7 @@ def anomalies(
                 progress=console.progress,
             )  # fmt: skip
         place, split = find_images(made.saved, data, split)
-        images = read_for(made.saved, place, split, on_error, console, classes=False)
+        images = read_for(made.saved, place, split, on_error, console)
         scores = made.scores(images, progress=console.progress)
         measured = None if odd is None else _measure(made, images, scores, odd)
         order = np.argsort(-scores, kind="stable")[:number]

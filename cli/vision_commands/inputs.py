@@ -59,7 +59,7 @@ def latest_run(console: Console) -> Path:
 
 
 def read_for(
-    saved: "SavedModel", path: Path, split: str | None, on_error: OnError, console: Console, *, classes: bool = True
+    saved: "SavedModel", path: Path, split: str | None, on_error: OnError, console: Console, *, classes: bool = False
 ) -> "Images":
     """Images in the shape that a model takes (see `vision.run_images.read_for_model`)."""
     from vision.run_images import read_for_model

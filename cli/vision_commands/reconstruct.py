@@ -55,7 +55,7 @@ def reconstruct(
     check_figure(output, console.inputs(model, data), overwrite=overwrite)
     saved = open_model(model, device)
     place, split = find_images(saved, data, split)
-    images = read_for(saved, place, split, on_error, console)
+    images = read_for(saved, place, split, on_error, console, classes=True)
     shown = images.select(choose_places(len(images), number, seed))
     with torch_threads(threads):
         made = reconstruct_images(saved, shown)

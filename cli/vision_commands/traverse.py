@@ -84,7 +84,7 @@ def traverse(
     if not isinstance(saved.model, CanDecode):
         raise OptionError(f"{model}: a model of the kind {type(saved.model).__name__} makes no images of codes")
     place, split = find_images(saved, data, split)
-    images = read_for(saved, place, split, on_error, console)
+    images = read_for(saved, place, split, on_error, console, classes=True)
     images = images.select(choose_places(len(images), 1000, seed))
     if between and len(images) < 2:
         raise OptionError("--between: there is one image; give more")

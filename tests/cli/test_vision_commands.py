@@ -70,6 +70,28 @@ def test_a_model_is_used_by_every_command(folder, tmp_path, ask):
     assert accuracies["raw pixels"] == 1.0
 
 
+def test_a_classifier_is_attacked_alone_and_behind_a_denoiser(folder, tmp_path, ask, capsys):
+    photos, judge = folder / "photos", tmp_path / "classifier"
+    ask("train", "classifier", photos, "-o", judge, *TINY, "--steps", 60, "--learning-rate", "0.01")
+    words = ["robustness", judge, "--denoiser", folder / "run", "--epsilon", "0.4", "--restarts", 0]
+    told = ask(*words, "--steps", 3)
+    # Those that both runs held out.
+    assert told["images"] == 10
+    assert told["undefended"]["clean"]["value"] == 1
+    assert told["undefended"]["pgd"]["value"] < 1
+    assert set(told["defended"]) == {"clean", "fgsm", "pgd", "adaptive", "identity", "all"}
+    assert told["settings"]["steps"] == 3
+    assert ask(*words, "--steps", 1, "--data", photos, "--number", 4)["images"] == 4
+    refuse = failing(main, capsys, tmp_path)
+    assert "run: a model of the kind Vae tells no classes apart" in refuse(
+        "robustness", folder / "run", "--denoiser", folder / "run"
+    )
+    assert "ImageClassifier gives no images back" in refuse("robustness", judge, "--denoiser", judge)
+    assert "has no labels" in refuse(*words, "--data", photos / "dark")
+    assert main([*map(str, words), "--steps", "1", "--quiet"]) == 0
+    assert "every one of these\t\t" in capsys.readouterr().out
+
+
 def test_a_page_of_the_latest_run(folder, tmp_path, ask, monkeypatch):
     monkeypatch.chdir(folder)
     told = ask("report", "-o", tmp_path / "page.html", "--map", "pca")

@@ -1,14 +1,20 @@
 """Attacks against closed forms and slow loops, and what a defence is measured by."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from nlprep.core.errors import NlprepError, OptionError
+from vision.backbones.configuration import BackboneConfig
 from vision.images.collection import Images
+from vision.images.preprocessing import Preprocessing
+from vision.models.configuration import ImageModelConfig
+from vision.models.files import SavedModel, build
 from vision.uses.configuration import AttackConfig
-from vision.uses.robustness import Defended, fgsm, measure_defence, pgd
+from vision.uses.robustness import Defended, check_classifier, check_denoiser, fgsm, measure_defence, pgd
 
 SHAPE = (1, 4, 4)
 
@@ -125,6 +131,38 @@ def test_a_defence_without_gradients_is_seen_through():
     assert model.training
     assert denoiser.part.training
     assert model.weights.grad is None
+
+
+def saved(model, shape, classes=0):
+    config = replace(ImageModelConfig(model=model).chosen(), backbone=BackboneConfig(kind="mlp", width=4, depth=1))
+    made = build(model, shape, config, num_classes=classes).eval()
+    channels, height, width = shape
+    return SavedModel(
+        model=made, config=config, preprocessing=Preprocessing(channels=channels, height=height, width=width)
+    )
+
+
+def test_which_models_are_classifiers_and_which_may_stand_before_one():
+    judge = saved("classifier", SHAPE, 2)
+    check_classifier(judge, where="judge")
+    check_denoiser(saved("denoising", SHAPE), judge, where="before")
+    for wrong, said in (
+        (judge, "before: a model of the kind ImageClassifier gives no images back"),
+        (saved("conditional-autoencoder", SHAPE, 2), "wants to know the class, which the classifier is to find"),
+        (
+            saved("vae", (3, 4, 4)),
+            r"takes images of 3 x 4 x 4 \(channels, height, width\), and the classifier 1 x 4 x 4",
+        ),
+    ):
+        with pytest.raises(NlprepError, match=said):
+            check_denoiser(wrong, judge, where="before")
+    with pytest.raises(NlprepError, match="judge: a model of the kind DenoisingAutoencoder tells no classes apart"):
+        check_classifier(saved("denoising", SHAPE), where="judge")
+    pixels, labels = images_and_labels(8)
+    images = Images((255 * pixels).to(torch.uint8).numpy(), labels.numpy(), ("a", "b"))
+    found = measure_defence(judge.model, saved("denoising", SHAPE).model, images, AttackConfig(steps=1))
+    right = (judge.model.classify(torch.from_numpy(images.pixels)).argmax(1) == labels).float().mean()
+    assert found.to_dict()["undefended"]["clean"]["value"] == pytest.approx(float(right))
 
 
 def test_gradients_go_through_a_denoiser_or_past_it():

@@ -45,6 +45,17 @@ if TYPE_CHECKING:
     from nlprep.core.progress import Progress
     from nlprep.evaluation.intervals import Interval
     from vision.images.collection import Images
+    from vision.models.files import SavedModel
+
+ATTACKS = {
+    "clean": "clean",
+    "fgsm": "FGSM made against the classifier alone",
+    "pgd": "PGD made against the classifier alone",
+    "adaptive": "PGD through both",
+    "identity": "PGD, the denoiser taken for the identity",
+    "all": "every one of these",
+}
+"""What `DefenceResult` names, in words."""
 
 Classifier = Any
 """Called on images (b, channels, height, width) float32 in [0, 1], it gives logits (b, classes)."""
@@ -68,6 +79,59 @@ class DefenceResult:
     defended: dict[str, Interval]
     images: int
     config: AttackConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, fit for JSON, but for the settings."""
+        return {
+            "images": self.images,
+            **{
+                side: {name: found.to_dict() for name, found in getattr(self, side).items()}
+                for side in ("undefended", "defended")
+            },
+        }
+
+
+def check_classifier(saved: SavedModel, *, where: str) -> None:
+    """Refuse a model that gives no verdicts.
+
+    Args:
+        saved: It.
+        where: What it is called, for the error.
+
+    Raises:
+        NlprepError: It does not.
+    """
+    if not hasattr(saved.model, "classify"):
+        raise NlprepError(f"{where}: {_kind(saved)} tells no classes apart: name a run of the model classifier")
+
+
+def check_denoiser(saved: SavedModel, classifier: SavedModel, *, where: str) -> None:
+    """Refuse a model that cannot stand before a classifier.
+
+    Args:
+        saved: It.
+        classifier: What it is to stand before.
+        where: What it is called, for the error.
+
+    Raises:
+        NlprepError: It gives no images back, needs to know their classes, or takes images of another shape.
+    """
+    if not hasattr(saved.model, "reconstruct"):
+        raise NlprepError(
+            f"{where}: {_kind(saved)} gives no images back: name a run of a model that does, as denoising"
+        )
+    if getattr(saved.model, "num_classes", 0):
+        raise NlprepError(f"{where}: {_kind(saved)} wants to know the class, which the classifier is to find")
+    if saved.preprocessing.shape != classifier.preprocessing.shape:
+        shape, wanted = (" x ".join(map(str, one.preprocessing.shape)) for one in (saved, classifier))
+        raise NlprepError(
+            f"{where}: takes images of {shape} (channels, height, width), and the classifier {wanted}: train both for "
+            "one shape"
+        )
+
+
+def _kind(saved: SavedModel) -> str:
+    return f"a model of the kind {type(saved.model).__name__}"
 
 
 class Defended(nn.Module):
@@ -164,7 +228,7 @@ def measure_defence(
     Both are put in evaluation mode and left as they were.
 
     Args:
-        classifier: See `Classifier`.
+        classifier: See `Classifier`; or a model that has a method ``classify`` for it.
         denoiser: A model whose ``reconstruct`` gives images back.
         images: With labels, none of which was trained on.
         config: The attack's strength.
@@ -179,8 +243,9 @@ def measure_defence(
     reconstruct: Any = getattr(denoiser, "reconstruct", None)
     if reconstruct is None:
         raise NlprepError(f"{type(denoiser).__name__} gives no images back, behind which a classifier would be safer")
-    behind = Defended(classifier, reconstruct)
-    passing = Defended(classifier, reconstruct, identity_backwards=True)
+    classify = getattr(classifier, "classify", classifier)
+    behind = Defended(classify, reconstruct)
+    passing = Defended(classify, reconstruct, identity_backwards=True)
     alone_right: dict[str, list[Tensor]] = {name: [] for name in ("clean", "fgsm", "pgd")}
     behind_right: dict[str, list[Tensor]] = {name: [] for name in ("clean", "fgsm", "pgd", "adaptive", "identity")}
     device = next(classifier.parameters()).device
@@ -191,11 +256,11 @@ def measure_defence(
             truth = torch.from_numpy(labels[rows]).to(device)
             made = {
                 "clean": pixels,
-                "fgsm": fgsm(classifier, pixels, truth, chosen.epsilon),
-                "pgd": pgd(classifier, pixels, truth, chosen, places=rows),
+                "fgsm": fgsm(classify, pixels, truth, chosen.epsilon),
+                "pgd": pgd(classify, pixels, truth, chosen, places=rows),
             }
             for name, moved in made.items():
-                alone_right[name].append(_is_right(classifier, moved, truth))
+                alone_right[name].append(_is_right(classify, moved, truth))
             made["adaptive"] = pgd(behind, pixels, truth, chosen, places=rows)
             made["identity"] = pgd(passing, pixels, truth, chosen, places=rows)
             for name, moved in made.items():
