@@ -74,7 +74,8 @@ def write_run_report(
     """Write a page with a map, neighbours, near-duplicates, the oddest images, reconstructions, samples and curves.
 
     Args:
-        run: A run of `vision.training.train_images`, or its model.
+        run: A run of `vision.training.train_images`, its model, or a model of the transformers library on disk, of
+            which the page has no pictures that the model makes and no curves.
         page: A name that ends in ``.html``.
         config: What it shows.
         data: Images, as `vision.images.reading.read_images` takes them; default: those of the run.
@@ -90,18 +91,15 @@ def write_run_report(
         NlprepError: Images that do not suit the model.
         OptionError: Images that are no longer where the run found them.
     """
-    from nlprep.core.devices import find_device
     from nlprep.core.ownership import check_replaceable
     from nlprep.figures.report import REPORT
-    from vision.models.files import load_model
+    from vision.encoders.image_encoder import ImageEncoder
     from vision.run_images import find_images, read_for_model
 
     config = config or RunReportConfig()
     place = Path(run)
     check_replaceable(page, REPORT, inputs=[place, *([] if data is None else [data])], overwrite=overwrite)
-    chosen = find_device(device)
-    saved = load_model(place)
-    saved.model.to(chosen)
+    saved = ImageEncoder.from_directory(place, device=device).saved
     source, split = find_images(saved, data, split)
     images = read_for_model(saved, source, split=split, on_error=on_error, progress=progress)
     with tempfile.TemporaryDirectory() as scratch:
@@ -296,6 +294,11 @@ class _Page:
         from vision.models.model import CanReconstruct
 
         if not isinstance(self.saved.model, CanReconstruct):
+            return []
+        if getattr(self.saved.model, "num_classes", 0) and (
+            shown.labels is None or shown.classes != self.saved.classes
+        ):
+            # It makes nothing of an image whose class it does not know.
             return []
         # Spread over the images: those of a folder that come first are often alike.
         few = shown.select(choose_places(len(shown), _RECONSTRUCTED, self.config.seed))

@@ -15,6 +15,7 @@ examples:
   rep-vision report                     # the latest run of this directory
   rep-vision report vae --data others/ --output others.html
   rep-vision report vae --most 5000 --map pca
+  rep-vision report pretrained-vit --data photos/
 
 The page holds all that it shows and opens from disk without a network: a map to search and to
 point at, near-duplicates, the oddest images, what the model makes of images and learning
@@ -39,7 +40,8 @@ def report(
     """Write a page with a map, neighbours, near-duplicates and the oddest images.
 
     Args:
-        model: A run of rep-vision, or its model; the latest run in this directory if none is named.
+        model: A run of rep-vision, its model, or a pretrained model of the transformers library, with data; the latest
+            run in this directory if none is named.
         data: Images, as for train; those of the run if none are named.
         output: The page, .html; the model's name with .html, in this directory, if none is named.
         overwrite: Replace a page that was changed since; never one that is not ours.

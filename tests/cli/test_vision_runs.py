@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 
@@ -160,3 +161,8 @@ def test_own_training_and_a_pretrained_encoder_are_compared_on_own_labels(photos
     assert measured["curves"][1]["dimension"] == (12 if kind == "vit" else 16)
     for curve in measured["curves"]:
         assert len(curve["points"]) == 2
+    # And a page about it, with what needs no decoder.
+    page = tmp_path / "page.html"
+    assert ask("report", pretrained[kind], "--data", photos, "-o", page, "--map", "pca")["images"] == 40
+    found = re.findall(r"<h2>(.*?)</h2>", page.read_text())
+    assert found == ["Map", "Near-duplicates", "The oddest images", "Settings"]

@@ -73,6 +73,21 @@ def test_the_folder_of_a_run_is_known_by_another_name(folder, ask, monkeypatch):
     assert told["threshold"]["num_examples"] == HELD_OUT
 
 
+def test_classes_count_where_labels_are_used_alone(folder, tmp_path, ask, capsys):
+    # Here there are no turned ones, which the model knows of.
+    words = [folder / "conditional", "--data", folder / "parts" / "train"]
+    told = ask("encode", words[0], words[2], "-o", tmp_path / "codes.npz")
+    assert (told["images"], told["dimension"]) == (121, 4)
+    assert ask("search", *words, "--duplicates")["pairs"] is not None
+    assert ask("report", *words, "-o", tmp_path / "page.html", "--map", "pca")["images"] == 121
+    page = (tmp_path / "page.html").read_text()
+    assert "<h2>Near-duplicates" in page
+    assert "<h2>What the model makes of images" not in page
+    refuse = failing(main, capsys, tmp_path / "nothing")
+    said = refuse("reconstruct", *words, "-o", tmp_path / "nothing.png")
+    assert said.endswith("its classes, left, right, are not those of the model: left, right, turned")
+
+
 def test_odd_images_need_not_be_of_a_class_that_the_model_knows(folder, ask):
     told = ask("anomalies", folder / "conditional", "--data", folder / "parts", "--split", "test", "--odd", "turned")
     assert told["detection"]["num_odd"] == 4
