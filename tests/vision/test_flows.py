@@ -26,7 +26,7 @@ from vision.flows.dequantization import (
     byte_nats,
 )
 from vision.flows.elementwise import ActNorm, Affine, Logit
-from vision.flows.linear import Flatten, InvertibleLinear, Permutation, Squeeze
+from vision.flows.linear import Flatten, InvertibleLinear, NormedLinear, Permutation, Squeeze
 from vision.flows.multiscale import ClassNoise, MultiScale, Squeezed, Standardized, level_shapes
 from vision.flows.networks import AutoregressiveNetwork, ImageNetwork, VectorNetwork
 from vision.flows.residual import Residual
@@ -86,6 +86,8 @@ TRANSFORMS: dict[str, tuple[Callable[[], Transform], tuple[int, ...]]] = {
     "logit": (lambda: Logit(event_axes=1), (3,)),
     "linear": (lambda: InvertibleLinear(3), (3,)),
     "1 x 1 convolution": (lambda: InvertibleLinear(2, 3), IMAGE),
+    "normed linear": (lambda: NormedLinear(3), (3,)),
+    "normed 1 x 1 convolution": (lambda: NormedLinear(2, 3), IMAGE),
     "permutation": (lambda: Permutation(torch.tensor([2, 0, 1])), (3,)),
     "squeeze": (Squeeze, IMAGE),
     "flatten": (lambda: Flatten(IMAGE), IMAGE),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nlprep.core.errors import NlprepError, OptionError
+from vision.flows.elementwise import ActNorm
 from vision.flows.transform import Transform, no_change
 
 
@@ -66,12 +67,54 @@ class InvertibleLinear(Transform):
             return self._applied(noise, self.inverse_matrix()), -self._change(noise)
 
     def _applied(self, events: Tensor, matrix: Tensor) -> Tensor:
-        if self.event_axes == 1:
-            return functional.linear(events, matrix)
-        return functional.conv2d(events, matrix[:, :, None, None])
+        return _mixed(events, matrix, None)
 
     def _change(self, events: Tensor) -> Tensor:
         return no_change(events) + math.prod(events.shape[2:]) * self.log_scales.sum()
+
+
+class NormedLinear(Transform):
+    """Activation normalisation and then a learned matrix, as one matrix and one shift.
+
+    W (x + b) exp(s) is (W diag(exp(s))) x + (W diag(exp(s))) b: what belongs to channels is multiplied among channels,
+    so that the many places of an image are met once instead of twice. Backwards it is one after the other.
+
+    Args:
+        channels: Of images, or numbers of a vector.
+        event_axes: 3 for images, 1 for vectors.
+    """
+
+    def __init__(self, channels: int, event_axes: int = 1) -> None:
+        super().__init__()
+        self.event_axes = event_axes
+        self.norm = ActNorm(channels, event_axes)
+        self.linear = InvertibleLinear(channels, event_axes)
+
+    def initialize(self, data: Tensor, context: Tensor | None = None) -> Tensor:
+        """The normalisation."""
+        self.norm.initialize(data, context)
+        return super().initialize(data, context)
+
+    def _forward(self, data: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        with torch.autocast(data.device.type, enabled=False):
+            matrix = self.linear.matrix() * self.norm.log_scale.exp()
+            made = _mixed(data, matrix, matrix @ self.norm.shift)
+        places = math.prod(data.shape[2:])
+        return made, no_change(data) + places * (self.norm.log_scale.sum() + self.linear.log_scales.sum())
+
+    def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        inner, first = self.linear.inverse(noise)
+        made, second = self.norm.inverse(inner)
+        return made, first + second
+
+
+def _mixed(events: Tensor, matrix: Tensor, shift: Tensor | None) -> Tensor:
+    """A matrix, and perhaps a shift, of vectors or of the channels at each place."""
+    if events.dim() == 2:
+        return functional.linear(events, matrix, shift)
+    # With channels last, which the result has too, the places are the rows of a matrix, and nothing is copied. Of so few
+    # channels a product of matrices is faster than a convolution.
+    return functional.linear(events.movedim(1, -1), matrix, shift).movedim(-1, 1)
 
 
 class Permutation(Transform):

@@ -77,16 +77,18 @@ class Scaled(Shape):
 
     def forward(self, numbers: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Scaled, then shifted."""
-        log_scale = self._log_scale(parameters)
-        return torch.addcmul(parameters[..., 1], numbers, log_scale.exp()), log_scale
+        raw, shift = parameters.unbind(-1)
+        log_scale = self._bounded(raw)
+        return torch.addcmul(shift, numbers, log_scale.exp()), log_scale
 
     def inverse(self, numbers: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Shifted back, then scaled back."""
-        log_scale = self._log_scale(parameters)
-        return (numbers - parameters[..., 1]) * (-log_scale).exp(), -log_scale
+        raw, shift = parameters.unbind(-1)
+        log_scale = self._bounded(raw)
+        return (numbers - shift) * (-log_scale).exp(), -log_scale
 
-    def _log_scale(self, parameters: Tensor) -> Tensor:
-        return self.bound * torch.tanh(parameters[..., 0] / self.bound)
+    def _bounded(self, raw: Tensor) -> Tensor:
+        return self.bound * torch.tanh(raw / self.bound)
 
 
 class Spline(Shape):

@@ -210,4 +210,6 @@ def no_change(batch: Tensor) -> Tensor:
 
 def summed(log_scales: Tensor) -> Tensor:
     """Sums (b,) over all other axes, in float32 or float64."""
-    return log_scales.to(torch.promote_types(log_scales.dtype, torch.float32)).flatten(1).sum(1)
+    wide = log_scales.to(torch.promote_types(log_scales.dtype, torch.float32))
+    # Flattened, maps with channels last would be copied.
+    return wide.sum(tuple(range(1, wide.dim()))) if wide.dim() > 1 else wide

@@ -40,7 +40,7 @@ from vision.flows.dequantization import (
     byte_nats,
 )
 from vision.flows.elementwise import ActNorm, Affine
-from vision.flows.linear import InvertibleLinear
+from vision.flows.linear import NormedLinear
 from vision.flows.multiscale import ClassNoise, MultiScale, Squeezed, level_shapes
 from vision.flows.networks import ImageNetwork
 from vision.flows.residual import Residual
@@ -193,8 +193,7 @@ class Glow(FlowModel):
         kept = kept_channels(channels)
         network = ImageNetwork(kept, function.multiple * (channels - kept), width=config.width, context=context)
         return [
-            ActNorm(channels, 3),
-            InvertibleLinear(channels, 3),
+            NormedLinear(channels, 3),
             Coupling(channels, function, network, event_axes=3),
         ]
 
