@@ -17,6 +17,7 @@ from nlprep.evaluation.linear_probe import ProbeWarning, probe_features
 from nlprep.evaluation.sample_quality import evaluate_samples, fit_moments, measure_sample_bias
 from vision.encoders.image_encoder import ImageEncoder
 from vision.models.diffusion import Diffusion
+from vision.models.flow import FlowModel, ResidualFlow
 from vision.models.labels import labels_in_turn
 from vision.models.likelihood import estimate_likelihood
 from vision.models.model import CanDecode, CanReconstruct, CanSample
@@ -41,6 +42,7 @@ NOT_LIKELY = "gives no probability of an image"
 NOT_DRAWN = "draws no images"
 NOT_GIVEN_BACK = "gives no image back"
 AS_LARGE = "its latent is as large as the image, so that to give it back says nothing"
+EXACT = "it is invertible, without a bottleneck: every image comes back as it is"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class Measured:
         """``mse``, the mean squared error of a number in [0, 1], and ``decibels``, -10 log10 of it."""
         if isinstance(model, Diffusion):
             return {"none": AS_LARGE}
+        if isinstance(model, FlowModel):
+            return {"none": EXACT}
         if not isinstance(model, CanReconstruct):
             return {"none": NOT_GIVEN_BACK}
         total = 0.0
@@ -134,7 +138,28 @@ class Measured:
                 "measured": f"a bound of all levels, {len(nats):,} images",
                 "of": "bytes",
             }
+        if isinstance(model, FlowModel):
+            return self._likelihood_of_flow(model, seed)
         return {"none": NOT_LIKELY}
+
+    def _likelihood_of_flow(self, model: FlowModel, seed: int) -> dict[str, Any]:
+        """Of all test images, at one draw of the noise that makes real numbers of bytes."""
+        found = []
+        with torch.inference_mode(), seeded_torch(seed):
+            for images, labels in _batches(self.test, model):
+                found.append(model.nats(images, labels).double().cpu().numpy())
+        nats = np.concatenate(found)
+        measured = f"a bound by dequantisation, one draw of noise, {len(nats):,} images"
+        if isinstance(model, ResidualFlow):
+            measured += f", log-determinants of {model.config.terms} terms, traces estimated"
+        return {
+            "nats": float(nats.mean()),
+            "standard_error": float(nats.std(ddof=1) / math.sqrt(len(nats))),
+            "bits": float(nats.mean()) / (math.prod(self.test.shape) * math.log(2)),
+            "bound": float(nats.mean()),
+            "measured": measured,
+            "of": "bytes",
+        }
 
     def generation(self, saved: SavedModel, *, seed: int, progress: Progress = SILENT) -> dict[str, Any]:
         """Of images drawn: what `nlprep.evaluation.sample_quality.SampleQuality` holds, and how they were ``drawn``."""
@@ -182,6 +207,8 @@ class Measured:
 
 def way_of_drawing(model: object) -> str | None:
     """How `draw_pixels` has a model draw, in words; None where it draws nothing."""
+    if isinstance(model, FlowModel):
+        return f"by the model, at a temperature of {model.config.temperature:g}"
     if isinstance(model, CanSample):
         return "by the model"
     return "of a normal distribution fitted to codes" if isinstance(model, CanDecode) else None

@@ -112,8 +112,8 @@ def _mixed(events: Tensor, matrix: Tensor, shift: Tensor | None) -> Tensor:
     """A matrix, and perhaps a shift, of vectors or of the channels at each place."""
     if events.dim() == 2:
         return functional.linear(events, matrix, shift)
-    # With channels last, which the result has too, the places are the rows of a matrix, and nothing is copied. Of so few
-    # channels a product of matrices is faster than a convolution.
+    # With channels last, which the result has too, the places are the rows of a matrix, and nothing is copied. Of so
+    # few channels a product of matrices is faster than a convolution.
     return functional.linear(events.movedim(1, -1), matrix, shift).movedim(-1, 1)
 
 

@@ -44,8 +44,8 @@ class Method:
 # Players answer each other: a gradient of some steps ago answers what is no more (Karras et al. 2018, appendix A.1).
 _OF_PLAYERS = {"learning_rate": 5e-4, "beta1": 0.0, "beta2": 0.99, "weight_decay": 0.0}
 
-# A flow's gradients grow as its density gets sharp, from a thousand to tens of thousands, and one batch's may be a hundred
-# times another's. Cut to the length that they begin with, they say where to go and no batch says how far.
+# A flow's gradients grow as its density gets sharp, from a thousand to tens of thousands, and one batch's may be a
+# hundred times another's. Cut to the length that they begin with, they say where to go, and no batch says how far.
 _OF_FLOWS = {
     "learning_rate": 3e-3, "final_learning_rate": 0.02, "warmup": 50, "beta2": 0.99, "weight_decay": 0.0,
     "clip_norm": 2000.0,
