@@ -72,10 +72,10 @@ def test_views_are_what_pillow_makes_of_each_image_with_the_same_draws() -> None
     draws = draw_views(keys_of(len(images)), (3, 12, 12), config)
     ours = make_views(images, keys_of(len(images)), config)
     differences = np.array([np.abs(ours[n].numpy() - pillow_view(images[n], draws, n)) for n in range(len(images))])
-    # Pillow rounds to whole levels after each of six changes, and some multiply what those before were off by; without
-    # rounding there is no difference (next test).
+    # Pillow cuts numbers to whole levels after each of six changes, and some multiply what those before were off by;
+    # without that there is no difference (next test).
     assert differences.max() < 8 * LEVEL
-    assert differences.mean() < 0.6 * LEVEL
+    assert differences.mean() < 1.2 * LEVEL
     # All that can be drawn was: that nothing was compared with nothing.
     assert len(torch.unique(draws.order, dim=0)) > 10
     assert 0 < draws.grey.sum() < len(images)

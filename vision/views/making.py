@@ -15,14 +15,21 @@ large a hole is said nowhere in it.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import torch
-from torch import Tensor
 
 from vision.views.colours import HUE, changed, jitter, without_colour
-from vision.views.configuration import ViewConfig
-from vision.views.draws import ViewDraws, draw_views
+from vision.views.draws import draw_views
 from vision.views.filters import blurred, cut_out, edges, noisy
 from vision.views.resampling import resized_crops
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vision.views.configuration import ViewConfig
+    from vision.views.draws import ViewDraws
 
 # Numbers that are worked on at a time by a processor: what stays in its second cache is soon at hand again.
 _AT_ONCE = 1 << 18
@@ -50,7 +57,7 @@ def make_views(images: Tensor, keys: Tensor, config: ViewConfig, *, view: int = 
     # Those of which the hue is turned first, second... stand together; the views do not depend on it.
     together = _places_of_hue(draws).argsort(stable=True)
     size = max(1, _AT_ONCE // max(1, images[:1].numel())) if images.device.type == "cpu" else max(1, len(images))
-    for rows in together.split(size):
+    for rows in torch.split(together, size):
         made.index_copy_(0, rows, apply_draws(images.index_select(0, rows), draws.select(rows), config))
     return made
 
@@ -72,19 +79,18 @@ def apply_draws(images: Tensor, draws: ViewDraws, config: ViewConfig) -> Tensor:
     pixels = resized_crops(images, draws.boxes, draws.flips, (height, width))
     if config.rotation:
         for turns in (1, 2, 3):
-            pixels = changed(
-                pixels, (draws.turns == turns).nonzero()[:, 0], lambda some, turns=turns: some.rot90(turns, (2, 3))
-            )
+            rows = (draws.turns == turns).nonzero()[:, 0]
+            pixels = changed(pixels, rows, partial(torch.rot90, k=turns, dims=(2, 3)))
     if config.jitter and config.strength:
         pixels = jitter(pixels, draws.factors, draws.order)
     if config.grey:
         pixels = without_colour(pixels, draws.grey)
     if config.blur:
         rows = draws.widths.nonzero()[:, 0]
-        pixels = changed(pixels, rows, lambda some: blurred(some, draws.widths[rows]))
+        pixels = changed(pixels, rows, partial(blurred, widths=draws.widths[rows]))
     if config.noise:
-        noise = draws.deviations.nonzero()[:, 0]
-        pixels = changed(pixels, noise, lambda some: noisy(some, draws.deviations[noise], draws.keys[noise]))
+        rows = draws.deviations.nonzero()[:, 0]
+        pixels = changed(pixels, rows, partial(noisy, deviations=draws.deviations[rows], keys=draws.keys[rows]))
     if config.sobel:
         pixels = changed(pixels, draws.sobel.nonzero()[:, 0], edges)
     if config.cutout:
