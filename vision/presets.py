@@ -22,7 +22,7 @@ _HELD_OUT, _MOST_HELD_OUT, _ENOUGH = 0.1, 0.25, 20
 _SMALL, _MEDIUM = 40, 96
 _PLACES = 16
 _JUDGES = ("gan", "conditional-gan", "classifier")
-"""Models whose network judges images: it wants to see what is fine."""
+"""Models whose network judges images: it wants to see what is fine. So do models of views."""
 _QUICK = {"learning_rate": 4e-3, "final_learning_rate": 0.01, "beta2": 0.99, "clip_norm": 50.0}
 """For networks over patches and fully connected ones: a gradient's length forgets soon, so that the first, huge ones do
 not hold back the rest, and one that is far longer than others is cut."""
@@ -98,13 +98,23 @@ def default_training(model: str, count: int, backbone: BackboneConfig | None = N
         "clip_norm": None,
         "average": 0.999,
     }
-    quick = _QUICK if kind in ("patch", "mlp") else {}
-    return TrainingConfig(**values | quick | dict(method.training))
+    if kind in ("patch", "mlp") and not method.keyed:
+        values |= _QUICK
+    if method.keyed:
+        values |= _training_of_views(count)
+    return TrainingConfig(**values | dict(method.training))
 
 
 def _kind(model: str, own: BackboneConfig) -> str:
     """The kind of network that a model is given, whose own default is another perhaps."""
-    return "patch" if own.kind == "convolutional" and model not in _JUDGES else own.kind
+    judges = model in _JUDGES or find_method(model).keyed
+    return "patch" if own.kind == "convolutional" and not judges else own.kind
+
+
+def _training_of_views(count: int) -> dict[str, Any]:
+    """What models of views want otherwise: 256 images of a step, among which to find an image's other view."""
+    batch = max(1, min(256, count))
+    return {"batch_size": batch, "steps": min(max(2 * _EPOCHS * count // batch, _LEAST_STEPS), _MOST_STEPS)}
 
 
 def default_validation(count: int) -> float:

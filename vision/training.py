@@ -105,7 +105,7 @@ def train_images(
     channels, height, width = images.shape
     preprocessing = images.preprocessing or Preprocessing(channels=channels, height=height, width=width)
     seed = 1 if training is None else training.seed
-    examples, held = _examples(images, validation, labels=method.labelled, seed=seed)
+    examples, held = _examples(images, validation, labels=method.labelled, keys=method.keyed, seed=seed)
     training = training or default_training(model, len(examples), getattr(config, "backbone", None))
     # Whatever constructor the class of a name has takes these.
     kind: Any = method.load()
@@ -177,11 +177,12 @@ class ChosenExamples:
         images: All of them.
         places: (n,) those that are meant.
         labels: Whether to give labels.
+        keys: Whether to give keys (`vision.images.collection.ImageExamples`).
     """
 
-    def __init__(self, images: Images, places: NDArray[np.int64], *, labels: bool) -> None:
+    def __init__(self, images: Images, places: NDArray[np.int64], *, labels: bool, keys: bool = False) -> None:
         self.images, self.places = images, places
-        self._all = ImageExamples(images, labels=labels)
+        self._all = ImageExamples(images, labels=labels, keys=keys)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -229,7 +230,7 @@ def _settings(model: str, config: Any, backbone: BackboneConfig | None) -> Any:
 
 
 def _examples(
-    images: Images, validation: Images | float, *, labels: bool, seed: int
+    images: Images, validation: Images | float, *, labels: bool, keys: bool, seed: int
 ) -> tuple[ImageExamples | ChosenExamples, ImageExamples | ChosenExamples | None]:
     if not isinstance(validation, int | float):
         if not len(validation):
@@ -238,11 +239,17 @@ def _examples(
             raise NlprepError(
                 f"{validation.source}: its classes are not those of {images.source}: give images of the same"
             )
-        return ImageExamples(images, labels=labels), ImageExamples(validation, labels=labels)
+        return (
+            ImageExamples(images, labels=labels, keys=keys),
+            ImageExamples(validation, labels=labels, keys=keys),
+        )
     if validation == 0:
-        return ImageExamples(images, labels=labels), None
+        return ImageExamples(images, labels=labels, keys=keys), None
     trained, held = held_out_places(len(images), validation, seed=seed)
-    return ChosenExamples(images, trained, labels=labels), ChosenExamples(images, held, labels=labels)
+    return (
+        ChosenExamples(images, trained, labels=labels, keys=keys),
+        ChosenExamples(images, held, labels=labels, keys=keys),
+    )
 
 
 def _choose_memory_format(model: ImageModel, training: TrainingConfig, accelerator: Accelerator) -> None:

@@ -31,6 +31,7 @@ def small(name: str) -> Any:
     changes |= {"levels": 20, "sampling_steps": 4, "network": UNetConfig(width=4, depth=1)}
     if name in ("glow", "conditional-glow", "residual-flow"):
         changes = {"levels": 2, "steps": 1, "width": 4}
+    changes |= {"hidden": 8, "outputs": 5}
     if "backbone" in fields:
         changes["backbone"] = SMALL[config.backbone.kind if config.backbone.kind in ("vit", "patch") else "mlp"]
     return dataclasses.replace(config, **{key: value for key, value in changes.items() if key in fields})
@@ -99,7 +100,7 @@ def test_what_it_can_do_has_the_forms_that_are_promised(name: str) -> None:
 @EVERY
 def test_it_is_trained_saved_and_opened(name: str, tmp_path) -> None:
     model = made(name)
-    examples = ImageExamples(toy_images(16), labels=MODELS[name].labelled)
+    examples = ImageExamples(toy_images(16), labels=MODELS[name].labelled, keys=MODELS[name].keyed)
     before = [value.clone() for value in model.state_dict().values()]
     history = fit(model.step(), examples, config=settings(steps=2), directory=tmp_path / "run", validation=examples)
     assert history.steps == 2

@@ -118,19 +118,29 @@ class ImageExamples:
         images: What to train on.
         labels: Whether to give labels, for models that are conditioned on them.
         places: (m,) which of the images, such as those that `vision.images.splits.split_places` sets aside; None: all.
+        keys: Whether to give each example's seed as ``keys`` (b,) int64, for models that make something random of an
+            image, such as a view.
     """
 
-    def __init__(self, images: Images, *, labels: bool = False, places: NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self,
+        images: Images,
+        *,
+        labels: bool = False,
+        places: NDArray[np.int64] | None = None,
+        keys: bool = False,
+    ) -> None:
         if labels and images.labels is None:
             raise NlprepError(f"{images.source}: has no labels, which this model is conditioned on: give classes")
         self.images = images
         self.labels = labels
         self.places = places
+        self.keys = keys
 
     def __len__(self) -> int:
         return len(self.images) if self.places is None else len(self.places)
 
-    def batch(self, indices: NDArray[np.int64], seeds: Seeds) -> dict[str, torch.Tensor]:  # noqa: ARG002
+    def batch(self, indices: NDArray[np.int64], seeds: Seeds) -> dict[str, torch.Tensor]:
         """Fetch images (see `nlprep.core.training.data.examples.Examples`)."""
         import torch
 
@@ -144,6 +154,9 @@ class ImageExamples:
         found: dict[str, Any] = {"images": chosen.permute(0, 3, 1, 2) if last else chosen}
         if self.labels and self.images.labels is not None:
             found["labels"] = torch.from_numpy(self.images.labels[indices])
+        if self.keys:
+            # The same bits: torch computes with signed numbers.
+            found["keys"] = torch.from_numpy(seeds.view(np.int64))
         return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
 from vision.backbones.configuration import BackboneConfig, UNetConfig
+from vision.views.configuration import ViewConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,6 +371,21 @@ class ImageClassifierConfig:
         check(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SimClrConfig:
+    """A contrastive model: views of an image are told from those of others."""
+
+    temperature: float = option(0.2, "what cosines are divided by; lower: near ones count for more", above=0)
+    hidden: int = option(512, "units of the head, which is trained along and not part of a code", minimum=1)
+    outputs: int = option(128, "numbers of a view that are compared, made by the head", minimum=1)
+    optimizer: str = option("adamw", "optimiser; lars: for batches of thousands", choices=("adamw", "lars"))
+    views: ViewConfig = option(ViewConfig(), "how two views of an image differ")
+    backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 METHODS = (
     "vae",
     "conditional-vae",
@@ -392,6 +408,7 @@ METHODS = (
     "glow",
     "conditional-glow",
     "residual-flow",
+    "simclr",
 )
 """The names of `vision.models.methods.MODELS`, known without them; a test holds the two together."""
 
@@ -426,6 +443,7 @@ class ImageModelConfig:
     classifier: ImageClassifierConfig = option(ImageClassifierConfig(), "how", counts_for=("model", ("classifier",)))
     glow: GlowConfig = option(GlowConfig(), "how", counts_for=("model", ("glow", "conditional-glow")))
     residual_flow: ResidualFlowConfig = option(ResidualFlowConfig(), "how", counts_for=("model", ("residual-flow",)))
+    simclr: SimClrConfig = option(SimClrConfig(), "how", counts_for=("model", ("simclr",)))
 
     def __post_init__(self) -> None:
         check(self)

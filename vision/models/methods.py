@@ -27,6 +27,7 @@ class Method:
         model: The name of its class there.
         config: The class of its settings.
         labelled: Whether it is conditioned on labels, so that images must have some.
+        keyed: Whether it makes something random of each image, by the key of the example: then batches have ``keys``.
         training: What it wants otherwise than other models of `nlprep.core.training.configuration.TrainingConfig`.
     """
 
@@ -34,6 +35,7 @@ class Method:
     model: str
     config: type
     labelled: bool = False
+    keyed: bool = False
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> type[ImageModel]:
@@ -103,6 +105,7 @@ MODELS: dict[str, Method] = {
     "classifier": Method(
         "vision.models.classifier", "ImageClassifier", configuration.ImageClassifierConfig, labelled=True
     ),
+    "simclr": Method("vision.models.simclr", "SimClr", configuration.SimClrConfig, keyed=True),
 }
 """By the name that users give."""
 

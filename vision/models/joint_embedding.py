@@ -1,0 +1,165 @@
+"""What models that compare two views of each image have in common.
+
+Each image has two views (`vision.views.making.make_views`), made of it by its own key. A backbone f makes features of
+both, a head g, a perceptron of one hidden layer, turns these into what is compared, and a loss looks at all pairs of
+a batch. After training the head has done its work: a **code** is f(x) of the image itself, whose last maps are averaged
+over their places, as in Chen et al. (2020, section 2), where the network has maps.
+
+Both views go through the network in one call: batch norm, which no network here has unless it is asked for, takes its
+statistics of both together. The loss couples the images of a batch, and is declared so to the loop: parts of a batch
+and several processes have the loss and the gradient of the whole (`nlprep.core.training.steps.coupled`), with the same
+views, since these belong to the images.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from nlprep.core.errors import NlprepError
+from nlprep.core.randomness import seeded_torch
+from nlprep.core.training.steps.coupled import PlainCoupledStep
+from nlprep.core.training.steps.lars import make_lars
+from nlprep.core.training.steps.step import make_adamw
+from vision.backbones.networks import make_backbone
+from vision.images.collection import unit_pixels
+from vision.models.model import ImageModel
+from vision.views.making import make_views
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nlprep.core.training.configuration import TrainingConfig
+    from vision.backbones.backbone import Backbone
+    from vision.backbones.configuration import BackboneConfig
+    from vision.images.collection import Shape
+    from vision.views.configuration import ViewConfig
+
+
+class PooledBackbone(nn.Module):
+    """A backbone whose last maps are averaged over their places.
+
+    Args:
+        config: Which network.
+        shape: Of the images.
+
+    Attributes:
+        backbone: The network.
+        dimension: Channels of its last maps, or its own features where it has no maps.
+    """
+
+    def __init__(self, config: BackboneConfig, shape: Shape) -> None:
+        super().__init__()
+        self.backbone: Backbone = make_backbone(config, shape)
+        self.backbone.eval()
+        with torch.no_grad():
+            self.dimension = self(torch.zeros(1, *shape)).shape[1]
+        self.backbone.train()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Features (b, dimension) of pixels (b, channels, height, width) in [0, 1]."""
+        maps = self.backbone.forward_maps(pixels)
+        found: Tensor = self.backbone(pixels) if maps is None else maps.mean((2, 3))
+        return found
+
+
+class TwoViews(nn.Module):
+    """The network and the head: two views of images to what is compared.
+
+    Args:
+        config: The network's.
+        shape: Of the images.
+        views: How they differ.
+        hidden: Units of the head's hidden layer.
+        outputs: Numbers that are compared.
+    """
+
+    def __init__(self, config: BackboneConfig, shape: Shape, views: ViewConfig, *, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.views = views
+        self.encoder = PooledBackbone(config, shape)
+        self.head = nn.Sequential(nn.Linear(self.encoder.dimension, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+    def forward(self, images: Tensor, keys: Tensor) -> Mapping[str, Tensor]:
+        """``first`` and ``second``, (b, outputs) each, of images and their keys (b,)."""
+        pixels = torch.cat([make_views(images, keys, self.views, view=view) for view in (0, 1)])
+        first, second = self.head(self.encoder(pixels)).chunk(2)
+        return {"first": first, "second": second}
+
+
+class JointEmbedding(ImageModel):
+    """A model that compares two views of each image.
+
+    Args:
+        shape: Of the images.
+        config: Its settings.
+        num_classes: Must be 0: it sees no labels.
+        seed: Of its weights.
+    """
+
+    def __init__(self, shape: Shape, config: Any, *, num_classes: int = 0, seed: int = 1) -> None:
+        super().__init__()
+        self.shape, self.config, self.num_classes = shape, config, num_classes
+        with seeded_torch(seed):
+            self.network = TwoViews(
+                config.backbone, shape, config.views, hidden=config.hidden, outputs=config.outputs
+            )  # fmt: skip
+        self.dimension = self.network.encoder.dimension
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network, whose maps are averaged to codes."""
+        return self.network.encoder.backbone
+
+    @abstractmethod
+    def compare(self, first: Tensor, second: Tensor) -> Mapping[str, Tensor]:
+        """The losses of all pairs of a batch, (b, outputs) each."""
+
+    def forward(self, images: Tensor, **given: Tensor) -> Mapping[str, Tensor]:
+        """The losses of `compare`.
+
+        Args:
+            images: As `vision.models.model.ImageModel.forward`.
+            given: ``keys`` (b,) int64, of which the views are made (`vision.images.collection.ImageExamples`).
+        """
+        return self.compare(**self.network(images, keys_in(given)))
+
+    def step(self) -> JointEmbeddingStep:
+        """One player, whose loss couples the images of a batch."""
+        return JointEmbeddingStep(self)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Codes (b, dimension): features of the images as they are, before the head."""
+        codes: Tensor = self.network.encoder(unit_pixels(images))
+        return codes
+
+
+class JointEmbeddingStep(PlainCoupledStep):
+    """How such a model is trained.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: JointEmbedding) -> None:
+        super().__init__(model.network, model.compare, unit="images")
+        self.model = model
+
+    def make_optimizer(self, player: str, config: TrainingConfig) -> torch.optim.Optimizer:
+        """AdamW, or LARS where the model's settings say so."""
+        make = make_lars if self.model.config.optimizer == "lars" else make_adamw
+        return make(self.players[player], config)
+
+
+def keys_in(given: Mapping[str, Tensor]) -> Tensor:
+    """The keys in a batch.
+
+    Raises:
+        NlprepError: There are none.
+    """
+    if "keys" not in given:
+        raise NlprepError("views of an image are made by its key: give keys (b,), as ImageExamples does with keys=True")
+    return given["keys"]
