@@ -29,7 +29,7 @@ class Lars(torch.optim.Optimizer):
     """LARS over groups of parameters.
 
     Args:
-        groups: Parameters, or dictionaries of ``params`` and settings; ``adapt=False`` leaves a group to plain momentum.
+        groups: Parameters, or dictionaries of ``params`` and settings; with ``adapt=False`` plain momentum is left.
         lr: Learning rate.
         momentum: m.
         weight_decay: d.
