@@ -61,7 +61,7 @@ def model_settings(
 def run_settings(model: str, count: int, config: ComparisonConfig, *, steps: int, seed: int) -> TrainingConfig:
     """The loop's settings of a run: the model's own, for so many steps, evaluated four times."""
     return replace(
-        default_training(model, count), steps=steps, epochs=1.0, batch_size=max(1, min(config.batch_size, count)),
+        default_training(model, count, backbone), steps=steps, epochs=1.0, batch_size=max(1, min(config.batch_size, count)),
         seed=seed, evaluate_every=math.ceil(steps / _EVALUATIONS),
     )  # fmt: skip
 
