@@ -28,7 +28,7 @@ of z; the bound is below the importance sampled likelihood, whose figure does no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -66,15 +66,15 @@ class Rung(nn.Module):
         width, _ = backbone.sizes()
         self.above = ResidualBlock(width, norm=backbone.norm, activation=backbone.activation)
         self.to_prior = nn.Conv2d(width, 2 * numbers, 1)
+        last = nn.Conv2d(width, 2 * numbers, 1)
         self.to_posterior = nn.Sequential(
             nn.Conv2d(2 * width, width, 3, padding=1),
             make_activation(backbone.activation),
-            nn.Conv2d(width, 2 * numbers, 1),
+            last,
         )
         self.add = nn.Conv2d(numbers, width, 1)
-        for part in (self.to_prior, self.to_posterior[-1]):
-            nn.init.zeros_(part.weight)
-            nn.init.zeros_(part.bias)
+        for part in (*self.to_prior.parameters(), *last.parameters()):
+            nn.init.zeros_(part)
 
     def prior(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Mean m and the logarithm of s, each (b, numbers, rows, columns) float32, of the maps of the groups above."""
@@ -117,7 +117,11 @@ class LadderDecoder(Decoder):
     def split(self, codes: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The first group (b, its numbers), and the further ones, each (b, numbers, rows, columns)."""
         first, rest = codes[:, : self.first_numbers], codes[:, self.first_numbers :]
-        return first, [part.unflatten(1, self.group) for part in rest.chunk(max(1, len(self.rungs)), 1) if self.rungs]
+        return first, [part.view(-1, *self.group) for part in rest.chunk(max(1, len(self.rungs)), 1) if self.rungs]
+
+    def ladder(self) -> list[Rung]:
+        """The further groups, from the upper to the lower."""
+        return cast("list[Rung]", list(self.rungs))
 
     def begin(self, first: Tensor) -> Tensor:
         """Maps of the first group."""
@@ -128,7 +132,7 @@ class LadderDecoder(Decoder):
         """Numbers (b, channels, height, width) of codes (b, dimension)."""
         first, groups = self.split(codes)
         maps = self.begin(first)
-        for rung, group in zip(self.rungs, groups, strict=True):
+        for rung, group in zip(self.ladder(), groups, strict=True):
             maps = rung.descend(rung.above(maps), group)
         made: Tensor = self.patches.layers(maps)
         return made[..., : self.shape[1], : self.shape[2]]
@@ -191,7 +195,7 @@ class HierarchicalVae(Vae):
         first, groups = self.decoder.split(flat)
         means, log_scales, codes = [mean], [log_scale], [mean + log_scale.exp() * first]
         maps = self.decoder.begin(codes[0])
-        for rung, drawn in zip(self.decoder.rungs, groups, strict=True):
+        for rung, drawn in zip(self.decoder.ladder(), groups, strict=True):
             context = rung.above(maps)
             mean, log_scale = rung.posterior(context, features)
             code = mean + log_scale.exp() * drawn
