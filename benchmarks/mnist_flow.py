@@ -134,7 +134,7 @@ def clocked(model: Glow, directory: Path) -> Callable[[Evaluation], Assessment]:
 
     def evaluate(_: Evaluation) -> Assessment:
         seconds = before + time.process_time() - begun
-        return Assessment({"processor_seconds": seconds}, {"samples": tiled(list(model.sample(30).split(10)))})
+        return Assessment({"processor_seconds": seconds}, {"samples": tiled(list(torch.split(model.sample(30), 10)))})
 
     return evaluate
 
@@ -146,7 +146,7 @@ def test_bits(model: Glow, draws: int, *, seed: int) -> list[float]:
     found = []
     for draw in range(draws):
         with seeded_torch(seed + draw):
-            nats = sum(float(model.nats(batch).double().sum()) for batch in pixels.split(250))
+            nats = sum(float(model.nats(batch).double().sum()) for batch in torch.split(pixels, 250))
         found.append(nats / (len(pixels) * math.prod(SHAPE) * math.log(2)))
     return found
 
@@ -159,7 +159,7 @@ def write_samples(model: Glow, file: Path, *, seed: int) -> None:
     rows = []
     for temperature in (0.7, 0.85, 1.0):
         with seeded_torch(seed):
-            rows += list(model.sample(24, temperature=temperature).split(12))
+            rows += list(torch.split(model.sample(24, temperature=temperature), 12))
     (content,) = encode_pictures({"samples": tiled(rows)}).values()
     file.write_bytes(content)
 

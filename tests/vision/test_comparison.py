@@ -31,6 +31,7 @@ from vision.encoders.image_encoder import ImageEncoder
 from vision.models.configuration import DiffusionConfig
 from vision.models.diffusion import Diffusion
 from vision.models.files import load_model
+from vision.presets import default_training
 
 pytestmark = pytest.mark.slow
 
@@ -197,8 +198,11 @@ def test_seconds_become_steps_by_what_a_step_costs(images, tmp_path, monkeypatch
 
     monkeypatch.setattr(runs, "train_images", passing)
     settings = config(steps=None, seconds=30.0)
-    training = run_settings("vae", 60, settings, steps=1, seed=1)
     model = model_settings("vae", images[0].shape, settings, MLP)
+    training = run_settings("vae", model, 60, settings, steps=1, seed=1)
+    # Networks of this kind learn fast, whatever the one that a model has by itself.
+    assert training.learning_rate == default_training("vae", 60, MLP).learning_rate
+    assert training.learning_rate != default_training("vae", 60, replace(MLP, kind="residual")).learning_rate
     # What a run costs besides its steps is not theirs.
     assert measure_step_seconds(images[0], "vae", model, training) == pytest.approx(0.25)
     assert clock_of("cpu")() >= 0

@@ -316,7 +316,7 @@ class _Work:
             return
         settings = model_settings(name, self.images.shape, self.config, self.backbone, self.unet)
         steps = self._steps(name, settings)
-        training = run_settings(name, len(self.images), self.config, steps=steps, seed=seed)
+        training = run_settings(name, settings, len(self.images), self.config, steps=steps, seed=seed)
         try:
             run, seconds = train_run(
                 self.images, self.place / RUNS / key, name, settings, training, held_out=self.config.held_out,
@@ -338,7 +338,7 @@ class _Work:
         if self.config.steps is not None:
             return self.config.steps
         if name not in self.record["steps"]:
-            training = run_settings(name, len(self.images), self.config, steps=1, seed=1)
+            training = run_settings(name, settings, len(self.images), self.config, steps=1, seed=1)
             seconds = measure_step_seconds(
                 self.images, name, settings, training, progress=_Named(self.progress, f"{name}: trial")
             )  # fmt: skip

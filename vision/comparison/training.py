@@ -58,10 +58,13 @@ def model_settings(
     return replace(own, **{name: value for name, value in changes.items() if name in fields})
 
 
-def run_settings(model: str, count: int, config: ComparisonConfig, *, steps: int, seed: int) -> TrainingConfig:
-    """The loop's settings of a run: the model's own, for so many steps, evaluated four times."""
+def run_settings(
+    model: str, settings: Any, count: int, config: ComparisonConfig, *, steps: int, seed: int
+) -> TrainingConfig:
+    """The loop's settings of a run: those that suit its model and network, for so many steps, evaluated four times."""
+    suited = default_training(model, count, getattr(settings, "backbone", None))
     return replace(
-        default_training(model, count, backbone), steps=steps, epochs=1.0, batch_size=max(1, min(config.batch_size, count)),
+        suited, steps=steps, epochs=1.0, batch_size=max(1, min(config.batch_size, count)),
         seed=seed, evaluate_every=math.ceil(steps / _EVALUATIONS),
     )  # fmt: skip
 
