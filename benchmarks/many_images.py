@@ -9,10 +9,10 @@ what grows::
 
 Each reading has a process of its own. Its peak is Linux's high-water mark of resident memory, beside what it had once
 the package was imported; where children decode, that of the largest stands beside it, what it shares with its parent
-included. Decoding alone is Pillow's in as many processes, and keeps nothing (`benchmarks.read_images`). What is kept is
-opened again by another process: its pixels are mapped, and take memory when they are looked at, which is given back
-when others want it. Bytes a picture are what peaks grew by from a tenth of the pictures to all. Seconds are of
-processors, of one run.
+included. Decoding alone is Pillow's in as many processes, has the list of files at hand, in its memory from the
+beginning, and keeps nothing (`benchmarks.read_images`). What is kept is opened again by another process: its pixels are
+mapped, and take memory when they are looked at, which is given back when others want it. Bytes a picture are what peaks
+grew by from a tenth of the pictures to all. Seconds are of processors, of one run.
 """
 
 from __future__ import annotations
