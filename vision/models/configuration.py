@@ -386,6 +386,38 @@ class SimClrConfig:
         check(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class BarlowTwinsConfig:
+    """A model of views whose numbers are correlated with themselves alone."""
+
+    weight: float = option(5e-3, "of what different numbers have in common", minimum=0)
+    hidden: int = option(512, "units of the head, which is trained along and not part of a code", minimum=1)
+    outputs: int = option(512, "numbers of a view that are compared, made by the head", minimum=1)
+    optimizer: str = option("adamw", "optimiser; lars: for batches of thousands", choices=("adamw", "lars"))
+    views: ViewConfig = option(ViewConfig(), "how two views of an image differ")
+    backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VicRegConfig:
+    """A model of views whose numbers vary, are alike in both, and do not vary together."""
+
+    invariance: float = option(25.0, "weight of how two views differ", minimum=0)
+    variance: float = option(25.0, "of numbers that vary too little", minimum=0)
+    covariance: float = option(1.0, "of numbers that vary together", minimum=0)
+    hidden: int = option(512, "units of the head, which is trained along and not part of a code", minimum=1)
+    outputs: int = option(512, "numbers of a view that are compared, made by the head", minimum=1)
+    optimizer: str = option("adamw", "optimiser; lars: for batches of thousands", choices=("adamw", "lars"))
+    views: ViewConfig = option(ViewConfig(), "how two views of an image differ")
+    backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 METHODS = (
     "vae",
     "conditional-vae",
@@ -409,6 +441,8 @@ METHODS = (
     "conditional-glow",
     "residual-flow",
     "simclr",
+    "barlow-twins",
+    "vicreg",
 )
 """The names of `vision.models.methods.MODELS`, known without them; a test holds the two together."""
 
@@ -444,6 +478,8 @@ class ImageModelConfig:
     glow: GlowConfig = option(GlowConfig(), "how", counts_for=("model", ("glow", "conditional-glow")))
     residual_flow: ResidualFlowConfig = option(ResidualFlowConfig(), "how", counts_for=("model", ("residual-flow",)))
     simclr: SimClrConfig = option(SimClrConfig(), "how", counts_for=("model", ("simclr",)))
+    barlow_twins: BarlowTwinsConfig = option(BarlowTwinsConfig(), "how", counts_for=("model", ("barlow-twins",)))
+    vicreg: VicRegConfig = option(VicRegConfig(), "how", counts_for=("model", ("vicreg",)))
 
     def __post_init__(self) -> None:
         check(self)

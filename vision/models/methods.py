@@ -106,6 +106,10 @@ MODELS: dict[str, Method] = {
         "vision.models.classifier", "ImageClassifier", configuration.ImageClassifierConfig, labelled=True
     ),
     "simclr": Method("vision.models.simclr", "SimClr", configuration.SimClrConfig, keyed=True),
+    "barlow-twins": Method(
+        "vision.models.redundancy_reduction", "BarlowTwins", configuration.BarlowTwinsConfig, keyed=True
+    ),
+    "vicreg": Method("vision.models.redundancy_reduction", "VicReg", configuration.VicRegConfig, keyed=True),
 }
 """By the name that users give."""
 

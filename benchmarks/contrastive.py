@@ -1,0 +1,190 @@
+"""Views of images per second: this project's batched views against Pillow an image at a time, and against kornia.
+
+The same images (CIFAR-10's, or drawn ones where they are not there) and the same kinds of change in one run, each
+contender in turn::
+
+    python -m benchmarks.contrastive                      two minutes
+    python -m benchmarks.contrastive --kornia DIR         with kornia, whose packages lie in DIR
+    python -m benchmarks.contrastive --quick              a quarter of a minute
+
+DIR is made by ``pip install --no-deps --target DIR kornia kornia_rs``, which leaves torch as it is.
+
+A view of 32 x 32 pixels is a crop of 8 to 100% of the area brought to the image's size, mirrored half of the time,
+jittered with a probability of 0.8 (brightness, contrast and saturation by 0.4, hue by 0.1, in random order) and
+grey with one of 0.2. Contenders:
+
+- *Pillow*: what torchvision's transforms do with Pillow's pictures, in the same calls, an image at a time, in one
+  process, as one worker of a loader does;
+- *kornia*: its augmentations of the whole batch of floats, each image with its own draw (``same_on_batch=False``);
+- *ours*: `vision.views.making.make_views`, from bytes, keys included.
+
+Measured is wall clock, and the time of processors, which is what to compare where the machine has other work to do: of
+two idle processors ours and kornia use both.
+
+Then NT-Xent of 256 pairs of 128 numbers, forward and backward.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import PIL
+import torch
+from PIL import Image, ImageEnhance
+
+from benchmarks.report import describe_machine, median, print_claim, print_table
+from nlprep.core.memory import kept_memory
+from nlprep.core.threads import resolve_threads, torch_threads
+from nlprep.objectives.info_nce import nt_xent
+from vision.views.configuration import ViewConfig
+from vision.views.making import make_views
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "images" / "cifar10_jpeg_20k_5k.zip"
+BATCH = 512
+CONFIG = ViewConfig()
+TARGETS = {"Pillow": 20.0, "kornia": 8.0}
+
+
+def load_pixels() -> np.ndarray:
+    """(512, 3, 32, 32) bytes."""
+    if SHARED.is_file():
+        from vision.images.reading import read_images
+
+        return np.ascontiguousarray(read_images(SHARED, split="train").pixels[:BATCH])
+    return np.random.default_rng(1).integers(0, 256, (BATCH, 3, 32, 32), np.uint8)
+
+
+def pillow_views(pictures: list[Image.Image], draws: np.random.Generator) -> list[np.ndarray]:
+    """Views by the calls that torchvision makes, draws included."""
+    made = []
+    for picture in pictures:
+        width, height = picture.size
+        box = (0, 0, width, height)
+        for _ in range(10):
+            area = width * height * draws.uniform(CONFIG.least_crop, 1)
+            ratio = math.exp(draws.uniform(-1, 1) * math.log(CONFIG.stretch))
+            across, down = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if across <= width and down <= height:
+                left, top = int(draws.integers(0, width - across + 1)), int(draws.integers(0, height - down + 1))
+                box = (left, top, left + across, top + down)
+                break
+        view = picture.crop(box).resize((width, height), Image.Resampling.BILINEAR)
+        if draws.random() < CONFIG.flip:
+            view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if draws.random() < CONFIG.jitter:
+            reach = 0.8 * CONFIG.strength
+            for change in draws.permutation(4):
+                if change < 3:
+                    kind = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)[change]
+                    view = kind(view).enhance(draws.uniform(1 - reach, 1 + reach))
+                else:
+                    hue, saturation, value = view.convert("HSV").split()
+                    turned = np.asarray(hue) + np.uint8(int(255 * draws.uniform(-reach, reach) / 4) % 256)
+                    view = Image.merge("HSV", (Image.fromarray(turned), saturation, value)).convert("RGB")
+        if draws.random() < CONFIG.grey:
+            view = view.convert("L").convert("RGB")
+        made.append(np.asarray(view, np.float32).transpose(2, 0, 1) / 255)
+    return made
+
+
+def kornia_views(place: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], str]:
+    """What makes views of batches of floats by the peer, and its version."""
+    sys.path.append(place)
+    import kornia  # type: ignore[import-not-found]
+    from kornia import augmentation as changes
+
+    reach = 0.8 * CONFIG.strength
+    module = changes.AugmentationSequential(
+        changes.RandomResizedCrop((32, 32), scale=(CONFIG.least_crop, 1.0), ratio=(1 / CONFIG.stretch, CONFIG.stretch)),
+        changes.RandomHorizontalFlip(p=CONFIG.flip),
+        changes.ColorJitter(reach, reach, reach, reach / 4, p=CONFIG.jitter),
+        changes.RandomGrayscale(p=CONFIG.grey),
+        same_on_batch=False,
+    )
+    return module, str(kornia.__version__)
+
+
+def time_both(function: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds of wall clock and of processors."""
+    before = time.perf_counter(), time.process_time()
+    function()
+    return time.perf_counter() - before[0], time.process_time() - before[1]
+
+
+def measure_views(*, repeats: int, threads: int, kornia: str | None) -> None:
+    """Print the table and the claims of views."""
+    pixels = load_pixels()
+    pictures = [Image.fromarray(image.transpose(1, 2, 0)) for image in pixels]
+    images = torch.from_numpy(pixels)
+    draws = np.random.default_rng(1)
+    keys = torch.arange(len(images))
+    peers = {"Pillow": f"Pillow {PIL.__version__}"}
+    who: dict[str, Callable[[], Any]] = {"Pillow": lambda: pillow_views(pictures, draws)}
+    if kornia is not None:
+        module, version = kornia_views(kornia)
+        peers["kornia"] = f"kornia {version}"
+        who["kornia"] = lambda: module(images.float() / 255)
+    who["ours"] = lambda: make_views(images, keys, CONFIG)
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in who}
+    for repeat in range(repeats + 1):
+        for name, function in who.items():
+            found = time_both(function)
+            if repeat:
+                taken[name].append(found)
+    wall = {name: median([one[0] for one in found]) / BATCH for name, found in taken.items()}
+    processor = {name: min(one[1] for one in found) / BATCH for name, found in taken.items()}
+    print_table(
+        f"Views of 32 x 32 from batches of {BATCH}, {threads} thread(s), {repeats} repeats",
+        ["", "views/s", "per processor second"],
+        [[name, f"{1 / wall[name]:,.0f}", f"{1 / processor[name]:,.0f}"] for name in who],
+    )
+    for name, peer in peers.items():
+        print_claim(
+            "views of images/s",
+            peer=peer,
+            ratio=wall[name] / wall["ours"],
+            quality={"equal to Pillow for the same draws": "tests/vision/test_views.py"},
+            summary=f"target {TARGETS[name]:.0f}",
+            processor_ratio=round(processor[name] / processor["ours"], 2),
+            threads=threads,
+        )
+
+
+def measure_contrast(*, repeats: int, threads: int) -> None:
+    """Print what the loss takes."""
+    generator = torch.Generator().manual_seed(1)
+    first, second = (torch.randn(256, 128, generator=generator, requires_grad=True) for _ in range(2))
+    taken = [time_both(lambda: nt_xent(first, second).backward()) for _ in range(10 * repeats)]  # type: ignore[no-untyped-call]
+    print_table(
+        f"NT-Xent, 256 pairs of 128, forward and backward, {threads} thread(s)",
+        ["", "ms", "processor ms, least"],
+        [["ours", f"{1000 * median([one[0] for one in taken]):.2f}", f"{1000 * min(one[1] for one in taken):.2f}"]],
+    )
+
+
+def main() -> None:
+    """Measure, and print tables and claims."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kornia", help="a directory with kornia's packages; without it, it is left out")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats")
+    parser.add_argument("--threads", type=int, default=None, help="processor threads (default: all)")
+    options = parser.parse_args()
+    threads = resolve_threads(options.threads)
+    print(f"{describe_machine()}, load {os.getloadavg()[0]:.0f}")
+    with torch_threads(threads), kept_memory():
+        measure_contrast(repeats=2 if options.quick else 10, threads=threads)
+        measure_views(repeats=3 if options.quick else 20, threads=threads, kornia=options.kornia)
+
+
+if __name__ == "__main__":
+    main()
