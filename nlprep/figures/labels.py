@@ -164,8 +164,12 @@ def label_ends(figure: Any, axes: Any, ends: Sequence[tuple[float, float, str, s
             fontsize=SMALL_SIZE,
             color=colour,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.6, "shrinkA": 1, "shrinkB": 3},
-        )
+            # To the beginning of the name: towards its middle, it would cross the names above and below.
+            arrowprops={
+                "arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.6, "shrinkA": 1, "shrinkB": 3,
+                "relpos": (0, 0.5),
+            },
+        )  # fmt: skip
 
 
 def _spread(heights: Sequence[float], apart: float) -> list[float]:

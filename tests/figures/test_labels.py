@@ -72,3 +72,22 @@ def test_names_leave_points_to_be_seen_in_a_crowd(tmp_path, boxes, monkeypatch):
     half = 1.6 * dots[0][1]
     hidden = sum(((box[:2] < middles + half) & (middles - half < box[2:])).all(axis=1).sum() for box in boxes)
     assert hidden <= 5
+
+
+def test_a_line_to_a_name_stays_left_of_all_names():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    figure = Figure(figsize=(6, 3))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    axes = figure.subplots()
+    ends = [(1.0, 0.5 + number / 1000, "a name that is long " * 2, "black") for number in range(5)]
+    axes.plot([0, 1], [0, 1])
+    labels.label_ends(figure, axes, ends)
+    figure.canvas.draw()
+    first = min(Text.get_window_extent(text, renderer).x0 for text in axes.texts)
+    assert len(axes.texts) == len(ends)
+    for text in axes.texts:
+        line = text.arrow_patch.get_window_extent(renderer)
+        assert line.x1 <= first + 1
