@@ -99,15 +99,16 @@ def test_a_comparison_goes_on_where_it_was(finished, images, monkeypatch):
     again = compare_models(*images, found.directory, config(), backbone=MLP)
     assert again.record == found.record
     assert not trained
-    # Another number of labels is measured anew, of runs that are as they were.
+    # Another number of labels, and of images to measure on, is measured anew, of runs that are as they were.
     told: list[str] = []
-    other = compare_models(*images, found.directory, config(labels="6"), backbone=MLP, told=told.append)
+    otherwise = config(labels="6", most_test=36)
+    other = compare_models(*images, found.directory, otherwise, backbone=MLP, told=told.append)
     measured = [line for line in told if line.endswith("measured")]
     assert len(measured) == 6
     assert not trained
     assert other.summaries()[1].runs[0]["probe"]["linear"]["points"][0]["num_labels"] == 6
     # Another model joins.
-    more = compare_models(*images, found.directory, config("vae,wae", labels="6"), backbone=MLP)
+    more = compare_models(*images, found.directory, config("vae,wae", labels="6", most_test=36), backbone=MLP)
     # The feature space is looked for again, and found.
     assert len(trained) == 2
     assert [model.name for model in more.summaries()] == ["vae", "wae"]

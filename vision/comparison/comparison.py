@@ -260,7 +260,7 @@ class _Work:
     ) -> None:
         self.place, self.images, self.config = place, train, config
         self.backbone, self.unet = backbone, unet
-        self.test = choose_some(test, config.most_test)
+        self.tested, self.test = test, choose_some(test, config.most_test)
         self.progress, self.told = progress, told
         self.record: dict[str, Any] = {}
 
@@ -275,7 +275,8 @@ class _Work:
         }
         fresh = {
             "settings": settings | networks,
-            "data": {"train": digest_images(self.images), "test": digest_images(self.test)},
+            # All that might be measured on: how many of them are, may be chosen again.
+            "data": {"train": digest_images(self.images), "test": digest_images(self.tested)},
             "measuring": {},
             "sources": {},
             "steps": {},
