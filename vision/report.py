@@ -282,7 +282,11 @@ class _Page:
         ]
         return [
             heading,
-            Paragraph(f"{many} codes with {cosine}, in {in_groups}{part}."),
+            Paragraph(
+                f"{many} codes with {cosine}, in {in_groups}{part}. By chance, were codes independent, there would be "
+                f"{index.pairs_by_chance(self.config.threshold):,.1f}; of a model that has learned little, images that "
+                "only look alike to it are among them."
+            ),
             Picture(figure),
             Table(("group", "images", "names"), listed),
         ]

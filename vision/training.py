@@ -209,7 +209,10 @@ def held_out_places(count: int, share: float, *, seed: int) -> tuple[NDArray[np.
     if share > 0:
         number = max(1, number)
     if number >= count:
-        raise OptionError(f"validation = {share}: of {count} images none is left to train on: give more images, or 0")
+        raise OptionError(
+            f"validation = {share}: of {count} images none is left to train on: give more images, or hold out none "
+            "(validation 0)"
+        )
     draws = uniforms(combine(seed, np.arange(count)), 1, purpose=_HOLDING_OUT)[:, 0]
     held = np.zeros(count, bool)
     held[np.argsort(draws, kind="stable")[:number]] = True

@@ -40,6 +40,7 @@ _TRAINING_FIRST = (
     *("evaluate_every", "patience"),
 )
 _BY_DATA = ("steps", "batch_size", "learning_rate", "weight_decay", "average")
+_BY_IMAGES = ("kind", "width", "blocks", "norm", "patch", "overlap")
 _BY_NETWORK = ("final_learning_rate", "beta2", "clip_norm")
 _NETWORK = {
     name: f"backbone_{name}" for name in ("width", "depth", "blocks", "norm", "activation", "stem", "patch", "overlap")
@@ -83,6 +84,7 @@ def train(
                 "pretrained": "pretrained",
                 **_NETWORK,
             },
+            shown=dict.fromkeys(_BY_IMAGES, "by the model and the images"),
         ),
     ],
     validation: float | None = None,

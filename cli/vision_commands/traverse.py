@@ -163,10 +163,11 @@ def _of_latents(
 
 
 def _decoded(saved: "SavedModel", codes: "NDArray[np.float32]", label: Any) -> "NDArray[np.float32]":
+    import numpy as np
     import torch
 
     on = next(saved.model.parameters()).device
     labels = None if label is None else label.expand(len(codes))
     with torch.no_grad():
-        made = saved.model.decode(torch.from_numpy(codes).to(on), labels)  # type: ignore[operator]
+        made = saved.model.decode(torch.from_numpy(np.asarray(codes, np.float32)).to(on), labels)  # type: ignore[operator]
     return made.float().clamp(0, 1).cpu().numpy()  # type: ignore[no-any-return]

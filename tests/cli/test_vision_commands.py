@@ -59,8 +59,9 @@ def test_a_model_is_used_by_every_command(folder, tmp_path, ask):
         ("sample", ["--number", 4]),
         ("reconstruct", ["--data", photos, "--number", 3]),
         ("traverse", ["--data", photos, "--rows", 2, "--steps", 3]),
+        ("traverse", ["--data", photos, "--rows", 2, "--steps", 3, "--between"]),
     ):
-        figure = tmp_path / f"{command}.png"
+        figure = tmp_path / f"{command}{len(words)}.png"
         assert ask(command, run, *words, "-o", figure)["figure"] == str(figure)
         assert figure.read_bytes().startswith(b"\x89PNG")
     told = ask("probe", run, "--train", photos, "--test", photos, "--labels", "4,20", "--repeats", 2)

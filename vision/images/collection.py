@@ -131,7 +131,7 @@ class ImageExamples:
         keys: bool = False,
     ) -> None:
         if labels and images.labels is None:
-            raise NlprepError(f"{images.source}: has no labels, which this model is conditioned on: give classes")
+            raise NlprepError(f"{images.source}: has no labels, which this model learns from: give classes")
         self.images = images
         self.labels = labels
         self.places = places

@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 
 
 class PackedNames(Sequence[str]):
-    """Names as bytes one after another, of which each is made a string when asked for.
+    r"""Names as bytes one after another, of which each is made a string when asked for.
 
     Args:
         data: Bytes of all names.
         ends: (n,) where each ends.
+        opens: Whether they are to open files by, bytes that are no UTF-8 included. Else they are to be shown and
+            written, which such bytes cannot be: they are spelled out, ``\xe9``.
     """
 
-    def __init__(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
+    def __init__(self, data: NDArray[np.uint8], ends: NDArray[np.int64], *, opens: bool = False) -> None:
         self._data, self._ends = data, ends
+        self._errors = "surrogateescape" if opens else "backslashreplace"
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -33,7 +36,7 @@ class PackedNames(Sequence[str]):
             return [self[number] for number in range(len(self))[place]]
         place = range(len(self))[place]
         start = int(self._ends[place - 1]) if place else 0
-        return self._data[start : self._ends[place]].tobytes().decode("utf-8", "surrogateescape")
+        return self._data[start : self._ends[place]].tobytes().decode("utf-8", self._errors)
 
     def __iter__(self) -> Iterator[str]:
         return (self[place] for place in range(len(self)))

@@ -73,11 +73,12 @@ def list_folder(folder: Path, split: str | None) -> Pictures:
     order = np.array(sorted(range(len(found)), key=found.__getitem__), np.int64)
     found.sort()
     arrangement = arrange(found, split, folder)
-    names = PackedNames(*pack_names(found[place] for place in arrangement.places))
+    packed = pack_names(found[place] for place in arrangement.places)
+    names = PackedNames(*packed, opens=True)
     order = order[arrangement.places]
     return Pictures(
         folder,
-        names,
+        PackedNames(*packed),
         FolderReader(folder, names),
         FileStates(names, np.array(sizes, np.int64)[order], np.array(times, np.int64).reshape(-1, 2)[order]),
         arrangement.labels,
