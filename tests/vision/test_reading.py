@@ -123,6 +123,7 @@ def test_links_are_followed_once(tmp_path):
     write_pictures(tmp_path / "elsewhere", ["c.png"])
     (tmp_path / "in" / "eel").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "in" / "dog" / "back").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "dog" / "up").symlink_to(tmp_path)
     assert list(read_images(tmp_path / "in").names) == ["cat/a.png", "dog/b.png", "eel/c.png"]
 
 

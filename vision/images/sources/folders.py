@@ -92,13 +92,15 @@ def _kinds() -> str:
 
 
 def _walk(folder: Path, others: list[str]) -> Iterator[FileState]:
-    met: set[tuple[int, int]] = set()
+    # A link to a folder that this one is in would bring in all that is beside it.
+    above = [os.stat(place) for place in folder.resolve().parents]  # noqa: PTH116
+    met = {(status.st_dev, status.st_ino) for status in above}
     waiting = [(os.fspath(folder), "")]
     while waiting:
         place, prefix = waiting.pop()
         status = os.stat(place)  # noqa: PTH116
         if (status.st_dev, status.st_ino) in met:
-            # A link that leads back.
+            # A link that leads back, or up.
             continue
         met.add((status.st_dev, status.st_ino))
         with os.scandir(place) as entries:
