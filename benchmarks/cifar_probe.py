@@ -76,9 +76,9 @@ def encode(model: ImageModel, images: Images) -> NDArray[np.float32]:
         return np.concatenate([model.encode(part).float().numpy() for part in parts])
 
 
-def main() -> None:
-    """Train, probe, and print tables and a line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """The options of what is learned, and where."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="the directory of the run; models need one")
     parser.add_argument("--model", choices=(*MODELS, *BASELINES), default="simclr", help="what is measured "
                         "(default: simclr)")  # fmt: skip
@@ -87,6 +87,12 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=32, help="of the network (default: 32)")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default: 1)")
     parser.add_argument("--seed", type=int, default=1, help="of everything (default: 1)")
+    return parser
+
+
+def main() -> None:
+    """Train, probe, and print tables and a line of JSON."""
+    parser = make_parser(__doc__)
     options = parser.parse_args()
     if (options.run is None) == (options.model in MODELS):
         parser.error("--run: a model needs the directory of its run, and nothing else has one")

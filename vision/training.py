@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ from vision.models.methods import find_method
 from vision.presets import default_backbone, default_training
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
     from typing import Unpack
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nlprep.core.training.configuration import TrainingConfig
     from nlprep.core.training.evaluation import Evaluation
     from nlprep.core.training.recipe import RunArguments
+    from vision.backbones.backbone import Backbone
     from vision.backbones.configuration import BackboneConfig
     from vision.images.collection import Images
     from vision.models.model import ImageModel
@@ -61,6 +62,7 @@ def train_images(
     model: str = "autoencoder",
     config: Any = None,
     backbone: BackboneConfig | None = None,
+    start: str | os.PathLike[str] | None = None,
     training: TrainingConfig | None = None,
     validation: Images | float = 0.1,
     **run: Unpack[RunArguments],
@@ -80,6 +82,8 @@ def train_images(
         config: Its settings, of the class that `MODELS` names; default: as it is made without arguments, with the
             network of `vision.presets.default_backbone`.
         backbone: The network that makes features, in place of that one, or of the one in ``config``.
+        start: A model of ours, or its run, whose network, with what it learned, is the one to begin with: how an
+            encoder is fine-tuned, a `classifier` with labels for one.
         training: The loop's settings; default: `vision.presets.default_training`.
         validation: Images to measure on, which decide which weights are kept; or the share of ``images`` that is held
             out for it, at most 5,000, chosen by the seed; 0: none.
@@ -94,11 +98,16 @@ def train_images(
         OptionError: No such model, settings of another one, or a share that leaves no image.
     """
     from vision.images.preprocessing import Preprocessing
-    from vision.models.files import IMAGE_MODEL, SavedModel, check_shape, save_model
+    from vision.models.files import IMAGE_MODEL, SavedModel, check_shape, find_saved, save_model
 
     method = find_method(model)
     if not len(images):
         raise NlprepError(f"{images.source}: there are no images to train on: give some")
+    learned = None
+    if start is not None:
+        if backbone is not None:
+            raise OptionError("backbone and start both say which network to begin with: leave out one of the two")
+        learned, backbone = _learned(start, images)
     if config is None and backbone is None:
         backbone = default_backbone(model, images.shape)
     config = _settings(model, config, backbone)
@@ -113,6 +122,8 @@ def train_images(
         images.shape, config, num_classes=len(images.classes) if method.labelled else 0, seed=training.seed
     )
     check_shape(made, preprocessing.shape, where="preprocessing")
+    if start is not None and learned is not None:
+        _begin_with(made, learned, start=start)
     if held is not None:
         check_shape(made, held.images.shape, where=held.images.source)
     data = {
@@ -126,6 +137,9 @@ def train_images(
     pretrained = getattr(config, "backbone", None)
     path = getattr(pretrained, "path", None)
     bases = {"backbone": Path(path)} if path is not None else None
+    if start is not None:
+        path = find_saved(start)
+        bases = {"start": path}
     with prepare_run(
         directory, kind=RUN, result=IMAGE_MODEL, settings={model: config, "preprocessing": preprocessing},
         training=training, bases=bases, data=data, inputs=[] if path is None else [path], **run,
@@ -230,6 +244,28 @@ def _settings(model: str, config: Any, backbone: BackboneConfig | None) -> Any:
     if not hasattr(config, "backbone"):
         raise OptionError(f"model {model!r} has no backbone to choose: leave it out")
     return replace(config, backbone=backbone)
+
+
+def _learned(start: str | os.PathLike[str], images: Images) -> tuple[Backbone, BackboneConfig]:
+    from vision.models.files import check_shape, load_backbone
+
+    backbone, config = load_backbone(start)
+    check_shape(backbone, images.shape, where=images.source)
+    return backbone, config
+
+
+def _begin_with(model: ImageModel, learned: Backbone, *, start: str | os.PathLike[str]) -> None:
+    """Give a model's network of features, and whatever follows it, what such a network learned."""
+    from vision.backbones.backbone import Backbone
+
+    for part in model.modules():
+        if isinstance(part, Backbone):
+            try:
+                part.load_state_dict(learned.state_dict())
+            except RuntimeError:
+                raise OptionError(
+                    f"start = {os.fspath(start)!r}: this model's network is not made as that one: train it from nothing"
+                ) from None
 
 
 def _examples(

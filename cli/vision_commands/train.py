@@ -24,6 +24,7 @@ examples:
   rep-vision train vae mnist.npz --output mnist --steps 3000
   rep-vision train denoising photos.zip --height 96 --on-error skip
   rep-vision train autoencoder photos/ --init pretrained-vit --dimension 128
+  rep-vision train simclr photos/ && rep-vision train classifier few/ --init photos-simclr
   rep-vision train photos.zip --stream --height 64 --workers 4
   torchrun --nproc-per-node 2 -m cli.vision train photos/ --output run
 
@@ -31,8 +32,9 @@ DATA is a folder of pictures or of folders that are classes, a zip of one, an .n
 CIFAR binary file, or a directory that datasets saved; without MODEL a vae is trained. What is
 left open follows from the number and the size of the images, and is said in a line. Pictures
 are decoded once and kept in a cache, or with --stream whenever their turn comes, by --workers
-processes; labels count for the conditional models and the classifier alone. Stopped, the same
-command goes on where it was.
+processes; labels count for the conditional models and the classifier alone. --init begins with
+the network of another run, or with a model that the transformers library wrote. Stopped, the
+same command goes on where it was.
 """
 
 _TRAINING_FIRST = (
@@ -143,12 +145,15 @@ def train(
         if not hasattr(chosen, "dimension"):
             raise OptionError(f"--dimension: the codes of {model} have the size of its network's: leave it out")
         chosen = replace(chosen, dimension=dimension)
-    given = _network(backbone)
+    given, start = _network(backbone)
+    if start is not None and images == PreprocessingConfig():
+        images = _as_seen_by(start)
     if stream:
         read = _stream(source, split, images, on_error, cache)
     else:
         read = _read(source, split, images, on_error, cache, threads, console)
     network = given or default_backbone(model, read.shape)
+    own = None if start is not None else network
     if given is not None and not hasattr(chosen, "backbone"):
         raise OptionError(f"{backbone.flags[0]}: model {model} has no network of that kind to choose: leave it out")
     share = default_validation(len(read)) if validation is None else validation
@@ -158,9 +163,11 @@ def train(
         defaults["workers"] = max(1, min(_MOST_WORKERS, resolve_threads(threads) - 1))
     settings = training.resolve(defaults)
     console.note(describe_choice(model, network, settings, count=count, shape=read.shape))
+    if start is not None:
+        console.note(f"it begins with what the network of {start} learned")
     with torch_threads(threads), said_as_command():
         run = train_images(
-            read, place, model=model, config=chosen, backbone=network, training=settings, validation=share,
+            read, place, model=model, config=chosen, backbone=own, start=start, training=settings, validation=share,
             resume=resume, overwrite=overwrite, accelerator=accelerator_on(device, settings, place),
             progress=console.progress,
         )  # fmt: skip
@@ -222,8 +229,29 @@ def _model_and_data(words: tuple[str, ...]) -> tuple[str, Path]:
     return words[0], Path(words[1])
 
 
-def _network(backbone: Given[BackboneConfig]) -> BackboneConfig | None:
-    """The network that was asked for; None if nothing was said of it: then the model's own default counts."""
+def _as_seen_by(model: Path) -> PreprocessingConfig:
+    from vision.models.files import load_model
+
+    seen = load_model(model).preprocessing
+    return PreprocessingConfig(channels=seen.channels, height=seen.height, width=seen.width, fit=seen.fit)
+
+
+def _network(backbone: Given[BackboneConfig]) -> tuple[BackboneConfig | None, Path | None]:
+    """The network that was asked for, and the model of ours that it is of, if it is.
+
+    No network: nothing was said of it, and the model's own default counts.
+    """
     if not backbone.flags:
-        return None
-    return backbone.resolve({"kind": "transformers"} if "--init" in backbone.flags else None)
+        return None, None
+    if "--init" not in backbone.flags:
+        return backbone.resolve(), None
+    from vision.models.files import is_transformers_model, load_backbone
+
+    network = backbone.resolve({"kind": "transformers"})
+    path = Path(network.path or "")
+    if not path.is_dir() or is_transformers_model(path):
+        return network, None
+    others = [flag for flag in backbone.flags if flag != "--init"]
+    if others:
+        raise OptionError(f"{others[0]}: the network is that of --init {path}: leave it out")
+    return load_backbone(path)[1], path

@@ -166,3 +166,15 @@ def test_own_training_and_a_pretrained_encoder_are_compared_on_own_labels(photos
     assert ask("report", pretrained[kind], "--data", photos, "-o", page, "--map", "pca")["images"] == 40
     found = re.findall(r"<h2>(.*?)</h2>", page.read_text())
     assert found == ["Map", "Near-duplicates", "The oddest images", "Settings"]
+
+
+def test_another_run_is_begun_with_by_its_own_size_and_network(photos, tmp_path, ask, capsys):
+    first = tmp_path / "first"
+    ask("train", photos, "-o", first, *TINY)
+    few = ["--steps", 2, "--batch-size", 8]
+    told = ask("train", "classifier", photos, "-o", tmp_path / "tuned", "--init", first, *few)
+    settings = json.loads((first / "run.json").read_text())["settings"]
+    assert told["settings"]["classifier"]["backbone"] == settings["vae"]["backbone"]
+    assert told["settings"]["preprocessing"] == settings["preprocessing"]
+    assert main(["train", str(photos), "-o", str(tmp_path / "x"), "--init", str(first), "--backbone-width", "9"]) == 2
+    assert "--backbone-width: the network is that of --init" in one_line(capsys.readouterr().err)

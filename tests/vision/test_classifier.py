@@ -55,3 +55,11 @@ def test_labels_are_needed():
         ImageClassifier((1, 8, 8), ImageClassifierConfig(), num_classes=1)
     with pytest.raises(NlprepError, match="labels"):
         toy()(images=torch.from_numpy(toy_images(2).pixels))
+
+
+def test_pooled_features_are_of_the_mean_over_places():
+    model = toy(backbone=SMALL["convolutional"], pooled=True).eval()
+    images = torch.from_numpy(toy_images(4).pixels)
+    maps = model.backbone.backbone.forward_maps(images / 255)
+    wanted = torch.nn.functional.silu(model.to_features(maps.mean((2, 3))))
+    torch.testing.assert_close(model.encode(images), wanted)

@@ -21,7 +21,7 @@ from vision.backbones.configuration import BackboneConfig
 from vision.images.collection import Images
 from vision.images.preprocessing import Preprocessing
 from vision.models.configuration import AutoencoderConfig
-from vision.models.files import load_model
+from vision.models.files import find_backbone, load_model
 from vision.models.methods import MODELS
 from vision.presets import default_training
 from vision.training import digest_images, held_out_places, tiled, train_images
@@ -227,3 +227,49 @@ def test_default_settings_follow_the_number_of_images():
         assert few.num_steps(500) >= 2000
         assert many.num_steps(1_000_000) <= 20_000
         assert default_training(name, 3).batch_size <= 3
+
+
+def test_a_run_begins_with_the_network_of_another(tmp_path):
+    learned = train(tmp_path / "learned").model
+    still = settings(steps=1, learning_rate=1e-12, weight_decay=0.0)
+    tuned = train(
+        tmp_path / "tuned", model="classifier", config=None, start=tmp_path / "learned", training=still, validation=0
+    )
+    assert tuned.model.config.backbone == CONFIG.backbone
+    wanted = find_backbone(learned).state_dict()
+    assert wanted
+    for name, value in find_backbone(tuned.model).state_dict().items():
+        torch.testing.assert_close(value, wanted[name], atol=1e-9, rtol=0)
+    # Another network to begin with makes another run, which the directory does not go on with.
+    train(tmp_path / "other", training=settings(seed=2))
+    with pytest.raises(NlprepError, match="start"):
+        train(
+            tmp_path / "tuned", model="classifier", config=None, start=tmp_path / "other", validation=0,
+            training=replace(still, steps=2),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"backbone": SMALL["mlp"]}, "leave out one"),
+        ({"images": toy_images(8, (1, 8, 12))}, "1 x 8 x 12"),
+        ({"model": "linear"}, "no backbone"),
+    ],
+)
+def test_what_cannot_begin_with_a_network_says_so(changes, said, learned, tmp_path):
+    with pytest.raises(NlprepError, match=said):
+        train(tmp_path / "run", **{"model": "autoencoder", "config": None, "start": learned} | changes)
+
+
+def test_a_model_without_a_network_is_none_to_begin_with(tmp_path):
+    train(tmp_path / "linear", model="linear", config=None)
+    with pytest.raises(FileError, match="no network"):
+        train(tmp_path / "run", start=tmp_path / "linear")
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    place = tmp_path_factory.mktemp("learned") / "run"
+    train(place, training=settings(steps=1))
+    return place

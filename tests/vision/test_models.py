@@ -15,7 +15,7 @@ from nlprep.core.training import fit
 from vision.backbones.configuration import UNetConfig
 from vision.images.collection import ImageExamples
 from vision.images.preprocessing import Preprocessing
-from vision.models.files import SavedModel, load_model, save_model
+from vision.models.files import SavedModel, find_backbone, load_model, save_model
 from vision.models.methods import MODELS
 from vision.models.model import CanDecode, CanReconstruct, CanSample, CanScore
 
@@ -47,6 +47,21 @@ def given(name: str, count: int = 5) -> dict[str, torch.Tensor]:
     if MODELS[name].labelled:
         batch["labels"] = torch.from_numpy(images.labels)
     return batch
+
+
+@EVERY
+def test_codes_are_made_by_the_network_that_another_model_may_begin_with(name: str) -> None:
+    model = made(name).eval()
+    backbone = find_backbone(model)
+    assert (backbone is not None) == hasattr(model.config, "backbone")
+    if backbone is None:
+        return
+    images = given(name)["images"]
+    before = model.encode(images)
+    with torch.no_grad():
+        for weight in backbone.parameters():
+            weight.mul_(1.5)
+    assert not torch.allclose(model.encode(images), before)
 
 
 @EVERY

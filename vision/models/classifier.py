@@ -9,6 +9,9 @@ Its **code** of an image is f(x), the ``dimension`` features before the last lay
 usual FID (Heusel et al. 2017): a space in which images of one kind lie together, but one that was made for the images
 at hand, by a recipe that anybody can repeat (`vision.comparison.feature_space`).
 
+With ``pooled`` the network's last maps are averaged over their places before that, as codes of models of views are:
+for fine-tuning these with few labels.
+
 Promised, and tested: the loss is torch's cross-entropy of `classify`; an image that is moved has the pixels of its
 neighbours; nothing is moved in evaluation.
 """
@@ -26,6 +29,7 @@ from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from vision.backbones.networks import make_backbone
 from vision.images.collection import unit_pixels
+from vision.models.joint_embedding import PooledBackbone
 from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
@@ -56,7 +60,9 @@ class ImageClassifier(ImageModel):
             raise OptionError(f"num_classes = {num_classes}: a classifier needs at least two: give images with labels")
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
         with seeded_torch(seed):
-            self.backbone = make_backbone(config.backbone, shape)
+            self.backbone = (
+                PooledBackbone(config.backbone, shape) if config.pooled else make_backbone(config.backbone, shape)
+            )
             self.to_features = nn.Linear(self.backbone.dimension, config.dimension)
             self.to_logits = nn.Linear(config.dimension, num_classes)
 

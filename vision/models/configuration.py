@@ -365,6 +365,7 @@ class ImageClassifierConfig:
     dimension: int = option(64, "features before its verdict: the numbers in a code", minimum=1)
     shift: int = option(2, "places by which images are moved at random in training, at the most; 0: not", minimum=0)
     flip: bool = option(False, "mirror every second image in training, left to right")
+    pooled: bool = option(False, "average the network's last maps over their places: few labels ask for few weights")
     backbone: BackboneConfig = option(BackboneConfig(width=64), "the network that makes features")
 
     def __post_init__(self) -> None:

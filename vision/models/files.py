@@ -193,6 +193,30 @@ def find_transformers(model: torch.nn.Module) -> TransformersBackbone | None:
     return next((part for part in model.modules() if isinstance(part, TransformersBackbone)), None)
 
 
+def find_backbone(model: torch.nn.Module) -> Backbone | None:
+    """The network in a model that makes the features which its codes are made of; None where there is none."""
+    from vision.backbones.backbone import Backbone
+
+    return next((part for part in model.modules() if isinstance(part, Backbone)), None)
+
+
+def load_backbone(path: str | os.PathLike[str]) -> tuple[Backbone, BackboneConfig]:
+    """The network of a saved model, with what it learned, and its settings.
+
+    Args:
+        path: A model's directory, or a run's.
+
+    Raises:
+        FileError: As `load_model`, or the model has no such network.
+    """
+    saved = load_model(path)
+    backbone = find_backbone(saved.model)
+    config = saved.config if isinstance(saved.config, BackboneConfig) else getattr(saved.config, "backbone", None)
+    if backbone is None or not isinstance(config, BackboneConfig):
+        raise FileError(path, "its model has no network of features that another could begin with: name one that has")
+    return backbone, config
+
+
 def write_description(backbone: TransformersBackbone, folder: Path) -> None:
     """Write the settings of a model of the transformers library and of its preprocessing, each in its file."""
     folder.mkdir()
