@@ -13,8 +13,8 @@ from vision_toys import SMALL, settings, toy_images
 from nlprep.core.training import fit
 from nlprep.objectives.redundancy import barlow_twins, vicreg
 from vision.images.collection import ImageExamples
-from vision.models.configuration import BarlowTwinsConfig, VicRegConfig
 from vision.models.redundancy_reduction import BarlowTwins, VicReg
+from vision.models.view_configuration import BarlowTwinsConfig, VicRegConfig
 from vision.views.making import make_views
 
 SHAPE = (3, 8, 8)

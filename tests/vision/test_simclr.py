@@ -19,9 +19,9 @@ from vision_toys import SMALL, settings, toy_images
 from nlprep.core.errors import NlprepError
 from nlprep.core.training import fit
 from vision.images.collection import ImageExamples, Images
-from vision.models.configuration import SimClrConfig
 from vision.models.files import load_model
 from vision.models.simclr import SimClr
+from vision.models.view_configuration import SimClrConfig
 from vision.training import train_images
 from vision.views.configuration import ViewConfig
 from vision.views.making import make_views

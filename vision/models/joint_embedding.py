@@ -14,7 +14,7 @@ views, since these belong to the images.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from vision.backbones.backbone import Backbone
     from vision.backbones.configuration import BackboneConfig
     from vision.images.collection import Shape
+    from vision.models.view_configuration import JointEmbeddingConfig
     from vision.views.configuration import ViewConfig
 
 
@@ -100,7 +101,7 @@ class JointEmbedding(ImageModel):
         seed: Of its weights.
     """
 
-    def __init__(self, shape: Shape, config: Any, *, num_classes: int = 0, seed: int = 1) -> None:
+    def __init__(self, shape: Shape, config: JointEmbeddingConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
         self.shape, self.config, self.num_classes = shape, config, num_classes
         with seeded_torch(seed):

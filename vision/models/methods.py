@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from nlprep.core.errors import OptionError
-from vision.models import configuration
+from vision.models import configuration, view_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,11 +105,11 @@ MODELS: dict[str, Method] = {
     "classifier": Method(
         "vision.models.classifier", "ImageClassifier", configuration.ImageClassifierConfig, labelled=True
     ),
-    "simclr": Method("vision.models.simclr", "SimClr", configuration.SimClrConfig, keyed=True),
+    "simclr": Method("vision.models.simclr", "SimClr", view_configuration.SimClrConfig, keyed=True),
     "barlow-twins": Method(
-        "vision.models.redundancy_reduction", "BarlowTwins", configuration.BarlowTwinsConfig, keyed=True
+        "vision.models.redundancy_reduction", "BarlowTwins", view_configuration.BarlowTwinsConfig, keyed=True
     ),
-    "vicreg": Method("vision.models.redundancy_reduction", "VicReg", configuration.VicRegConfig, keyed=True),
+    "vicreg": Method("vision.models.redundancy_reduction", "VicReg", view_configuration.VicRegConfig, keyed=True),
 }
 """By the name that users give."""
 

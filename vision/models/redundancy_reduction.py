@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vision.models.configuration import BarlowTwinsConfig, VicRegConfig
+    from vision.models.view_configuration import BarlowTwinsConfig, VicRegConfig
 
 
 class BarlowTwins(JointEmbedding):

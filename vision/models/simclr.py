@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vision.models.configuration import SimClrConfig
+    from vision.models.view_configuration import SimClrConfig
 
 
 class SimClr(JointEmbedding):
