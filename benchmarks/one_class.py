@@ -141,7 +141,7 @@ def measure(data: str, number: int, steps: int, seed: int, share: int) -> UsualC
     trained = time.process_time()
     reference, held_out = (usual.select(places) for places in held_out_places(len(usual), HELD_OUT, seed=seed))
     learned = learn_scores(saved, reference, score_names(saved), seed=seed)
-    chosen, _ = choose_score(learned, held_out, score_images(learned, held_out), seed=seed)
+    chosen, _ = choose_score(learned, held_out, seed=seed)
     odd = test.labels != number
     areas = {name: area_under_curve(values[~odd], values[odd]) for name, values in score_images(learned, test).items()}
     areas[CHOSEN] = areas[chosen]

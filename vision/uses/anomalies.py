@@ -49,7 +49,6 @@ from vision.uses.usual_images import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -193,39 +192,34 @@ def fit_anomalies(
     if score is None and not (reference.pixels.min((1, 2, 3)) < reference.pixels.max((1, 2, 3))).any():
         # Of images of one colour each there are no patches to tell apart.
         names = tuple(name for name in names if name not in PATCH_SCORES)
-    learned = learn_scores(saved, reference, names, seed=seed, progress=progress)
-    usual = score_images(learned, held_out, progress=progress)
     if rate is None:
         rate = supported_rate(len(held_out), confidence)
-    # Before the choice, which takes time, and would be for nothing.
-    thresholds = {name: fit_threshold(values, rate=rate, confidence=confidence) for name, values in usual.items()}
+    # Before what takes time, which would be for nothing: whether there are enough does not hang on their scores.
+    fit_threshold(np.zeros(len(held_out)), rate=rate, confidence=confidence)
+    learned = learn_scores(saved, reference, names, seed=seed, progress=progress)
     areas: dict[str, float] = {}
     if score is None:
-        score, areas = choose_score(learned, held_out, usual, seed=seed, progress=progress)
-    return AnomalyDetector(saved, score, thresholds[score], learned.select(score), areas)
+        score, areas = choose_score(learned, held_out, seed=seed, progress=progress)
+    learned = learned.select(score)
+    usual = score_images(learned, held_out, progress=progress)[score]
+    return AnomalyDetector(saved, score, fit_threshold(usual, rate=rate, confidence=confidence), learned, areas)
 
 
 def choose_score(
-    learned: LearnedScores,
-    held_out: Images,
-    usual: Mapping[str, NDArray[np.float64]],
-    *,
-    seed: int = 1,
-    progress: Progress = SILENT,
+    learned: LearnedScores, held_out: Images, *, seed: int = 1, progress: Progress = SILENT
 ) -> tuple[str, dict[str, float]]:
     """The score that counts, chosen as the module says, and the area of each for spoiled images.
 
     Args:
         learned: All scores.
-        held_out: Usual images that they were not learned from.
-        usual: Their scores (n,) by name.
+        held_out: Usual images that they were not learned from, of which the first 1,000 are looked at.
         seed: Of the spoiled images.
         progress: Gets images.
     """
-    few = np.arange(min(len(held_out), _MOST_CHOSEN_ON), dtype=np.int64)
-    spoiled = [
-        score_images(learned, images, progress=progress) for images in spoiled_images(held_out.select(few), seed=seed)
-    ]
+    few = held_out.select(np.arange(min(len(held_out), _MOST_CHOSEN_ON), dtype=np.int64))
+    usual, *spoiled = (
+        score_images(learned, images, progress=progress) for images in (few, *spoiled_images(few, seed=seed))
+    )
     areas = {
         name: float(np.mean([area_under_curve(values, odd[name]) for odd in spoiled])) for name, values in usual.items()
     }

@@ -58,7 +58,7 @@ _MOST_COMPONENTS = 256
 _MOST_REFERENCE, _MOST_PATCHED = 20_000, 4000
 _LEAST_HALF = 2
 _ATOMS, _PATCH, _POOLING, _PATCHES = 100, 6, 4, 20_000
-_BATCH = 128
+_BATCH, _FEW = 128, 8
 _REFERENCE = 62
 
 
@@ -167,7 +167,7 @@ def score_images(
                 else:
                     assert isinstance(module, DistanceScore)  # noqa: S101 - there are no others
                     if id(module.features) not in features:
-                        features[id(module.features)] = module.features(batch)
+                        features[id(module.features)] = _apply(module.features, batch)
                     values = module.distance(features[id(module.features)])
                 found[name].append(_judged(values.double().cpu().numpy(), halves[start : start + _BATCH]))
             task.advance(len(batch))
@@ -309,9 +309,20 @@ def _compute(features: nn.Module, images: Images, progress: Progress) -> NDArray
     with progress.task("learning what is usual", len(images)) as task, evaluation_mode(features):
         for start in range(0, len(images), _BATCH):
             batch = torch.from_numpy(np.array(images.pixels[start : start + _BATCH])).to(device)
-            parts.append(features(batch).float().cpu().numpy())
+            parts.append(_apply(features, batch).float().cpu().numpy())
             task.advance(len(batch))
     return np.concatenate(parts)
+
+
+def _apply(features: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+    """Features (b, d) of images, those of patches a few images at a time: what is made on the way stays in the cache.
+
+    On a processor that takes half the time. Of a batch at once distances are taken, since keys are read for each.
+    """
+    if isinstance(features, PatchFeatures) and batch.device.type == "cpu":
+        return torch.cat([features(few) for few in batch.split(_FEW)])
+    found: torch.Tensor = features(batch)
+    return found
 
 
 def _fit_distance(name: str, features: NDArray[np.float32], halves: list[NDArray[np.bool_]], seed: int) -> nn.Module:
