@@ -17,14 +17,13 @@ OnError = Literal["refuse", "skip"]
 
 
 @contextmanager
-def skipping_named(source: Path, on_error: OnError) -> "Iterator[None]":
+def skipping_named() -> "Iterator[None]":
     """Where one picture of many cannot be read, say how the others can be, too."""
+    from vision.images.sources.source import PictureError
+
     try:
         yield
-    except FileError as error:
-        # What is wrong with the whole cannot be left out.
-        if on_error == "skip" or Path(error.path) == source:
-            raise
+    except PictureError as error:
         raise FileError(
             error.path, f"{error.problem}, or leave out what cannot be read with --on-error skip", line=error.line
         ) from None
@@ -64,5 +63,5 @@ def read_for(
     """Images in the shape that a model takes (see `vision.run_images.read_for_model`)."""
     from vision.run_images import read_for_model
 
-    with skipping_named(path, on_error):
+    with skipping_named():
         return read_for_model(saved, path, split=split, on_error=on_error, classes=classes, progress=console.progress)

@@ -113,7 +113,7 @@ def _read(
     from vision.images.splits import split_images
 
     def read(path: Path, split: str | None = None) -> "Images":
-        with skipping_named(path, on_error):
+        with skipping_named():
             images = read_images(
                 path, split=split, preprocessing=preprocessing, on_error=on_error, progress=console.progress
             )

@@ -197,7 +197,7 @@ def _read(
 ) -> "Images":
     from vision.images.reading import read_images
 
-    with skipping_named(source, on_error):
+    with skipping_named():
         return read_images(
             source, split=split, preprocessing=images, on_error=on_error, cache=cache, threads=threads,
             progress=console.progress,

@@ -87,6 +87,16 @@ def test_damaged_pictures_are_named_and_can_be_left_out(spoiled, tmp_path, refus
     assert np.load(tmp_path / "codes.npz")["vectors"].shape == (20, 4)
 
 
+def test_what_leaving_out_cannot_mend_is_not_advised(tmp_path, refuse):
+    images = np.full((20, 6, 6), 0.5, np.float32)
+    for value, said in ((np.nan, "1 floats that are no finite numbers"), (7, "from 0.5 to 7")):
+        images[3, 2, 1] = value
+        np.savez(tmp_path / "images.npz", x=images)
+        refused = refuse("train", "images.npz")
+        assert said in refused
+        assert "--on-error" not in refused
+
+
 def test_what_cannot_be_streamed(spoiled, folder, tmp_path, refuse):
     assert refuse("train", "spoiled", "--stream").endswith("copy it again or remove it")
     assert refuse("train", "spoiled", "--stream", "--on-error", "skip").startswith("--on-error skip: with --stream")

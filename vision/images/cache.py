@@ -25,7 +25,7 @@ import numpy as np
 
 from nlprep.core.artifacts import fill_artifact, read_artifact, read_tensors
 from nlprep.core.configuration import from_mapping, to_mapping
-from nlprep.core.errors import FileError, NlprepError, os_errors_named
+from nlprep.core.errors import NlprepError, os_errors_named
 from nlprep.core.files import atomic_directory
 from nlprep.core.ownership import check_apart
 from vision.images.collection import Images
@@ -33,7 +33,7 @@ from vision.images.conversion import convert
 from vision.images.eviction import evict, hold_open, release_with
 from vision.images.names import PackedNames, pack_names
 from vision.images.preprocessing import Preprocessing
-from vision.images.sources.source import Arrays, SkippedPicturesWarning
+from vision.images.sources.source import Arrays, PictureError, SkippedPicturesWarning
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,7 +80,8 @@ def cached_images(
         progress: Gets what is done.
 
     Raises:
-        FileError: A picture that cannot be read, or a cache that cannot be written.
+        PictureError: One that cannot be read and may not be left out.
+        FileError: Nothing can be read, or the cache cannot be written.
     """
     folder = default_cache() if cache is None else Path(cache)
     check_apart(folder, [source.path])
@@ -133,13 +134,13 @@ class Entry:
         """The images, if those that were left out may be.
 
         Raises:
-            FileError: They may not.
+            PictureError: They may not.
         """
         skipped = self.config["skipped"]
         if skipped:
             name, problem = skipped[0]
             if not skip:
-                raise FileError(f"{source.path}/{name}", problem)
+                raise PictureError(f"{source.path}/{name}", problem)
             listed = "; ".join(f"{name} {problem.partition(':')[0]}" for name, problem in skipped[:_NAMED])
             more = f"; and {len(skipped) - _NAMED:,} more" if len(skipped) > _NAMED else ""
             warnings.warn(

@@ -26,7 +26,7 @@ from vision.images.preprocessing import (
     channel_pixels,
     picture_of_array,
 )
-from vision.images.sources.source import UNREADABLE, Arrays, ContentDigest, Pictures, digest_of_bytes
+from vision.images.sources.source import UNREADABLE, Arrays, ContentDigest, PictureError, Pictures, digest_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -157,7 +157,8 @@ def convert(
         task: Is told of each picture.
 
     Raises:
-        FileError: One that cannot be read, unless these are skipped; or none that can.
+        PictureError: One that cannot be read, unless these are skipped.
+        FileError: None can, or a file of numbers cannot.
     """
     if isinstance(source, Arrays):
         return _convert_arrays(source, config, sink, task)
@@ -174,7 +175,7 @@ def convert(
                 break
             for place, error in block.failures:
                 if not skip:
-                    raise error
+                    raise PictureError.of(error) from None
                 skipped.append((source.names[place], error.problem))
             for one in block.digests:
                 digest.add(one)

@@ -222,6 +222,12 @@ def scale_unit_floats(values: NDArray[np.generic], name: str) -> NDArray[np.uint
         FileError: Some are outside, or no numbers.
     """
     floats = values.astype(np.float32)
+    if not np.isfinite(floats).all():
+        raise FileError(
+            name,
+            f"holds {np.count_nonzero(~np.isfinite(floats)):,} floats that are no finite numbers (NaN or infinity): "
+            "put numbers in their place, or leave out the images that have them",
+        )
     if floats.size and not (floats.min() >= 0 and floats.max() <= 1):
         raise FileError(
             name,

@@ -63,8 +63,9 @@ def read_images(
         Their pixels (n, channels, height, width) uint8 and what is known of them.
 
     Raises:
-        FileError: Nothing of the kinds above, no pictures, a split that is not there, a picture that cannot be read
-            where that is refused, or an archive that would do harm.
+        PictureError: A picture that cannot be read, where that is refused.
+        FileError: Nothing of the kinds above, no pictures, a split that is not there, numbers that are no pixels, or an
+            archive that would do harm.
         OptionError: Another ``on_error``.
     """
     if on_error not in ("refuse", "skip"):

@@ -24,6 +24,15 @@ class SkippedPicturesWarning(UserWarning):
     """Pictures that cannot be read were left out."""
 
 
+class PictureError(FileError):
+    """One picture of many that cannot be read; the others can, where it may be left out."""
+
+    @classmethod
+    def of(cls, error: FileError) -> PictureError:
+        """The same, said of such a picture."""
+        return cls(error.path, error.problem, line=error.line)
+
+
 @dataclass(frozen=True, slots=True)
 class FileState:
     """What shows that a file has been changed, without reading it.
