@@ -133,26 +133,7 @@ def as_command(function: Callable[..., int], file: SettingsFile) -> Callable[...
         function: The command. Its `Console` is made here; ``--json``, ``--quiet`` and ``--config`` are added.
         file: What ``--config`` names, once that is known.
     """
-    hints = typing.get_type_hints(function, include_extras=True)
-    own = inspect.signature(function)
-    configured = {name: found for name, hint in hints.items() if (found := _configured(hint))}
-    told = _told(function)
-    parameters: list[inspect.Parameter] = []
-    for name, parameter in own.parameters.items():
-        if name in configured:
-            kind, options, _ = configured[name]
-            parameters += [_option(name, *headed, options) for headed in options.headed(kind, first=True)]
-        elif hints[name] is not Console:
-            described: Any = Annotated[_strict(hints[name]), Parameter(help=told.get(name, ""))]
-            parameters.append(parameter.replace(annotation=described))
-    for name, (kind, options, _) in configured.items():
-        parameters += [_option(name, *headed, options) for headed in options.headed(kind, first=False)]
-    parameters += _general()
-    flags = [_spelled(one) for one in parameters]
-    if len(set(flags)) < len(flags):
-        twice = next(flag for flag in flags if flags.count(flag) > 1)
-        raise TypeError(f"{function.__name__} has two options named {twice}: rename one with Options(names)")
-    signature = inspect.Signature(_grouped(parameters))
+    hints, own, configured, signature = _described(function)
 
     @functools.wraps(function)
     def command(*words: Any, **options: Any) -> int:
@@ -175,6 +156,36 @@ def as_command(function: Callable[..., int], file: SettingsFile) -> Callable[...
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
     return command
+
+
+@functools.cache
+def _described(
+    function: Callable[..., int],
+) -> tuple[dict[str, Any], inspect.Signature, dict[str, tuple[type, Options, bool]], inspect.Signature]:
+    """A command's types, its own signature, the configurations among its parameters, and the signature it is given.
+
+    It is made once: many command lines may be parsed in one process.
+    """
+    hints = typing.get_type_hints(function, include_extras=True)
+    own = inspect.signature(function)
+    configured = {name: found for name, hint in hints.items() if (found := _configured(hint))}
+    told = _told(function)
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in own.parameters.items():
+        if name in configured:
+            kind, options, _ = configured[name]
+            parameters += [_option(name, *headed, options) for headed in options.headed(kind, first=True)]
+        elif hints[name] is not Console:
+            described: Any = Annotated[_strict(hints[name]), Parameter(help=told.get(name, ""))]
+            parameters.append(parameter.replace(annotation=described))
+    for name, (kind, options, _) in configured.items():
+        parameters += [_option(name, *headed, options) for headed in options.headed(kind, first=False)]
+    parameters += _general()
+    flags = [_spelled(one) for one in parameters]
+    if len(set(flags)) < len(flags):
+        twice = next(flag for flag in flags if flags.count(flag) > 1)
+        raise TypeError(f"{function.__name__} has two options named {twice}: rename one with Options(names)")
+    return hints, own, configured, inspect.Signature(_grouped(parameters))
 
 
 def _told(function: Callable[..., int]) -> dict[str, str]:
@@ -262,10 +273,18 @@ def _grouped(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
     order = [title for title in dict.fromkeys(titles) if title not in (None, GENERAL)]
     groups = {title: Group(title, sort_key=number) for number, title in enumerate([*order, GENERAL], start=2)}
     grouped = [
-        one if title is None else one.replace(annotation=Annotated[one.annotation, Parameter(group=groups[title])])
+        one.replace(annotation=_combined(one.annotation, None if title is None else Parameter(group=groups[title])))
         for one, title in zip(parameters, titles, strict=True)
     ]
     return sorted(grouped, key=lambda one: one.kind)
+
+
+def _combined(hint: Any, last: Parameter | None) -> Any:
+    """A hint whose parameters are one, under ``last``: cyclopts would combine them anew for every command line."""
+    base, extras = _parts_of(hint)
+    others = [one for one in extras if not isinstance(one, Parameter)]
+    combined = Parameter.combine(*(one for one in extras if isinstance(one, Parameter)), last)
+    return Annotated[base, *others, combined]
 
 
 def _title(parameter: inspect.Parameter) -> str | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from nlprep.core.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from threadpoolctl import ThreadpoolController
 
 
 def available_threads() -> int:
@@ -35,11 +39,20 @@ def resolve_threads(threads: int | None) -> int:
 @contextmanager
 def blas_threads(threads: int | None) -> Iterator[int]:
     """Hold NumPy's matrix products to ``threads`` (every processor if None) inside the block."""
-    from threadpoolctl import threadpool_limits
-
     resolved = resolve_threads(threads)
-    with threadpool_limits(limits=resolved, user_api="blas"):
+    with _loaded_libraries(len(sys.modules)).limit(limits=resolved, user_api="blas"):
         yield resolved
+
+
+@lru_cache(maxsize=1)
+def _loaded_libraries(_num_modules: int) -> ThreadpoolController:
+    """The libraries with threads of their own, looked for again once more modules were imported, which load them.
+
+    To go through all that are loaded takes 20 ms beside PyTorch, as long as a search among a few thousand vectors.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @contextmanager
