@@ -6,6 +6,7 @@ answers in minutes. They were chosen by what two cores do and are no part of any
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nlprep.core.configuration import to_mapping
@@ -21,8 +22,11 @@ _EPOCHS, _LEAST_STEPS, _MOST_STEPS = 20, 2000, 20_000
 _HELD_OUT, _MOST_HELD_OUT, _ENOUGH = 0.1, 0.25, 20
 _SMALL, _MEDIUM = 40, 96
 _PLACES = 16
-_JUDGES = ("gan", "conditional-gan", "classifier")
+_COARSE = 16
+_JUDGES = ("gan", "conditional-gan", "classifier", "rotation", "colourization", "inpainting")
 """Models whose network judges images: it wants to see what is fine. So do models of views."""
+_OF_PATCHES = ("context-prediction", "cpc")
+"""Models whose network sees patches, of a quarter of the shorter side."""
 _QUICK = {"learning_rate": 4e-3, "final_learning_rate": 0.01, "beta2": 0.99, "clip_norm": 50.0}
 """For networks over patches and fully connected ones: a gradient's length forgets soon, so that the first, huge ones do
 not hold back the rest, and one that is far longer than others is cut."""
@@ -36,7 +40,7 @@ def default_backbone(model: str, shape: Shape) -> BackboneConfig | None:
     patches are next to each other; on others, where seams are seen, they overlap. A masked autoencoder's transformer
     gets patches of such a size that there are about as many of them whatever the size of the images, and what judges
     images (a GAN's discriminator, a classifier) convolutions, with half as many channels where sides are over 40
-    pixels.
+    pixels. Models of patches have their own small network, which is deeper where patches have 16 pixels a side or more.
 
     Args:
         model: Its name.
@@ -51,6 +55,8 @@ def default_backbone(model: str, shape: Shape) -> BackboneConfig | None:
         return None
     channels, height, width = shape
     longest = max(height, width)
+    if model in _OF_PATCHES:
+        return replace(own, depth=own.depth if min(height, width) // 4 < _COARSE else None)
     kind = _kind(model, own)
     if kind == "vit":
         return BackboneConfig(kind="vit", patch=4 if longest <= _SMALL else 8 if longest <= _MEDIUM else 16)
@@ -107,7 +113,7 @@ def default_training(model: str, count: int, backbone: BackboneConfig | None = N
 
 def _kind(model: str, own: BackboneConfig) -> str:
     """The kind of network that a model is given, whose own default is another perhaps."""
-    judges = model in _JUDGES or find_method(model).keyed
+    judges = model in (*_JUDGES, *_OF_PATCHES) or find_method(model).keyed
     return "patch" if own.kind == "convolutional" and not judges else own.kind
 
 

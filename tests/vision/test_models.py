@@ -31,18 +31,22 @@ def small(name: str) -> Any:
     changes |= {"levels": 20, "sampling_steps": 4, "network": UNetConfig(width=4, depth=1)}
     if name in ("glow", "conditional-glow", "residual-flow"):
         changes = {"levels": 2, "steps": 1, "width": 4}
-    changes |= {"hidden": 8, "outputs": 5}
+    changes |= {"hidden": 8, "outputs": 5, "layers": 1}
     if "backbone" in fields:
         changes["backbone"] = SMALL[config.backbone.kind if config.backbone.kind in ("vit", "patch") else "mlp"]
     return dataclasses.replace(config, **{key: value for key, value in changes.items() if key in fields})
 
 
+def shape_of(name: str) -> tuple[int, int, int]:
+    return (3, 8, 8) if MODELS[name].coloured else SHAPE
+
+
 def made(name: str, seed: int = 1) -> Any:
-    return MODELS[name].load()(SHAPE, small(name), num_classes=2 if MODELS[name].labelled else 0, seed=seed)
+    return MODELS[name].load()(shape_of(name), small(name), num_classes=2 if MODELS[name].labelled else 0, seed=seed)
 
 
 def given(name: str, count: int = 5) -> dict[str, torch.Tensor]:
-    images = toy_images(count)
+    images = toy_images(count, shape_of(name))
     batch = {"images": torch.from_numpy(images.pixels)}
     if MODELS[name].labelled:
         batch["labels"] = torch.from_numpy(images.labels)
@@ -115,12 +119,12 @@ def test_what_it_can_do_has_the_forms_that_are_promised(name: str) -> None:
 @EVERY
 def test_it_is_trained_saved_and_opened(name: str, tmp_path) -> None:
     model = made(name)
-    examples = ImageExamples(toy_images(16), labels=MODELS[name].labelled, keys=MODELS[name].keyed)
+    examples = ImageExamples(toy_images(16, shape_of(name)), labels=MODELS[name].labelled, keys=MODELS[name].keyed)
     before = [value.clone() for value in model.state_dict().values()]
     history = fit(model.step(), examples, config=settings(steps=2), directory=tmp_path / "run", validation=examples)
     assert history.steps == 2
     assert not all(torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True))
-    preprocessing = Preprocessing(channels=1, height=8, width=8)
+    preprocessing = Preprocessing(channels=shape_of(name)[0], height=8, width=8)
     save_model(SavedModel(model=model, config=small(name), preprocessing=preprocessing), tmp_path / "saved")
     loaded = load_model(tmp_path / "saved").model
     images = given(name)["images"]

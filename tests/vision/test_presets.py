@@ -27,6 +27,9 @@ pytestmark = pytest.mark.slow
         ("masked", (3, 32, 32), "vit", ("patch", 4)),
         ("masked", (3, 64, 64), "vit", ("patch", 8)),
         ("masked", (1, 224, 224), "vit", ("patch", 16)),
+        ("rotation", (3, 32, 32), "convolutional", ("width", 32)),
+        ("context-prediction", (3, 32, 32), "convolutional", ("depth", 2)),
+        ("cpc", (3, 64, 64), "convolutional", ("depth", None)),
     ],
 )
 def test_the_network_suits_the_images(model, shape, kind, size):
@@ -40,7 +43,7 @@ def test_the_network_suits_the_images(model, shape, kind, size):
 def test_every_model_can_be_made_with_what_is_chosen(name):
     from dataclasses import replace
 
-    for shape in ((1, 12, 12), (3, 48, 64)):
+    for shape in ((3 if MODELS[name].coloured else 1, 12, 12), (3, 48, 64)):
         backbone = default_backbone(name, shape)
         config = MODELS[name].config()
         assert (backbone is None) == (not hasattr(config, "backbone"))

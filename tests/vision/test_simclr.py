@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import test_byol
 import torch
 from vision_toys import SMALL, settings, toy_images
 
@@ -81,9 +82,11 @@ import sys
 sys.path.insert(0, {tests!r})
 import torch
 from accelerate import PartialState
-from test_simclr import trained
+import test_byol
+import test_simclr
 torch.set_num_threads(1)
-found = trained()
+found = test_simclr.trained()
+found |= {{"byol." + name: value for name, value in test_byol.trained().items()}}
 torch.save(found, {directory!r} + f"/{{PartialState().process_index}}.pt")
 """
 
@@ -108,7 +111,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     ]  # fmt: skip
     said = [process.communicate(timeout=200)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
-    alone = trained()
+    alone = trained() | {"byol." + name: value for name, value in test_byol.trained().items()}
     for rank in range(2):
         together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for name, value in alone.items():

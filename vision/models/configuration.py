@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
 from vision.backbones.configuration import BackboneConfig, UNetConfig
-from vision.models.view_configuration import BarlowTwinsConfig, SimClrConfig, VicRegConfig
+from vision.models.pretext_configuration import (
+    ColourizationConfig,
+    ContextPredictionConfig,
+    CpcConfig,
+    InpaintingConfig,
+    RotationConfig,
+)
+from vision.models.view_configuration import BarlowTwinsConfig, ByolConfig, SimClrConfig, VicRegConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -397,6 +404,12 @@ METHODS = (
     "simclr",
     "barlow-twins",
     "vicreg",
+    "byol",
+    "rotation",
+    "colourization",
+    "inpainting",
+    "context-prediction",
+    "cpc",
 )
 """The names of `vision.models.methods.MODELS`, known without them; a test holds the two together."""
 
@@ -434,6 +447,14 @@ class ImageModelConfig:
     simclr: SimClrConfig = option(SimClrConfig(), "how", counts_for=("model", ("simclr",)))
     barlow_twins: BarlowTwinsConfig = option(BarlowTwinsConfig(), "how", counts_for=("model", ("barlow-twins",)))
     vicreg: VicRegConfig = option(VicRegConfig(), "how", counts_for=("model", ("vicreg",)))
+    byol: ByolConfig = option(ByolConfig(), "how", counts_for=("model", ("byol",)))
+    rotation: RotationConfig = option(RotationConfig(), "how", counts_for=("model", ("rotation",)))
+    colourization: ColourizationConfig = option(ColourizationConfig(), "how", counts_for=("model", ("colourization",)))
+    inpainting: InpaintingConfig = option(InpaintingConfig(), "how", counts_for=("model", ("inpainting",)))
+    context_prediction: ContextPredictionConfig = option(
+        ContextPredictionConfig(), "how", counts_for=("model", ("context-prediction",))
+    )
+    cpc: CpcConfig = option(CpcConfig(), "how", counts_for=("model", ("cpc",)))
 
     def __post_init__(self) -> None:
         check(self)

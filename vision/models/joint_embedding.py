@@ -76,23 +76,47 @@ class TwoViews(nn.Module):
         views: How they differ.
         hidden: Units of the head's hidden layer.
         outputs: Numbers that are compared.
+        norm: Whether the head normalises its hidden layer.
     """
 
-    def __init__(self, config: BackboneConfig, shape: Shape, views: ViewConfig, *, hidden: int, outputs: int) -> None:
+    def __init__(
+        self, config: BackboneConfig, shape: Shape, views: ViewConfig, *, hidden: int, outputs: int, norm: bool = False
+    ) -> None:
         super().__init__()
         self.views = views
         self.encoder = PooledBackbone(config, shape)
-        self.head = nn.Sequential(nn.Linear(self.encoder.dimension, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+        self.head = make_head(self.encoder.dimension, hidden, outputs, norm=norm)
 
     def forward(self, images: Tensor, keys: Tensor) -> Mapping[str, Tensor]:
         """``first`` and ``second``, (b, outputs) each, of images and their keys (b,)."""
-        pixels = torch.cat([make_views(images, keys, self.views, view=view) for view in (0, 1)])
-        first, second = self.head(self.encoder(pixels)).chunk(2)
+        first, second = self.project(self.make(images, keys)).chunk(2)
         return {"first": first, "second": second}
 
+    def make(self, images: Tensor, keys: Tensor) -> Tensor:
+        """Both views of all images, (2b, channels, height, width), the first ones first."""
+        return torch.cat([make_views(images, keys, self.views, view=view) for view in (0, 1)])
 
-class JointEmbedding(ImageModel):
-    """A model that compares two views of each image.
+    def project(self, pixels: Tensor) -> Tensor:
+        """What is compared, (n, outputs) of views (n, channels, height, width)."""
+        projected: Tensor = self.head(self.encoder(pixels))
+        return projected
+
+
+def make_head(inputs: int, hidden: int, outputs: int, *, norm: bool) -> nn.Sequential:
+    """A perceptron of one hidden layer.
+
+    Args:
+        inputs: Numbers that it is given.
+        hidden: Units.
+        outputs: Numbers that it makes.
+        norm: Whether the hidden layer of each example is normalised.
+    """
+    middle: list[nn.Module] = [nn.LayerNorm(hidden)] if norm else []
+    return nn.Sequential(nn.Linear(inputs, hidden), *middle, nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+class TwoViewModel(ImageModel):
+    """A model that learns from two views of each image.
 
     Args:
         shape: Of the images.
@@ -101,12 +125,15 @@ class JointEmbedding(ImageModel):
         seed: Of its weights.
     """
 
+    head_norm = False
+    """Whether the head normalises its hidden layer."""
+
     def __init__(self, shape: Shape, config: JointEmbeddingConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
         self.shape, self.config, self.num_classes = shape, config, num_classes
         with seeded_torch(seed):
             self.network = TwoViews(
-                config.backbone, shape, config.views, hidden=config.hidden, outputs=config.outputs
+                config.backbone, shape, config.views, hidden=config.hidden, outputs=config.outputs, norm=self.head_norm
             )  # fmt: skip
         self.dimension = self.network.encoder.dimension
 
@@ -114,6 +141,15 @@ class JointEmbedding(ImageModel):
     def backbone(self) -> Backbone:
         """The network, whose maps are averaged to codes."""
         return self.network.encoder.backbone
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Codes (b, dimension): features of the images as they are, before the head."""
+        codes: Tensor = self.network.encoder(unit_pixels(images))
+        return codes
+
+
+class JointEmbedding(TwoViewModel):
+    """A model that compares two views of each image, by a loss of the whole batch."""
 
     @abstractmethod
     def compare(self, first: Tensor, second: Tensor) -> Mapping[str, Tensor]:
@@ -132,11 +168,6 @@ class JointEmbedding(ImageModel):
         """One player, whose loss couples the images of a batch."""
         return JointEmbeddingStep(self)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Codes (b, dimension): features of the images as they are, before the head."""
-        codes: Tensor = self.network.encoder(unit_pixels(images))
-        return codes
-
 
 class JointEmbeddingStep(PlainCoupledStep):
     """How such a model is trained.
@@ -151,8 +182,18 @@ class JointEmbeddingStep(PlainCoupledStep):
 
     def make_optimizer(self, player: str, config: TrainingConfig) -> torch.optim.Optimizer:
         """AdamW, or LARS where the model's settings say so."""
-        make = make_lars if self.model.config.optimizer == "lars" else make_adamw
-        return make(self.players[player], config)
+        return make_view_optimizer(self.model.config.optimizer, self.players[player], config)
+
+
+def make_view_optimizer(name: str, module: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser of a name in `vision.models.view_configuration.JointEmbeddingConfig`.
+
+    Args:
+        name: ``adamw`` or ``lars``.
+        module: What is trained.
+        config: The loop's settings.
+    """
+    return (make_lars if name == "lars" else make_adamw)(module, config)
 
 
 def keys_in(given: Mapping[str, Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from nlprep.core.errors import OptionError
-from vision.models import configuration, view_configuration
+from vision.models import configuration, pretext_configuration, view_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ class Method:
         config: The class of its settings.
         labelled: Whether it is conditioned on labels, so that images must have some.
         keyed: Whether it makes something random of each image, by the key of the example: then batches have ``keys``.
+        coloured: Whether it learns from colours, so that images must have some.
         training: What it wants otherwise than other models of `nlprep.core.training.configuration.TrainingConfig`.
     """
 
@@ -36,6 +37,7 @@ class Method:
     config: type
     labelled: bool = False
     keyed: bool = False
+    coloured: bool = False
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> type[ImageModel]:
@@ -110,6 +112,16 @@ MODELS: dict[str, Method] = {
         "vision.models.redundancy_reduction", "BarlowTwins", view_configuration.BarlowTwinsConfig, keyed=True
     ),
     "vicreg": Method("vision.models.redundancy_reduction", "VicReg", view_configuration.VicRegConfig, keyed=True),
+    "byol": Method("vision.models.byol", "Byol", view_configuration.ByolConfig, keyed=True),
+    "rotation": Method("vision.models.rotation", "RotationPrediction", pretext_configuration.RotationConfig),
+    "colourization": Method(
+        "vision.models.colourization", "Colourization", pretext_configuration.ColourizationConfig, coloured=True
+    ),
+    "inpainting": Method("vision.models.inpainting", "Inpainting", pretext_configuration.InpaintingConfig),
+    "context-prediction": Method(
+        "vision.models.context_prediction", "ContextPrediction", pretext_configuration.ContextPredictionConfig
+    ),
+    "cpc": Method("vision.models.cpc", "Cpc", pretext_configuration.CpcConfig),
 }
 """By the name that users give."""
 

@@ -45,3 +45,13 @@ class VicRegConfig(JointEmbeddingConfig):
     invariance: float = option(25.0, "weight of how two views differ", minimum=0)
     variance: float = option(25.0, "of numbers that vary too little", minimum=0)
     covariance: float = option(1.0, "of numbers that vary together", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByolConfig(JointEmbeddingConfig):
+    """A model that predicts what a slower copy of itself says of the other view."""
+
+    momentum: float = option(
+        0.99, "share of the slower copy that stays in a step at first; it rises to 1", minimum=0, maximum=1
+    )
+    outputs: int = option(128, "numbers of a view that are predicted, made by the head", minimum=1)

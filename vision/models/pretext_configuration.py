@@ -1,0 +1,74 @@
+"""The settings of models that learn from a question whose answer is in the image itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nlprep.core.configuration import check, option
+from vision.backbones.configuration import BackboneConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotationConfig:
+    """A model that says by how many quarters an image was turned."""
+
+    backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourizationConfig:
+    """A model that says which colours a grey image had."""
+
+    grid: float = option(10.0, "side of the squares of Lab's a and b that count as one colour", above=0, maximum=100)
+    rebalance: float = option(
+        0.5, "how much rare colours count: 0, by how rare they are; 1, as much as all others", above=0, maximum=1
+    )
+    temperature: float = option(
+        0.38, "of the mean that makes a picture of what is predicted; low: the likeliest colour", above=0, maximum=1
+    )
+    hidden: int = option(64, "channels between features and colours", minimum=1)
+    backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InpaintingConfig:
+    """A model that fills in a hole in an image."""
+
+    hole: float = option(0.5, "sides of the hole, as a share of the image's", above=0, maximum=1)
+    backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextPredictionConfig:
+    """A model that says where in an image a patch lay, beside another one."""
+
+    dimension: int = option(128, "numbers in the code of a patch, whose mean is an image's", minimum=1)
+    hidden: int = option(256, "units of the head that sees the codes of two patches", minimum=1)
+    backbone: BackboneConfig = option(BackboneConfig(width=64, depth=2), "the network that makes features of patches")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpcConfig:
+    """A model that tells the patches further down an image from others, by those above."""
+
+    dimension: int = option(128, "numbers in the code of a patch, whose mean is an image's", minimum=1)
+    hidden: int = option(64, "channels of the network that looks at the rows above", minimum=1)
+    layers: int = option(4, "of that network; each sees one row more", minimum=1)
+    ahead: int = option(3, "rows that are predicted, from the next on that has no pixel in common", minimum=1)
+    temperature: float = option(0.1, "what cosines are divided by; lower: near ones count for more", above=0)
+    backbone: BackboneConfig = option(BackboneConfig(width=32, depth=2), "the network that makes features of patches")
+
+    def __post_init__(self) -> None:
+        check(self)
