@@ -1,18 +1,17 @@
 """CPC: which of these patches stands there, further down the image?
 
 The patches of an image's grid (`vision.models.patch_codes`) have codes z, and a network that sees the rows from the top
-down to row r makes of them a context c, at every column. By one matrix W_k for each k, the patch that stands k rows below in
-the same column is looked for among the patches of that row of all images of the batch (van den Oord, Li and Vinyals
-2018, "Representation Learning with Contrastive Predictive Coding", equation 4 and section 3.3;
-`nlprep.objectives.info_nce.info_nce`):
+down to row r makes of them a context c, at every column. By one matrix W_k for each k, the patch that stands k rows
+below in the same column is looked for among the patches of that row of all images of the batch (van den Oord, Li and
+Vinyals 2018, "Representation Learning with Contrastive Predictive Coding", equation 4 and section 3.3;
+`nlprep.objectives.info_nce`). With s(q, z) = cos(q, z) / t, images i, j and columns u, v,
 
-    loss = mean_(k, r) mean_(i, u)  - log( e^(cos(W_k c_iru, z_i(r+k)u) / t) / sum_(j, v) e^(cos(W_k c_iru, z_j(r+k)v) / t) ).
+    loss = mean_(k, r) mean_(i, u)  - log( e^s(W_k c_iru, z_i(r+k)u) / sum_(j, v) e^s(W_k c_iru, z_j(r+k)v) ).
 
-With n images and u columns it is log(n u) at chance. Rows k = 1, which share half their pixels with the last row seen,
-are left out (Hénaff et al. 2020, appendix A). The ``accuracy`` with which the right patch is the nearest is recorded
-besides. Deviations: cosines over a temperature, where the paper has products; the context is made by convolutions over the
-rows above and beside, not by a PixelCNN, and normalises nothing over places, which would tell of the rows below; a code is the
-mean of the z of all patches.
+With n images of m columns it is log(n m) at chance. Rows k = 1, which share half their pixels with the last row seen,
+are left out. The ``accuracy`` with which the right patch is the nearest is recorded besides. Deviations: cosines over a
+temperature, where the paper has products; the context is made by convolutions over the row itself and those above, not
+by a PixelCNN, and normalises nothing over places, which would tell of the rows below.
 
 The loss couples the images of a batch, and is declared so to the loop.
 

@@ -1,14 +1,13 @@
 """Inpainting: what was in the hole?
 
-A rectangle of each image, at a place drawn anew in every step, turns grey, and a decoder makes of the features of what is
-left the whole image, of which the hole H_i counts (Pathak et al. 2016, "Context Encoders: Feature Learning by
+A rectangle of each image, at a place drawn anew in every step, turns grey, and a decoder makes of the features of what
+is left the whole image, of which the hole H_i counts (Pathak et al. 2016, "Context Encoders: Feature Learning by
 Inpainting", equation 1). With D numbers in an image and predictions p,
 
     loss = 1/n sum_i D / |H_i| sum_(j in H_i) (x_ij - p_ij)^2,
 
 the mean over the hole, times the numbers of an image, so that it compares with the errors of autoencoders. Deviations:
-no adversary, which is for the looks of what is filled in, and by the paper's table 2 not for what is learned; the hole is
-one rectangle of the image's proportions.
+no adversary, which is for the looks of what is filled in; the hole is one rectangle of the image's proportions.
 
 In a picture and in scores the hole is in the middle. A code is of the whole image.
 

@@ -1,8 +1,8 @@
 """Codes of an image's patches, by a network that sees one patch at a time, and their mean as the image's.
 
-Patches are squares with a quarter of the shorter side; those of an image's grid overlap by half, so that there are seven in a
-row of a square image, as in Hénaff et al. (2020, "Data-Efficient Image Recognition with Contrastive Predictive
-Coding", section 2.1: 64 of 256 pixels, every 32).
+Patches are squares with a quarter of the shorter side; those of an image's grid overlap by half, so that there are
+seven in a row of a square image, as in van den Oord, Li and Vinyals (2018, "Representation Learning with Contrastive
+Predictive Coding", section 3.3: 64 of 256 pixels, every 32).
 """
 
 from __future__ import annotations
