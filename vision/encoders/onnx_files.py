@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlprep.core.configuration import to_mapping
-from nlprep.core.errors import FileError, NlprepError, os_errors_named
+from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_file
 from nlprep.core.ownership import FileFormat, check_replaceable
 
@@ -89,10 +89,18 @@ def export_detector_onnx(
         path: The file.
         notes: As for `export_onnx`, which also says what is raised.
         overwrite: Likewise.
+
+    Raises:
+        OptionError: A score that is not a function of numbers alone.
     """
     from vision.encoders.image_encoder import ImageEncoder
     from vision.uses.exported import ExportedDetector
+    from vision.uses.likelihood_scores import COMPLEXITY
 
+    if detector.score == COMPLEXITY:
+        raise OptionError(
+            f"{COMPLEXITY} takes the length of an image's code, which no ONNX file can hold: choose another score"
+        )
     encoder = ImageEncoder(detector.saved)
     described = describe_encoder(encoder, notes) | {
         "outputs": {

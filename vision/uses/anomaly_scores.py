@@ -183,7 +183,11 @@ class OwnScore(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, 1) of images."""
-        return own_scores(self.model, images)[self.name][:, None]
+        return self.judged(own_scores(self.model, images)[self.name], images)
+
+    def judged(self, own: Tensor, images: Tensor) -> Tensor:  # noqa: ARG002 - what is made of it may depend on these
+        """(b, 1) of what the model gives (b,) of images."""
+        return own[:, None]
 
 
 class DistanceScore(nn.Module):

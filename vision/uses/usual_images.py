@@ -1,6 +1,8 @@
 """What a detector learns from usual images: the scores of `vision.uses.anomaly_scores`, and which images these were.
 
 - what the model itself gives (`vision.models.model.CanScore`): reconstruction errors, negative log-likelihoods;
+- ``complexity_corrected`` and ``atypicality``, of the likelihood of models that have one: see
+  `vision.uses.likelihood_scores`;
 - ``code_neighbors``: the mean distance of a code to its five nearest codes of usual images;
 - ``code_mahalanobis``: the squared Mahalanobis distance of a code from the usual ones, their covariance shrunk towards
   its diagonal (Ledoit and Wolf's shrinkage is scikit-learn's, which is used);
@@ -39,6 +41,15 @@ from vision.uses.anomaly_scores import (
     Quadratic,
     own_scores,
 )
+from vision.uses.likelihood_scores import (
+    ATYPICALITY,
+    COMPLEXITY,
+    LIKELIHOOD_SCORES,
+    Atypicality,
+    ComplexityCorrected,
+    find_likelihood,
+    likelihood_scores,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +66,7 @@ PATCH_SCORES = ("patch_neighbors",)
 DISTANCE_SCORES = CODE_SCORES + BASELINES + PATCH_SCORES
 _VARIANCE = 0.95
 _MOST_COMPONENTS = 256
-_MOST_REFERENCE, _MOST_PATCHED = 20_000, 4000
+_MOST_REFERENCE, _MOST_PATCHED, _MOST_LIKELY = 20_000, 4000, 2000
 _LEAST_HALF = 2
 _ATOMS, _PATCH, _POOLING, _PATCHES = 100, 6, 4, 20_000
 _BATCH, _FEW = 128, 8
@@ -85,15 +96,20 @@ def score_names(saved: SavedModel) -> tuple[str, ...]:
     own: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     if isinstance(model, ImageModel):
-        codes = CODE_SCORES
-        if isinstance(model, CanScore):
-            # Only the model knows what it gives.
-            with evaluation_mode(model):
-                device = next(model.parameters()).device
-                own = tuple(own_scores(model, torch.zeros(1, *model.shape, dtype=torch.uint8, device=device)))
+        own, codes = _own_names(model), CODE_SCORES
+        own += likelihood_scores(model, own)
     # Of one pixel there is nothing left without its mean.
     patches = PATCH_SCORES if min(model.shape[1:]) > 1 else ()
     return (*own, *codes, *BASELINES, *patches)
+
+
+def _own_names(model: ImageModel) -> tuple[str, ...]:
+    """The scores that a model gives of itself: only it knows which."""
+    if not isinstance(model, CanScore):
+        return ()
+    with evaluation_mode(model):
+        device = next(model.parameters()).device
+        return tuple(own_scores(model, torch.zeros(1, *model.shape, dtype=torch.uint8, device=device)))
 
 
 def learn_scores(
@@ -122,6 +138,9 @@ def learn_scores(
     modules: dict[str, nn.Module] = {}
     for name in names:
         kind = name.split("_")[0]
+        if name in LIKELIHOOD_SCORES:
+            modules[name] = _learn_likelihood(name, _as_model(saved), used, progress)
+            continue
         if name not in DISTANCE_SCORES:
             modules[name] = OwnScore(_as_model(saved), name)
             continue
@@ -163,7 +182,7 @@ def score_images(
             for name, module in learned.modules.items():
                 if isinstance(module, OwnScore):
                     own = own or own_scores(module.model, batch)
-                    values = own[name][:, None]
+                    values = module.judged(own[module.name], batch)
                 else:
                     assert isinstance(module, DistanceScore)  # noqa: S101 - there are no others
                     if id(module.features) not in features:
@@ -191,6 +210,8 @@ def pack_score(learned: LearnedScores, name: str) -> tuple[dict[str, NDArray[Any
     module = learned.modules[name]
     tensors: dict[str, NDArray[Any]] = {"digests": learned.digests}
     settings: dict[str, Any] = {}
+    if isinstance(module, Atypicality):
+        tensors["usual"] = module.usual.cpu().numpy()
     if isinstance(module, DistanceScore):
         parts = {"distance": module.distance}
         if isinstance(module.features, PatchFeatures):
@@ -219,6 +240,10 @@ def unpack_score(
     """
     check_names(saved, [name])
     digests = np.array(tensors["digests"], np.uint64)
+    if name in LIKELIHOOD_SCORES:
+        usual = torch.from_numpy(np.array(tensors["usual"])) if name == ATYPICALITY else None
+        device = next(saved.model.parameters()).device
+        return LearnedScores({name: _make_likelihood(_as_model(saved), usual).to(device).eval()}, digests)
     if name not in DISTANCE_SCORES:
         return LearnedScores({name: OwnScore(_as_model(saved), name)}, digests)
     # Copies, as those that are mapped from a file cannot be written to, of which torch warns.
@@ -273,6 +298,22 @@ def _as_model(saved: SavedModel) -> ImageModel:
     if not isinstance(saved.model, ImageModel):
         raise OptionError("a backbone alone has no codes and no scores of its own: choose another score")
     return saved.model
+
+
+def _learn_likelihood(name: str, model: ImageModel, images: Images, progress: Progress) -> OwnScore:
+    """A score made of the model's likelihood."""
+    if name == COMPLEXITY:
+        return _make_likelihood(model, None)
+    likelihood = OwnScore(model, str(find_likelihood(_own_names(model))))
+    some = images.select(choose_places(len(images), _MOST_LIKELY, purpose=_REFERENCE))
+    usual = _compute(likelihood, some, progress).mean(dtype=np.float64)
+    return _make_likelihood(model, torch.tensor(usual, dtype=torch.float32))
+
+
+def _make_likelihood(model: ImageModel, usual: torch.Tensor | None) -> OwnScore:
+    """Against the mean of usual images where it is known, and else less a code."""
+    likelihood = str(find_likelihood(_own_names(model)))
+    return ComplexityCorrected(model, likelihood) if usual is None else Atypicality(model, likelihood, usual)
 
 
 def _make_features(kind: str, saved: SavedModel, images: Images, seed: int, progress: Progress) -> nn.Module:
