@@ -15,6 +15,7 @@ import vision.flows
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import TrainingConfig, fit
+from vision.flows.configuration import VECTOR_FLOWS
 from vision.flows.continuous import Continuous, VectorVelocity
 from vision.flows.coupling import Coupling, MaskedAutoregressive
 from vision.flows.density import Density, standard_normal
@@ -33,7 +34,7 @@ from vision.flows.residual import Residual
 from vision.flows.shapes import Additive, Scaled, Spline
 from vision.flows.spectral import LipSwish, NormedLayer
 from vision.flows.transform import Composition, Inverted, Transform
-from vision.flows.vectors import VECTOR_FLOWS, make_vector_flow
+from vision.flows.vectors import make_vector_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

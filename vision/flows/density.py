@@ -64,9 +64,9 @@ class Density(nn.Module):
         """Set what the first batch sets."""
         self.transform.initialize(data, context)
 
-    def refresh(self) -> None:
-        """Bring up to date what is estimated of the parameters."""
-        self.transform.refresh()
+    def refresh(self, *, until_settled: bool = False) -> None:
+        """Bring up to date what is estimated of the parameters: as `Transform.refresh`."""
+        self.transform.refresh(until_settled=until_settled)
 
     def step(self) -> FlowStep:
         """One player, whose scales are set by the first batch."""
@@ -115,9 +115,9 @@ class FlowMatching(nn.Module):
         """Set what the first batch sets."""
         self.density.initialize(data, context)
 
-    def refresh(self) -> None:
-        """Bring up to date what is estimated of the parameters."""
-        self.density.refresh()
+    def refresh(self, *, until_settled: bool = False) -> None:
+        """Bring up to date what is estimated of the parameters: as `Transform.refresh`."""
+        self.density.refresh(until_settled=until_settled)
 
 
 class Begun(Protocol):
@@ -126,15 +126,16 @@ class Begun(Protocol):
     def initialize(self, *args: Tensor, **kwargs: Tensor) -> None:
         """Set what the first batch sets; arguments as the module's own."""
 
-    def refresh(self) -> None:
-        """Bring up to date what is estimated of the parameters."""
+    def refresh(self, *, until_settled: bool = False) -> None:
+        """Bring up to date what is estimated of the parameters: as `Transform.refresh`."""
 
 
 class FlowStep(PlainStep):
     """Training by likelihood of a module that has a flow.
 
     What the flow sets from data is set from the whole first batch. What it estimates of its parameters is brought up to
-    date after each update.
+    date after each update, and iterated until it stands still before an evaluation and at the end: averaged weights
+    have other norms than those that the last update led to, and inverses rely on them.
     """
 
     def initialize(self, modules: Mapping[str, nn.Module], batch: Batch) -> None:
@@ -144,6 +145,11 @@ class FlowStep(PlainStep):
     def after_update(self, player: str, *, moment: Moment) -> None:
         """Bring estimates up to date."""
         cast("Begun", self.players[player]).refresh()
+
+    def settle(self) -> None:
+        """Iterate for the norms of the weights that are there."""
+        for module in self.players.values():
+            cast("Begun", module).refresh(until_settled=True)
 
 
 def standard_normal(noise: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nlprep.core.errors import OptionError
+from vision.flows.configuration import VECTOR_FLOWS
 from vision.flows.continuous import Continuous, VectorVelocity
 from vision.flows.coupling import Coupling, MaskedAutoregressive, kept_channels
 from vision.flows.elementwise import ActNorm
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from vision.flows.transform import Transform
 
 _SHAPES: dict[str, type[Shape]] = {"nice": Additive, "realnvp": Scaled, "spline": Spline}
-VECTOR_FLOWS = ("nice", "realnvp", "spline", "maf", "spline-maf", "iaf", "residual", "continuous")
-"""The names of flows of vectors."""
 
 
 def make_vector_flow(
@@ -35,9 +34,9 @@ def make_vector_flow(
     (`Transform.initialize`), and mixes the numbers: by a learned matrix, in autoregressive ones by turning their order.
 
     Args:
-        name: One of `VECTOR_FLOWS`: ``nice`` (Dinh et al. 2015), ``realnvp`` (2017), ``spline`` couplings (Durkan
-            et al. 2019); ``maf`` (Papamakarios et al. 2017), ``spline-maf``, ``iaf`` (Kingma et al. 2016); ``residual``
-            (Chen et al. 2019); ``continuous``, which is trained by flow matching.
+        name: One of `vision.flows.configuration.VECTOR_FLOWS`: ``nice`` (Dinh et al. 2015), ``realnvp`` (2017),
+            ``spline`` couplings (Durkan et al. 2019); ``maf`` (Papamakarios et al. 2017), ``spline-maf``, ``iaf``
+            (Kingma et al. 2016); ``residual`` (Chen et al. 2019); ``continuous``, which is trained by flow matching.
         numbers: Of a vector; couplings need at least 2.
         layers: How many; a continuous flow is one whatever this says.
         width: Units in the layers of networks.

@@ -126,9 +126,9 @@ class FlowModel(ImageModel):
         """Set what the first batch sets."""
         self.transform.initialize(self.dequantization(images)[0])
 
-    def refresh(self) -> None:
-        """Bring up to date what is estimated of the parameters."""
-        self.transform.refresh()
+    def refresh(self, *, until_settled: bool = False) -> None:
+        """Bring up to date what is estimated of the parameters: as `vision.flows.transform.Transform.refresh`."""
+        self.transform.refresh(until_settled=until_settled)
 
     def step(self) -> FlowStep:
         """One player; an image's loss is its own."""

@@ -311,6 +311,7 @@ class _Loop:
         """Put the best weights in place and say what happened."""
         if self.updates.averages:
             self.updates.averages.publish()
+        self.step.settle()
         self.evaluator.put_best_in_place(self.done)
         best = self.evaluator.best
         return History(

@@ -9,12 +9,11 @@ import torch
 
 from nlprep.core.training.data.examples import ValidationBatches
 from nlprep.core.training.steps.coupled import CoupledStep, ValidationWindows, join
-from nlprep.core.training.steps.players import EVALUATING, MEASURING
-from nlprep.core.training.steps.step import Moment
+from nlprep.core.training.steps.players import EVALUATING, MEASURING, put_buffers
+from nlprep.core.training.steps.step import Moment, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from torch import Tensor
 
@@ -51,9 +50,21 @@ class Measurements:
             for module in self.players.plain.values():
                 module.train()
 
-    def averaged(self) -> AbstractContextManager[None]:
-        """The averaged weights in the modules, in the block, if there are some."""
-        return self.updates.averages.in_place() if self.updates.averages else nullcontext()
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The averaged weights in the modules, in the block, if there are some, and what lags behind settled."""
+        with self.updates.averages.in_place() if self.updates.averages else nullcontext(), self._settled():
+            yield
+
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        # Most steps have nothing to settle, and some have large buffers.
+        kept = {} if type(self.step).settle is Step.settle else self.players.copy_buffers()
+        self.step.settle()
+        try:
+            yield
+        finally:
+            put_buffers(kept)
 
     def seed_evaluation(self, done: int) -> None:
         """Let torch's random numbers be those of an evaluation after ``done`` steps, whatever was drawn before."""

@@ -11,7 +11,7 @@ from nlprep.core.randomness import combine, seed_torch
 from nlprep.core.training.steps.precision import choose_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from accelerate import Accelerator
@@ -125,3 +125,10 @@ class Players:
     def any_of(self, *flags: bool) -> list[bool]:
         """Of each flag, whether it is set on any process."""
         return [total > 0 for total in self.sum(flags)]
+
+
+def put_buffers(copies: Mapping[Tensor, Tensor]) -> None:
+    """Undo what was done to buffers since `Players.copy_buffers`."""
+    with torch.no_grad():
+        for buffer, copy in copies.items():
+            buffer.copy_(copy)

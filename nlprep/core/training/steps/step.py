@@ -132,6 +132,14 @@ class Step(ABC):
             moment: The optimiser step that they changed in, as `losses` was given it.
         """
 
+    def settle(self) -> None:  # noqa: B027 - most steps have nothing to do here
+        """Called before the players are evaluated and before they are published, perhaps with averaged weights.
+
+        The place for bringing up to date what is kept of parameters beside them and lags behind, or belongs to others
+        than the averaged ones (norms that are iterated for). Buffers may be changed, in place; after an evaluation they
+        are put back, so that training does not depend on when there was one.
+        """
+
 
 class PlainStep(Step):
     """One module, whose call on a batch gives the losses.

@@ -12,7 +12,7 @@ from nlprep.core.training.processes import broadcast_from_main, check_processes,
 from nlprep.core.training.steps.averages import WeightAverages
 from nlprep.core.training.steps.coupled import CoupledStep, gradients_of, join, send_back
 from nlprep.core.training.steps.parts import check_parts, count_parts
-from nlprep.core.training.steps.players import COUPLING, DROPOUT, INITIALIZING, Players
+from nlprep.core.training.steps.players import COUPLING, DROPOUT, INITIALIZING, Players, put_buffers
 from nlprep.core.training.steps.schedule import learning_rate_factor
 from nlprep.core.training.steps.step import Moment
 from nlprep.core.training.steps.wholeness import divided
@@ -158,7 +158,7 @@ class Updates:
                 # Not raised above: this error would be the new one's context, and every activation live on in its
                 # traceback.
                 self.optimizers[player].zero_grad(set_to_none=True)
-                _put_buffers(before)
+                put_buffers(before)
                 raise OutOfMemoryError(problem)
             means = self._apply(moment, player, sums, weight, factor)
             self._losses |= {self.players.full_name(player, name): value for name, value in means.items()}
@@ -228,7 +228,7 @@ class Updates:
             with self.players.alone(player, really=True):
                 # With gradients, whose graph is dropped at once: kernels that need none may draw other numbers.
                 own = join([_without_graph(embed(index)) for index in range(len(parts))])
-            _put_buffers(before)
+            put_buffers(before)
         losses, gradients = gradients_of(
             own, couple, gather=lambda tensor: gather_rows(tensor, self.accelerator), share=share
         )
@@ -288,13 +288,6 @@ class Updates:
             if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters.values()):
                 return True
         return False
-
-
-def _put_buffers(copies: Mapping[Tensor, Tensor]) -> None:
-    """Undo what was done to buffers since `Players.copy_buffers`."""
-    with torch.no_grad():
-        for buffer, copy in copies.items():
-            buffer.copy_(copy)
 
 
 def _without_graph(embeddings: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
