@@ -14,7 +14,6 @@ From the command line the same is ``rep-vision probe RUN --train DATA --test DAT
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -26,7 +25,7 @@ import numpy as np
 import torch
 
 from benchmarks.mnist_likelihood import DATA, read_digits
-from benchmarks.report import describe_machine, print_table
+from benchmarks.report import describe_machine, make_parser, print_table, require_files
 from nlprep.core.training import TrainingConfig
 from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.evaluation.label_curves import FROM_SCRATCH, measure_label_curves
@@ -64,14 +63,10 @@ class Trained:
 
 def main() -> None:
     """Train on digits, measure on characters, and print the table and a line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the steps")
+    parser = make_parser(__doc__, quick="a tenth of the steps")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default: 1)")
-    parser.add_argument("--seed", type=int, default=1, help="of everything (default: 1)")
     arguments = parser.parse_args()
-    for name in ("mnist_train.npz", "omniglot_small1.npz"):
-        if not (DATA / name).is_file():
-            raise SystemExit(f"{DATA}/{name} is not there: this benchmark needs it")
+    require_files(DATA / "mnist_train.npz", DATA / "omniglot_small1.npz")
     torch.set_num_threads(arguments.threads)
     steps = STEPS // 10 if arguments.quick else STEPS
     print(describe_machine(), f"{arguments.threads} threads, {steps:,} steps of {BATCH}", sep="; ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import platform
@@ -11,6 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+
+def make_parser(description: str | None, *, quick: str) -> argparse.ArgumentParser:
+    """A parser of what most benchmarks are asked.
+
+    Args:
+        description: The module's docstring.
+        quick: What ``--quick`` leaves of the work.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--seed", type=int, default=1, help="of everything (default: 1)")
+    return parser
+
+
+def require_files(*paths: Path) -> None:
+    """Leave with a word if a file that a benchmark needs is not there."""
+    for path in paths:
+        if not path.is_file():
+            raise SystemExit(f"{path} is not there: this benchmark needs it")
 
 
 def time_call(function: Callable[[], Any]) -> tuple[float, Any]:

@@ -14,7 +14,6 @@ There is no peer here, so that no ratio is claimed. Seconds are of the processor
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
@@ -27,7 +26,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.mnist_likelihood import DATA, read_digits
-from benchmarks.report import describe_machine, print_table
+from benchmarks.report import describe_machine, make_parser, print_table, require_files
 from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import PlainStep, TrainingConfig, fit
 from vision.backbones.configuration import BackboneConfig
@@ -75,13 +74,10 @@ class Classifier(nn.Module):
 
 def main() -> None:
     """Train both, attack, and print the tables and a line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the steps and images")
+    parser = make_parser(__doc__, quick="a tenth of the steps and images")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default: 1)")
-    parser.add_argument("--seed", type=int, default=1, help="of everything (default: 1)")
     arguments = parser.parse_args()
-    if not (DATA / "mnist_train.npz").is_file():
-        raise SystemExit(f"{DATA}/mnist_train.npz is not there: this benchmark needs it")
+    require_files(DATA / "mnist_train.npz")
     torch.set_num_threads(arguments.threads)
     share = 10 if arguments.quick else 1
     print(describe_machine(), f"{arguments.threads} threads", sep="; ")

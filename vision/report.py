@@ -243,9 +243,8 @@ class _Page:
         flagged = int(line.flag(scores).sum())
         doubt = "" if kept else ", if the model was not trained on the images that draw it"
         words = (
-            f"By {detector.score}, which of {len(detector.areas)} scores tells images spoiled on purpose best. Above "
-            f"the line are {flagged:,} images; at most {line.rate:.0%} of usual ones are, with {line.confidence:.1%} "
-            f"confidence{doubt}."
+            f"By {detector.score}. Above the line are {flagged:,} images; at most {line.rate:.0%} of usual ones are, "
+            f"with {line.confidence:.1%} confidence{doubt}."
         )
         below = "; below each, where the model gives back something else" if gives_back else ""
         parts: list[Part] = [

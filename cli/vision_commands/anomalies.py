@@ -21,17 +21,18 @@ EPILOG = """\
 examples:
   rep-vision anomalies photos-vae
   rep-vision anomalies good-run --data parts/ --detector detector --plot odd.png
-  rep-vision anomalies detector --data more/
+  rep-vision anomalies detector --data more/ -o scores.csv
   rep-vision anomalies good-run --data test/ --odd broken,scratched
   rep-vision anomalies good-run --usual parts/ --usual-split train \\
       --data parts/ --split test
 
-What is usual is learned from the images of the run, or of --usual. Without --score, one is chosen
-by how well it tells images that are spoiled on purpose (a pasted patch, halves of two images,
-turned); no anomaly is looked at. The line is drawn by usual images that were held out: at most
+What is usual is learned from the images of the run, or of --usual; no odd image is looked at.
+Without --score it is neighbors: how far an image is, in its patches or in its pixels, from the
+usual ones that are nearest. The line is drawn by usual images that were held out: at most
 the share --rate of usual images lies above it, with the confidence asked for. By scores of a
 model's own and of its codes, images that it was trained on seem more usual than others do.
-With --odd, the classes that are odd, AUROC is measured.
+With --odd, the classes that are odd, AUROC is measured. --output has a row for every image:
+image, score, odd, and label where there are some.
 """
 
 
@@ -41,6 +42,7 @@ def anomalies(
     *,
     data: Path | None = None,
     usual: Path | None = None,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
     detector: Path | None = None,
     plot: Path | None = None,
     overwrite: Switch = False,
@@ -63,15 +65,16 @@ def anomalies(
         model: A run of rep-vision, its model, or a detector that was kept.
         data: Images to look at, as for train; those of the run if none are named.
         usual: Images that are usual; those of the run if none are named.
+        output: Write the scores of all images: .csv, .jsonl or .parquet.
         detector: Keep the detector in this directory.
         plot: Draw the oddest images and where they are odd: .png, .svg, .pdf.
-        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
-        score: The score that counts; chosen without anomalies if none is named.
+        overwrite: Replace what nlprep wrote even if it is of another kind, or scores in a file; never anything else.
+        score: The score that counts; neighbors if none is named.
         rate: Share of usual images that may be called odd; 0.05, more where few are held out.
         confidence: How sure it is that no more are.
         odd: Classes that are odd, split by commas, to measure by.
         number: The oddest images to list.
-        seed: Of what is drawn.
+        seed: Of what is random in learning what is usual.
         split: Which split of the images to look at; train where there are some.
         usual_split: Which split of the usual images; likewise.
         on_error: Whether pictures that cannot be read are refused or skipped.
@@ -87,10 +90,13 @@ def anomalies(
     from nlprep.core.threads import torch_threads
     from vision.run_images import find_images, part_images
     from vision.uses.anomalies import ANOMALY_DETECTOR, AnomalyDetector, fit_anomalies
+    from vision.uses.score_files import check_score_file, write_scores
 
     inputs = console.inputs(model, data, usual)
     if plot is not None:
         check_figure(plot, inputs, overwrite=overwrite)
+    if output is not None:
+        check_score_file(output, inputs=inputs, overwrite=overwrite)
     if detector is not None:
         check_replaceable(detector, ANOMALY_DETECTOR, inputs=inputs, overwrite=overwrite)
     with torch_threads(threads):
@@ -114,15 +120,16 @@ def anomalies(
         order = np.argsort(-scores, kind="stable")[:number]
         if plot is not None:
             _draw(made, images.select(order), scores[order], plot, overwrite=overwrite)
+    flagged = made.threshold.flag(scores)
+    if output is not None:
+        write_scores(images, scores, flagged, output, overwrite=overwrite)
     if detector is not None:
         made.save(detector, overwrite=overwrite)
-    flagged = made.threshold.flag(scores)
     if console.json_output:
         console.result(
             {
                 "score": made.score,
                 "threshold": made.threshold.to_dict(),
-                "areas_for_spoiled_images": made.areas,
                 "images": len(images),
                 "odd": int(flagged.sum()),
                 "oddest": [
@@ -130,6 +137,7 @@ def anomalies(
                     for row in order.tolist()
                 ],
                 "detection": measured,
+                "output": None if output is None else str(output),
                 "detector": None if detector is None else str(detector),
                 "plot": None if plot is None else str(plot),
             }
@@ -138,9 +146,6 @@ def anomalies(
     rows = [(images.name(row), float(scores[row]), "odd" if flagged[row] else "") for row in order.tolist()]
     console.table(("image", made.score, "above the line"), rows)
     line = made.threshold
-    if made.areas:
-        listed = ", ".join(f"{name} {area:.3f}" for name, area in made.areas.items())
-        console.note(f"score: {made.score}; AUROC of each for spoiled images: {listed}")
     console.note(
         f"line: {line.value:.4g}; at most {line.rate:.0%} of usual images lie above it, with {line.confidence:.1%} "
         f"confidence from {line.num_examples:,} images; {int(flagged.sum()):,} of {len(images):,} here do"
@@ -148,7 +153,7 @@ def anomalies(
     if measured is not None:
         area: Any = measured["auroc"]
         console.note(f"AUROC for {odd}: {area['value']:.4f} ({area['low']:.4f} to {area['high']:.4f})")
-    for what, path in (("detector", detector), ("figure", plot)):
+    for what, path in (("scores", output), ("detector", detector), ("figure", plot)):
         if path is not None:
             console.note(f"{what}: {path}")
     return 0

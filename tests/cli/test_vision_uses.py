@@ -93,13 +93,29 @@ def test_odd_images_need_not_be_of_a_class_that_the_model_knows(folder, ask):
     assert told["detection"]["num_odd"] == 4
 
 
-def test_a_score_is_chosen_for_every_model(folder, tmp_path, ask):
-    for run in ("run", "conditional"):
-        told = ask("anomalies", folder / run, "--data", folder / "parts", "--plot", tmp_path / f"{run}.png")
-        areas = told["areas_for_spoiled_images"]
-        assert areas[told["score"]] >= max(areas.values()) - 0.02
-        assert {"bound", "patch_neighbors"} < set(areas)
-        assert (tmp_path / f"{run}.png").read_bytes().startswith(b"\x89PNG")
+def test_odd_images_are_drawn_and_all_scores_written(folder, tmp_path, ask, capsys):
+    pytest.importorskip("pyarrow")
+    from pyarrow.csv import read_csv
+    from pyarrow.json import read_json
+    from pyarrow.parquet import read_table
+
+    for run, ending in (("run", "csv"), ("run", "jsonl"), ("conditional", "parquet")):
+        figure, output = tmp_path / f"{ending}.png", tmp_path / f"scores.{ending}"
+        told = ask("anomalies", folder / run, "--data", folder / "parts", "--plot", figure, "-o", output)
+        assert told["score"] == "neighbors"
+        assert told["output"] == str(output)
+        assert figure.read_bytes().startswith(b"\x89PNG")
+        rows = {"csv": read_csv, "jsonl": read_json, "parquet": read_table}[ending](output).to_pylist()
+        assert list(rows[0]) == ["image", "score", "odd", "label"]
+        assert len(rows) == told["images"]
+        assert sum(row["odd"] for row in rows) == told["odd"]
+        oddest = max(rows, key=lambda row: row["score"])
+        assert {name: oddest[name] for name in ("image", "score", "odd")} == told["oddest"][0]
+    (tmp_path / "mine.csv").write_text("a,b\n")
+    refuse = failing(main, capsys, tmp_path)
+    words = ["anomalies", folder / "run", "--data", folder / "parts"]
+    assert "not ours to replace" in refuse(*words, "-o", tmp_path / "mine.csv", "--overwrite")
+    assert "end it in .csv, .jsonl or .parquet" in refuse(*words, "-o", tmp_path / "scores.txt")
 
 
 def test_images_are_searched_and_near_duplicates_found(folder, tmp_path, ask):

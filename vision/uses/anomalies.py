@@ -3,14 +3,12 @@
 Scores, each higher the odder an image is, are those of `vision.uses.usual_images`. Nothing in them is random, and each
 is a function of its image alone.
 
-The score is chosen without having seen an anomaly. Held-out usual images are spoiled in three ways: a patch of another
-usual image is pasted into them (Li et al. 2021, "CutPaste", with patches of a quarter of the area), they are made of
-halves of two images, or turned by a quarter or more (Golan and El-Yaniv 2018). `FAVOURITE`, which needs no training and
-of whose kind published detectors are (Bergman et al. 2020, "Deep Nearest Neighbor Anomaly Detection"; Roth et al. 2022,
-"PatchCore"; that it is this one was settled on digits), is taken, unless the area under the ROC curve between held-out
-images and spoiled ones, in the mean over the three ways, is higher by `MARGIN` or more for another score: then that
-with the highest. A smaller lead is within what another draw of images would change. Spoiled images stand for defects
-and wrong parts: where oddness is of another kind, name the score.
+The score that counts, unless another is named, is `LARGEST_SCORE`, which needs no training; its parts are of the kind
+of published detectors (Bergman et al. 2020, "Deep Nearest Neighbor Anomaly Detection"; Roth et al. 2022, "PatchCore").
+It is the same for all data. A choice by data without anomalies was tried and does harm: how well scores tell usual
+images that are spoiled on purpose (a patch of another image pasted in, halves of two, turned) says little of how well
+they tell things of another kind, and on small photographs it took scores little better than chance
+(``benchmarks/one_class.py``). Where you know of what kind odd images are, name the score.
 
 The line is an order statistic of held-out usual images, which keeps its share of false alarms with a stated confidence
 (`nlprep.evaluation.detection.fit_threshold`).
@@ -29,15 +27,14 @@ from nlprep.core.devices import find_device
 from nlprep.core.errors import FileError, NlprepError
 from nlprep.core.files import atomic_directory
 from nlprep.core.progress import SILENT
-from nlprep.core.randomness import combine, uniforms
-from nlprep.evaluation.detection import Threshold, area_under_curve, fit_threshold
+from nlprep.evaluation.detection import Threshold, fit_threshold
 from nlprep.evaluation.encoder import evaluation_mode
 from vision.images.collection import unit_pixels
 from vision.models.files import SavedModel, check_shape, load_model, save_model
 from vision.models.model import CanReconstruct
 from vision.uses.anomaly_scores import DetectorModule
 from vision.uses.usual_images import (
-    PATCH_SCORES,
+    LARGEST_SCORE,
     LearnedScores,
     check_names,
     learn_scores,
@@ -57,14 +54,9 @@ if TYPE_CHECKING:
 
 ANOMALY_DETECTOR = "anomaly-detector"
 """What directories of detectors are marked as."""
-FAVOURITE = "patch_neighbors"
-"""The score that counts if no other is clearly better."""
-MARGIN = 0.02
 _MODEL = "model"
-_MOST_CHOSEN_ON = 1000
 _BATCH = 128
 _RATES = (0.05, 0.1, 0.2, 0.5)
-_SPOILING = 61
 
 
 @dataclass(frozen=True)
@@ -76,14 +68,12 @@ class AnomalyDetector:
         score: The name of the score that counts.
         threshold: The line.
         learned: The score, as it was learned from usual images.
-        areas: What the choice was made by: the area of each score for spoiled images, by name; empty if it was named.
     """
 
     saved: SavedModel
     score: str
     threshold: Threshold
     learned: LearnedScores = field(repr=False)
-    areas: dict[str, float] = field(default_factory=dict)
 
     @property
     def module(self) -> DetectorModule:
@@ -125,7 +115,6 @@ class AnomalyDetector:
         config = {
             "score": self.score,
             "threshold": self.threshold.to_dict(),
-            "areas": self.areas,
             "settings": settings,
         }
         with atomic_directory(directory, kind=ANOMALY_DETECTOR, overwrite=overwrite) as assembly:
@@ -150,7 +139,7 @@ class AnomalyDetector:
             values = artifact.config
             score = str(values["score"])
             learned = unpack_score(saved, score, artifact.tensors, dict(values["settings"]))
-            return cls(saved, score, Threshold(**values["threshold"]), learned, dict(values["areas"]))
+            return cls(saved, score, Threshold(**values["threshold"]), learned)
         except (KeyError, TypeError, ValueError, NlprepError) as error:
             raise FileError(directory, f"does not describe a detector ({error}): make it again") from None
 
@@ -166,17 +155,18 @@ def fit_anomalies(
     seed: int = 1,
     progress: Progress = SILENT,
 ) -> AnomalyDetector:
-    """Learn what is usual, choose a score and draw the line, from usual images alone.
+    """Learn what is usual and draw the line, from usual images alone.
 
     Args:
         saved: A model that was trained on usual images.
         reference: Usual images that others are compared with, of which at most 20,000 are used.
-        held_out: Usual images that the model was not trained on: they choose the score and draw the line. A line drawn
-            by images that were trained on is too low.
-        score: The score that counts; default: chosen as the module says.
+        held_out: Usual images that the model was not trained on, which draw the line. One drawn by images that were
+            trained on is too low.
+        score: The score that counts; default: `LARGEST_SCORE`, or `pixel_neighbors` where images have no patches that
+            could be told apart.
         rate: The share of usual images that may be called odd; default: `supported_rate` of the held-out images.
         confidence: How sure it is that no more are.
-        seed: Of the spoiled images and of what is random in fits.
+        seed: Of what is random in fits.
         progress: Gets images.
 
     Raises:
@@ -188,43 +178,17 @@ def fit_anomalies(
     check_shape(saved.model, held_out.shape, where=held_out.source)
     if score is not None:
         check_names(saved, [score])
-    names = score_names(saved) if score is None else (score,)
-    if score is None and not (reference.pixels.min((1, 2, 3)) < reference.pixels.max((1, 2, 3))).any():
-        # Of images of one colour each there are no patches to tell apart.
-        names = tuple(name for name in names if name not in PATCH_SCORES)
+    if score is None:
+        # Images of one colour each have no patches to tell apart, nor has one of a row of pixels.
+        varied = bool((reference.pixels.min((1, 2, 3)) < reference.pixels.max((1, 2, 3))).any())
+        score = LARGEST_SCORE if varied and LARGEST_SCORE in score_names(saved) else "pixel_neighbors"
     if rate is None:
         rate = supported_rate(len(held_out), confidence)
     # Before what takes time, which would be for nothing: whether there are enough does not hang on their scores.
     fit_threshold(np.zeros(len(held_out)), rate=rate, confidence=confidence)
-    learned = learn_scores(saved, reference, names, seed=seed, progress=progress)
-    areas: dict[str, float] = {}
-    if score is None:
-        score, areas = choose_score(learned, held_out, seed=seed, progress=progress)
-    learned = learned.select(score)
+    learned = learn_scores(saved, reference, [score], seed=seed, progress=progress)
     usual = score_images(learned, held_out, progress=progress)[score]
-    return AnomalyDetector(saved, score, fit_threshold(usual, rate=rate, confidence=confidence), learned, areas)
-
-
-def choose_score(
-    learned: LearnedScores, held_out: Images, *, seed: int = 1, progress: Progress = SILENT
-) -> tuple[str, dict[str, float]]:
-    """The score that counts, chosen as the module says, and the area of each for spoiled images.
-
-    Args:
-        learned: All scores.
-        held_out: Usual images that they were not learned from, of which the first 1,000 are looked at.
-        seed: Of the spoiled images.
-        progress: Gets images.
-    """
-    few = held_out.select(np.arange(min(len(held_out), _MOST_CHOSEN_ON), dtype=np.int64))
-    usual, *spoiled = (
-        score_images(learned, images, progress=progress) for images in (few, *spoiled_images(few, seed=seed))
-    )
-    areas = {
-        name: float(np.mean([area_under_curve(values, odd[name]) for odd in spoiled])) for name, values in usual.items()
-    }
-    best = max(areas, key=lambda name: areas[name])
-    return (FAVOURITE if areas[best] < areas.get(FAVOURITE, 0) + MARGIN else best), areas
+    return AnomalyDetector(saved, score, fit_threshold(usual, rate=rate, confidence=confidence), learned)
 
 
 def supported_rate(number: int, confidence: float = 0.95) -> float:
@@ -275,45 +239,3 @@ def heat_of(saved: SavedModel, images: Images) -> NDArray[np.float32]:
             assert best is not None  # noqa: S101 - there is at least one
             heats.append(best.cpu().numpy())
     return np.concatenate(heats)
-
-
-def spoiled_images(images: Images, *, seed: int = 1) -> tuple[Images, Images, Images]:
-    """Images with a patch of another one pasted in, of halves of two, and turned: what stands for odd ones.
-
-    Square images are turned by one, two or three quarters, others by two.
-
-    Args:
-        images: At least two.
-        seed: Of what is pasted where, and how far images are turned.
-
-    Returns:
-        Three collections, as many in each as were given.
-    """
-    from dataclasses import replace
-
-    count, (_, height, width) = len(images), images.shape
-    if count < 2:
-        raise NlprepError(f"{images.source}: {count} images to spoil with one another: give at least two")
-    draws = uniforms(combine(seed, np.arange(count)), 7, purpose=_SPOILING)
-    others = (np.arange(count) + 1 + (draws[:, 0] * (count - 1)).astype(np.int64)) % count
-    original = np.asarray(images.pixels)
-    pasted, halved, turned = original.copy(), original.copy(), original.copy()
-    tall, wide = max(1, height // 2), max(1, width // 2)
-    for place, other in enumerate(others.tolist()):
-        y, x, from_y, from_x = (
-            int(draw * (room + 1))
-            for draw, room in zip(
-                draws[place, 1:5], (height - tall, width - wide, height - tall, width - wide), strict=True
-            )
-        )
-        pasted[place, :, y : y + tall, x : x + wide] = original[
-            other, :, from_y : from_y + tall, from_x : from_x + wide
-        ]
-        if draws[place, 5] < 0.5:
-            halved[place, :, :, width // 2 :] = original[other, :, :, width // 2 :]
-        else:
-            halved[place, :, height // 2 :] = original[other, :, height // 2 :]
-        quarters = 1 + int(3 * draws[place, 6]) if height == width else 2
-        turned[place] = np.rot90(original[place], quarters, (1, 2))
-    one, two, three = (replace(images, pixels=pixels, digest=None) for pixels in (pasted, halved, turned))
-    return one, two, three

@@ -21,6 +21,8 @@ from torch.nn import functional
 from vision.images.collection import unit_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vision.models.model import CanScore, ImageModel
 
 NEIGHBORS = 5
@@ -208,11 +210,38 @@ class DistanceScore(nn.Module):
         return found
 
 
+class LargestScore(nn.Module):
+    """The largest of some scores, each in standard deviations of the usual ones' above their mean, and weighted.
+
+    Args:
+        parts: Scores of one fit each.
+        means: (p,) of each among usual images.
+        scales: (p,) standard deviations likewise, divided by the weights.
+    """
+
+    means: Tensor
+    scales: Tensor
+
+    def __init__(self, parts: Sequence[DistanceScore], means: Tensor, scales: Tensor) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.register_buffer("means", means.float())
+        self.register_buffer("scales", scales.float())
+
+    def combine(self, values: Tensor) -> Tensor:
+        """(b, 1) of the parts' scores (b, p)."""
+        return ((values - self.means) / self.scales).amax(1, keepdim=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(b, 1) of images."""
+        return self.combine(torch.cat([part(images) for part in self.parts], 1))
+
+
 class DetectorModule(nn.Module):
     """What an exported detector computes: scores of images that were not learned from.
 
     Args:
-        score: `OwnScore` or `DistanceScore`.
+        score: `OwnScore`, `DistanceScore` or `LargestScore`.
     """
 
     def __init__(self, score: nn.Module) -> None:

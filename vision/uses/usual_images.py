@@ -10,8 +10,10 @@
   variance, at most 256) make of an image, and the distance of its pixels to its five nearest usual images;
 - ``patch_neighbors``: the distance of `vision.uses.anomaly_scores.PatchFeatures`, with a dictionary learned from usual
   images, to its five nearest among at most 4,000 of these.
+- ``neighbors``: the larger of ``patch_neighbors`` and a half of ``pixel_neighbors``, in standard deviations of usual
+  images above their mean: an image is odd if its parts are, or if it is as a whole.
 
-The last three need no model.
+The last four need no model. ``neighbors`` counts unless another score is named.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from vision.models.model import CanScore, ImageModel
 from vision.uses.anomaly_scores import (
     Codes,
     DistanceScore,
+    LargestScore,
     Neighbors,
     OwnScore,
     PatchFeatures,
@@ -64,13 +67,17 @@ CODE_SCORES = ("code_neighbors", "code_mahalanobis")
 BASELINES = ("pixel_pca", "pixel_neighbors")
 PATCH_SCORES = ("patch_neighbors",)
 DISTANCE_SCORES = CODE_SCORES + BASELINES + PATCH_SCORES
+LARGEST_SCORE = "neighbors"
+PARTS = {"patch_neighbors": 1.0, "pixel_neighbors": 0.5}
+"""Of which `LARGEST_SCORE` is the largest, with their weights: they were settled on digits and small photographs."""
 _VARIANCE = 0.95
 _MOST_COMPONENTS = 256
-_MOST_REFERENCE, _MOST_PATCHED, _MOST_LIKELY = 20_000, 4000, 2000
+_MOST_REFERENCE, _MOST_PATCHED, _MOST_LIKELY, _MOST_SCALED = 20_000, 4000, 2000, 1000
 _LEAST_HALF = 2
 _ATOMS, _PATCH, _POOLING, _PATCHES = 100, 6, 4, 20_000
 _BATCH, _FEW = 128, 8
 _REFERENCE = 62
+_LEAST_SCALE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class LearnedScores:
     """Scores by name, and which images they were learned from.
 
     Attributes:
-        modules: `OwnScore` or `DistanceScore` by name.
+        modules: `OwnScore`, `DistanceScore` or `LargestScore` by name.
         digests: (m,) uint64 of the images, ascending, each once; those at even places are one half, the others another.
     """
 
@@ -99,7 +106,7 @@ def score_names(saved: SavedModel) -> tuple[str, ...]:
         own, codes = _own_names(model), CODE_SCORES
         own += likelihood_scores(model, own)
     # Of one pixel there is nothing left without its mean.
-    patches = PATCH_SCORES if min(model.shape[1:]) > 1 else ()
+    patches = (*PATCH_SCORES, LARGEST_SCORE) if min(model.shape[1:]) > 1 else ()
     return (*own, *codes, *BASELINES, *patches)
 
 
@@ -136,7 +143,10 @@ def learn_scores(
     features: dict[str, nn.Module] = {}
     learned: dict[str, Any] = {}
     modules: dict[str, nn.Module] = {}
-    for name in names:
+    asked = [name for name in names if name != LARGEST_SCORE]
+    if LARGEST_SCORE in names:
+        asked += [name for name in PARTS if name not in names]
+    for name in asked:
         kind = name.split("_")[0]
         if name in LIKELIHOOD_SCORES:
             modules[name] = _learn_likelihood(name, _as_model(saved), used, progress)
@@ -154,7 +164,11 @@ def learn_scores(
             learned[kind] = _compute(features[kind], looked_at, progress)
         modules[name] = DistanceScore(features[kind], _fit_distance(name, learned[kind], halves, seed))
     device = next(saved.model.parameters()).device
-    return LearnedScores({name: module.to(device).eval() for name, module in modules.items()}, digests)
+    found = LearnedScores({name: module.to(device).eval() for name, module in modules.items()}, digests)
+    if LARGEST_SCORE in names:
+        few = used.select(choose_places(len(used), _MOST_SCALED, seed, purpose=_REFERENCE))
+        modules[LARGEST_SCORE] = _largest(found, few, progress).to(device).eval()
+    return LearnedScores({name: modules[name] for name in names}, digests)
 
 
 def score_images(
@@ -177,18 +191,10 @@ def score_images(
     with progress.task("scoring", len(images)) as task, evaluation_mode(together):
         for start in range(0, len(images), _BATCH):
             batch = torch.from_numpy(np.array(images.pixels[start : start + _BATCH])).to(device)
-            own: dict[str, torch.Tensor] = {}
-            features: dict[int, torch.Tensor] = {}
+            known = _Known(batch)
             for name, module in learned.modules.items():
-                if isinstance(module, OwnScore):
-                    own = own or own_scores(module.model, batch)
-                    values = module.judged(own[module.name], batch)
-                else:
-                    assert isinstance(module, DistanceScore)  # noqa: S101 - there are no others
-                    if id(module.features) not in features:
-                        features[id(module.features)] = _apply(module.features, batch)
-                    values = module.distance(features[id(module.features)])
-                found[name].append(_judged(values.double().cpu().numpy(), halves[start : start + _BATCH]))
+                values = known.values(module).double().cpu().numpy()
+                found[name].append(_judged(values, halves[start : start + _BATCH]))
             task.advance(len(batch))
     return {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in found.items()}
 
@@ -212,13 +218,18 @@ def pack_score(learned: LearnedScores, name: str) -> tuple[dict[str, NDArray[Any
     settings: dict[str, Any] = {}
     if isinstance(module, Atypicality):
         tensors["usual"] = module.usual.cpu().numpy()
-    if isinstance(module, DistanceScore):
-        parts = {"distance": module.distance}
-        if isinstance(module.features, PatchFeatures):
-            parts["patches"] = module.features
-            settings = {key: getattr(module.features, key) for key in ("contrast", "patch", "pooling")}
-        for part, owner in parts.items():
-            tensors |= {f"{part}.{key}": value.cpu().numpy() for key, value in owner.state_dict().items()}
+    scores = {name: module}
+    if isinstance(module, LargestScore):
+        scores = dict(zip(PARTS, module.parts, strict=True))
+        tensors |= {key: getattr(module, key).cpu().numpy() for key in ("means", "scales")}
+    for one, score in scores.items():
+        if isinstance(score, DistanceScore):
+            parts = {"distance": score.distance}
+            if isinstance(score.features, PatchFeatures):
+                parts["patches"] = score.features
+                settings = {key: getattr(score.features, key) for key in ("contrast", "patch", "pooling")}
+            for part, owner in parts.items():
+                tensors |= {f"{one}.{part}.{key}": value.cpu().numpy() for key, value in owner.state_dict().items()}
     return tensors, settings
 
 
@@ -244,26 +255,37 @@ def unpack_score(
         usual = torch.from_numpy(np.array(tensors["usual"])) if name == ATYPICALITY else None
         device = next(saved.model.parameters()).device
         return LearnedScores({name: _make_likelihood(_as_model(saved), usual).to(device).eval()}, digests)
-    if name not in DISTANCE_SCORES:
-        return LearnedScores({name: OwnScore(_as_model(saved), name)}, digests)
     # Copies, as those that are mapped from a file cannot be written to, of which torch warns.
     held = {key: torch.from_numpy(np.array(value)) for key, value in tensors.items()}
+    module: nn.Module
+    if name == LARGEST_SCORE:
+        parts = [_unpack_distance(saved, one, held, settings) for one in PARTS]
+        module = LargestScore(parts, held["means"], held["scales"])
+    elif name in DISTANCE_SCORES:
+        module = _unpack_distance(saved, name, held, settings)
+    else:
+        return LearnedScores({name: OwnScore(_as_model(saved), name)}, digests)
+    return LearnedScores({name: module.to(next(saved.model.parameters()).device).eval()}, digests)
+
+
+def _unpack_distance(
+    saved: SavedModel, name: str, held: Mapping[str, torch.Tensor], settings: Mapping[str, Any]
+) -> DistanceScore:
     kind = name.split("_")[0]
     features: nn.Module
     if kind == "patch":
         features = PatchFeatures(
-            *(held[f"patches.{key}"] for key in ("mean", "whitener", "atoms")),
+            *(held[f"{name}.patches.{key}"] for key in ("mean", "whitener", "atoms")),
             contrast=float(settings["contrast"]), patch=int(settings["patch"]), pooling=int(settings["pooling"]),
         )  # fmt: skip
     else:
         features = Codes(_as_model(saved)) if kind == "code" else Pixels()
     distance: nn.Module
     if name not in _FITS:
-        distance = Neighbors(held["distance.keys"])
+        distance = Neighbors(held[f"{name}.distance.keys"])
     else:
-        distance = Quadratic(*(held[f"distance.{key}"] for key in ("means", "axes", "weights", "rest")))
-    module = DistanceScore(features, distance).to(next(saved.model.parameters()).device).eval()
-    return LearnedScores({name: module}, digests)
+        distance = Quadratic(*(held[f"{name}.distance.{key}"] for key in ("means", "axes", "weights", "rest")))
+    return DistanceScore(features, distance)
 
 
 def image_digests(images: Images) -> NDArray[np.uint64]:
@@ -353,6 +375,42 @@ def _compute(features: nn.Module, images: Images, progress: Progress) -> NDArray
             parts.append(_apply(features, batch).float().cpu().numpy())
             task.advance(len(batch))
     return np.concatenate(parts)
+
+
+class _Known:
+    """What is known of a batch of images, so that what scores have in common is computed once."""
+
+    def __init__(self, batch: torch.Tensor) -> None:
+        self.batch = batch
+        self._own: dict[str, torch.Tensor] = {}
+        self._features: dict[int, torch.Tensor] = {}
+        self._distances: dict[int, torch.Tensor] = {}
+
+    def values(self, module: nn.Module) -> torch.Tensor:
+        """A score (b, F), of each fit."""
+        if isinstance(module, OwnScore):
+            self._own = self._own or own_scores(module.model, self.batch)
+            return module.judged(self._own[module.name], self.batch)
+        if isinstance(module, LargestScore):
+            return module.combine(torch.cat([self.values(part) for part in module.parts], 1))
+        assert isinstance(module, DistanceScore)  # noqa: S101 - there are no others
+        if id(module) not in self._distances:
+            of = id(module.features)
+            if of not in self._features:
+                self._features[of] = _apply(module.features, self.batch)
+            self._distances[id(module)] = module.distance(self._features[of])
+        return self._distances[id(module)]
+
+
+def _largest(learned: LearnedScores, few: Images, progress: Progress) -> LargestScore:
+    """`LARGEST_SCORE`, made of its parts and how these vary among a few of the images that they were learned from."""
+    usual = score_images(LearnedScores({name: learned.modules[name] for name in PARTS}, learned.digests), few,
+                         progress=progress)  # fmt: skip
+    means = torch.tensor([usual[name].mean() for name in PARTS])
+    # Among images that are all alike whatever is another is odd.
+    scales = torch.tensor([max(float(usual[name].std()), _LEAST_SCALE) / weight for name, weight in PARTS.items()])
+    parts = [learned.modules[name] for name in PARTS]
+    return LargestScore([part for part in parts if isinstance(part, DistanceScore)], means, scales)
 
 
 def _apply(features: nn.Module, batch: torch.Tensor) -> torch.Tensor:
