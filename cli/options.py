@@ -109,6 +109,17 @@ class Given(Generic[T]):
         """
         settings = settings_of(self._configuration)
         values = {**(defaults or {}), **self._values, **fixed}
+        for setting in settings:
+            other = bounds_of(setting.field).instead_of
+            if other is None:
+                continue
+            replaced = "_".join((*setting.path[:-1], other))
+            if replaced in self._values:
+                if self._values.get(setting.name) is not None:
+                    one, two = self._options.flag(setting.name), self._options.flag(replaced)
+                    raise OptionError(f"{one} and {two}: one is instead of the other: give one of them")
+                # Its default would win, and what was asked for count for nothing.
+                values[setting.name] = None
         made = from_mapping(self._configuration, nest(settings, values), where=self._where)
         for setting in settings:
             if setting.name in self._values:

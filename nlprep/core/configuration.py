@@ -58,6 +58,7 @@ class Bounds:
     above: float | None = None
     choices: tuple[str, ...] | None = None
     counts_for: tuple[str, tuple[str, ...]] | None = None
+    instead_of: str | None = None
 
 
 def option(
@@ -69,6 +70,7 @@ def option(
     above: float | None = None,
     choices: tuple[str, ...] | None = None,
     counts_for: tuple[str, tuple[str, ...]] | None = None,
+    instead_of: str | None = None,
 ) -> T:
     """A dataclass field with its help text and the values it accepts.
 
@@ -81,8 +83,18 @@ def option(
         choices: The strings accepted.
         counts_for: A field of the same class that chooses, and those of its values under which this one counts, such
             as ``("method", ("adversarial",))``; a command refuses it under others.
+        instead_of: A field of the same class that says the same in another way, and does not count where this one is
+            set; a command refuses both at once, and leaves out this one's default where the other is given.
     """
-    bounds = Bounds(help=help, minimum=minimum, maximum=maximum, above=above, choices=choices, counts_for=counts_for)
+    bounds = Bounds(
+        help=help,
+        minimum=minimum,
+        maximum=maximum,
+        above=above,
+        choices=choices,
+        counts_for=counts_for,
+        instead_of=instead_of,
+    )
     return dataclasses.field(default=default, metadata={"bounds": bounds})
 
 

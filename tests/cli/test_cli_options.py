@@ -18,6 +18,8 @@ from cli.options import AtLeastOne, Given, Options, Output
 from cli.program import Program
 from cli.translate import main
 from nlprep.core.configuration import check, option
+from nlprep.core.errors import OptionError
+from nlprep.core.training.configuration import TrainingConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,6 +125,20 @@ def kitchen(monkeypatch):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(sys.modules, "kitchen", ModuleType("kitchen"))
     KITCHEN.clear()
+
+
+def test_what_is_instead_of_another_is_not_given_beside_it():
+    def given(**values):
+        return Given(TrainingConfig, Options(title="training"), values, "here")
+
+    with pytest.raises(OptionError, match="--steps and --epochs: one is instead of the other: give one of them"):
+        given(steps=3, epochs=2.0).resolve()
+    with pytest.raises(OptionError, match="--checkpoint-every and --checkpoint-minutes"):
+        given(checkpoint_every=3, checkpoint_minutes=2.0).resolve()
+    # A default of the one does not make what was asked for of the other count for nothing.
+    assert given(epochs=2.0).resolve({"steps": 7}).num_steps(320) == 20
+    assert given().resolve({"steps": 7}).steps == 7
+    assert given(steps=3).resolve({"epochs": 7.0}).steps == 3
 
 
 def resolve(tmp_path, toml: str, *words: str) -> dict[str, object]:

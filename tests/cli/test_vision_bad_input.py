@@ -13,6 +13,8 @@ from tests_cli_support import asking, failing, one_line, snapshot
 from tests_vision_support import TINY, draw_photos
 
 from cli.vision import main
+from nlprep.core.ownership import claim_run
+from vision.training import RUN
 
 pytestmark = pytest.mark.slow
 
@@ -179,9 +181,19 @@ def test_what_is_no_run(folder, tmp_path, refuse):
         ["report", photos],
     ):
         assert "holds no model of images" in refuse(*command)
+    claim_run(tmp_path / "early", RUN, ("checkpoints",))
+    assert "has not come to a checkpoint yet: give the same call again" in refuse("sample", "early")
     assert "nowhere" in refuse("encode", "nowhere", photos, "-o", "codes.npz")
     assert "has not published a model yet" in refuse("sample", "begun")
     assert "there is no finished run" in refuse("report")
+
+
+def test_a_run_of_another_kind_of_model_is_named(folder, refuse):
+    photos = folder / "photos"
+    said = refuse("train", "autoencoder", photos, *TINY, "--learning-rate", "0.1", "-o", folder / "run")
+    assert "holds a run of vae, not of autoencoder" in said
+    assert "--steps and --epochs" in refuse("train", photos, *TINY, "--epochs", "2")
+    assert "--steps and --seconds" in refuse("compare", photos, "--steps", "2", "--seconds", "1")
 
 
 def test_words_that_mean_nothing(folder, tmp_path, refuse):

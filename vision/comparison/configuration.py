@@ -21,7 +21,7 @@ class ComparisonConfig:
         60.0, "processor seconds that each run may train (of a GPU, seconds): what a model costs in a step decides how "
         "many steps it gets", above=0,
     )  # fmt: skip
-    steps: int | None = option(None, "steps of every run, instead of seconds", minimum=1)
+    steps: int | None = option(None, "steps of every run, instead of seconds", minimum=1, instead_of="seconds")
     batch_size: int = option(128, "images of one step", minimum=1)
     dimension: int = option(
         32, "numbers in a code, and that a GAN draws images of; a diffusion model's network says its own", minimum=1

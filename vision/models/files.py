@@ -21,6 +21,7 @@ from nlprep.core.artifacts import CONFIG_NAME, fill_artifact, read_artifact
 from nlprep.core.configuration import from_mapping, to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
+from nlprep.core.ownership import read_mark
 from nlprep.core.randomness import seeded_torch
 from vision.backbones.configuration import BackboneConfig
 from vision.backbones.networks import make_backbone
@@ -115,6 +116,11 @@ def find_saved(path: str | os.PathLike[str]) -> Path:
         return directory / "model"
     if "checkpoints" in names:
         raise FileError(directory, "the run has not published a model yet: let it finish with the same call")
+    if (read_mark(directory) or {}).get("entries"):
+        raise FileError(
+            directory,
+            "the run was begun and has not come to a checkpoint yet: give the same call again, and let it finish",
+        )
     raise FileError(directory, "holds no model of images: name the directory of one, or of its run")
 
 

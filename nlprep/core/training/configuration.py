@@ -16,7 +16,7 @@ class TrainingConfig:
     Two runs with equal settings, data and number of processes give equal weights, however often they were stopped.
     """
 
-    steps: int | None = option(None, "optimiser steps, instead of epochs", minimum=1)
+    steps: int | None = option(None, "optimiser steps, instead of epochs", minimum=1, instead_of="epochs")
     epochs: float = option(1.0, "passes over the examples, when no steps are given", above=0)
     batch_size: int = option(32, "examples of one optimiser step, over all processes", minimum=1)
     micro_batch_size: int | None = option(
@@ -49,8 +49,12 @@ class TrainingConfig:
     evaluate_every: int | None = option(None, "steps between evaluations; none: ten in a run", minimum=1)
     keep_best: bool = option(True, "end with the weights of the best evaluation, not the last ones")
     patience: int | None = option(None, "evaluations without improvement after which to stop; none: never", minimum=1)
-    checkpoint_every: int | None = option(None, "steps between checkpoints; none: by minutes", minimum=1)
-    checkpoint_minutes: float = option(5.0, "minutes between checkpoints, when not by steps", above=0)
+    checkpoint_every: int | None = option(
+        None, "steps between checkpoints; none: by minutes", minimum=1, instead_of="checkpoint_minutes"
+    )
+    checkpoint_minutes: float = option(
+        5.0, "most minutes between checkpoints, when not by steps; early in a run fewer", above=0
+    )
     keep_checkpoints: int = option(2, "latest checkpoints to keep", minimum=1)
     halve_on_out_of_memory: bool = option(
         False, "halve the micro-batch when memory runs out, instead of stopping; the result is the same"

@@ -65,6 +65,8 @@ if TYPE_CHECKING:
 
 _WORTH = 100
 """Before an evaluation a checkpoint is written where training took so many times what writing the last one took."""
+_EARLY = 20
+"""Seconds after which the first checkpoint of a call is due, if none by steps are asked for."""
 _WRITING = 0.6
 """Seconds that writing the first one is taken to need, so that a minute of training is worth it."""
 
@@ -209,7 +211,7 @@ class _Loop:
         self.settled = True
         # Of the last checkpoint: its step, and whether an evaluation was still to be made.
         self.saved = (0, False)
-        self.saved_at = time.perf_counter()
+        self.saved_at = self.began = time.perf_counter()
         self.held = ExitStack()
         self.saving_seconds = _WRITING
 
@@ -437,7 +439,8 @@ class _Loop:
         # Clocks differ: the main process decides for all of them, and not at every step.
         if not evaluation and self.accelerator.num_processes > 1 and self.done % self.config.log_every:
             return False
-        seconds = 60 * self.config.checkpoint_minutes
+        # At most half of what a call has trained is at stake, until that is as much as was asked for.
+        seconds = min(60 * self.config.checkpoint_minutes, max(_EARLY, self.saved_at - self.began))
         if evaluation:
             seconds = min(seconds, _WORTH * self.saving_seconds)
         return bool(self.updates.players.agree(time.perf_counter() - self.saved_at >= seconds))

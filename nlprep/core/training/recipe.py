@@ -388,6 +388,13 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], directory: Pa
                 f"{directory}: began with another {part}, {names}, not with this {new['name']!r}: give the same "
                 "to resume, or name a new directory"
             )
+    # Before settings of the same name, which would be blamed for it: each owner is one of the two runs' alone.
+    gone, come = before["settings"].keys() - now["settings"].keys(), now["settings"].keys() - before["settings"].keys()
+    if gone and come:
+        raise OptionError(
+            f"{directory}: holds a run of {' and '.join(sorted(gone))}, not of {' and '.join(sorted(come))}: name "
+            "another directory, or train what it holds"
+        )
     for owner in sorted(before["settings"].keys() & now["settings"].keys()):
         free = FREE_SETTINGS if owner == "training" else frozenset()
         check_same_settings(before["settings"][owner], now["settings"][owner], where=directory, free=free)

@@ -168,6 +168,24 @@ def test_what_is_at_stake_is_saved_before_an_evaluation(tmp_path: Path, monkeypa
     assert seen("worth it") == [[3], [3, 6], [3, 6, 9], [3, 6, 9, 12]]
 
 
+def test_early_checkpoints_come_in_growing_steps_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a step takes ten seconds: after 20 s, then when as much is at stake as is kept, then every five minutes."""
+    now = [0.0]
+
+    class Slow(Net):
+        def forward(self, **batch: torch.Tensor) -> Any:
+            now[0] += 10
+            return super().forward(**batch)
+
+    clock = type("Clock", (), {"perf_counter": staticmethod(lambda: now[0])})
+    monkeypatch.setattr("nlprep.core.training.loop.time", clock)
+    written: list[int] = []
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", lambda self, one: (written.append(one.step), save(self, one)))
+    fit(make_step(Slow()), Numbers(), config=settings(steps=100), directory=tmp_path)
+    assert written == [2, 4, 8, 16, 32, 62, 92, 100]
+
+
 def test_no_checkpoint_counts_lines_that_the_disk_does_not_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,6 +141,7 @@ def test_another_run_is_refused_and_nothing_changes(tmp_path):
         ({"bases": {"start": base(tmp_path / "b" / "base", 2.0)}}, "another start, an earlier 'base'"),
         # Settings may follow from the base: it is what differs in truth.
         ({"bases": {"start": tmp_path / "two"}, "config": CurveConfig(width=8)}, "began with another start, 'base'"),
+        ({"settings": {"line": CurveConfig()}, "training": settings(seed=2)}, "holds a run of curve, not of line"),
         ({"data": {"labels": ["y"]}}, r"made with labels = \['x'\], now \['y'\]"),
         ({"resume": "never"}, "holds checkpoints up to step 12"),
         ({"resume": "perhaps"}, "choose from auto, never, must"),
