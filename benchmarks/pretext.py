@@ -2,7 +2,8 @@
 
 Every method learns from the same 20,000 images for about the same seconds of one thread (how many steps these are, a
 short trial finds), with one recipe and one small network; its codes are then probed by logistic regression (of
-standardised codes, with an L2 penalty of 0.001) and by neighbours on 5,000 others, with all labels. Beside them stand the network as it was drawn and the pixels::
+standardised codes, with an L2 penalty of 0.001) and by neighbours on 5,000 others, with all labels. Beside them stand
+the network as it was drawn and the pixels::
 
     python -m benchmarks.pretext --runs DIR                         12 methods x 3 seeds x 40 seconds, and the probes
     python -m benchmarks.pretext --runs DIR --seconds 2 --seeds 1   a trial, of which no claim is made
@@ -10,8 +11,8 @@ standardised codes, with an L2 penalty of 0.001) and by neighbours on 5,000 othe
 Every run that is done is kept in ``--runs``, and the same command goes on with the next. The recipe: AdamW at 0.002,
 falling to 0 by a cosine, batches of 256 images (64 where a step looks at four of each image, or contrasts patches), a
 convolutional network of width 32 (a transformer over patches of 4 for what hides patches), codes of 128 numbers. No
-method was tuned on these images but SimCLR, whose recipe it is; so little time is little for all, and less for those whose
-step costs more.
+method was tuned on these images but SimCLR, whose recipe it is; so little time is little for all, and less for those
+whose step costs more.
 """
 
 from __future__ import annotations

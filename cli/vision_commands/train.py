@@ -24,7 +24,7 @@ examples:
   rep-vision train vae mnist.npz --output mnist --steps 3000
   rep-vision train denoising photos.zip --height 96 --on-error skip
   rep-vision train autoencoder photos/ --init pretrained-vit --dimension 128
-  rep-vision train simclr photos/ && rep-vision train classifier few/ --init photos-simclr
+  rep-vision train classifier few/ --init photos-simclr
   rep-vision train photos.zip --stream --height 64 --workers 4
   torchrun --nproc-per-node 2 -m cli.vision train photos/ --output run
 

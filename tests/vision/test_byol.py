@@ -1,4 +1,4 @@
-"""BYOL: its loss against a loop, the target against its formula, going on after a stop, and codes that do not collapse."""
+"""BYOL: its loss against a loop, its target against a formula, going on after a stop, codes that do not collapse."""
 
 from __future__ import annotations
 

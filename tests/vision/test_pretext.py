@@ -128,7 +128,7 @@ def test_neighbours_are_judged_pair_by_pair() -> None:
             torch.testing.assert_close(logits[image, place], one)
             total += negative_log_softmax(one, place)
             right += int(one.argmax()) == place
-    model.cut = lambda pixels, corners: patches  # type: ignore[method-assign] # noqa: ARG005
+    model.cut = lambda pixels, corners: patches  # type: ignore[method-assign]
     found = model(pixels_of(2))
     assert float(found["loss"]) == pytest.approx(total / 16, rel=1e-5)
     assert float(found["accuracy"]) == pytest.approx(right / 16)

@@ -2,8 +2,8 @@
 
 The online network, backbone and head, and a predictor q on top of it see one view; the target, a copy of backbone and
 head that follows them (`vision.models.momentum`), sees the other. With predictions p = q(g(f(v))) and targets
-t = g'(f'(v)) of the views v_1 and v_2 of each of n images (Grill et al. 2020, "Bootstrap your own latent: A new approach
-to self-supervised learning", equation 2, both ways),
+t = g'(f'(v)) of the views v_1 and v_2 of each of n images (Grill et al. 2020, "Bootstrap your own latent: A new
+approach to self-supervised learning", equation 2, both ways),
 
     loss = 1/n sum_i  |p_1 / |p_1| - t_2 / |t_2||^2 + |p_2 / |p_2| - t_1 / |t_1||^2  =  1/n sum_i 4 - 2 cos - 2 cos.
 
@@ -12,13 +12,13 @@ loss of 0: that this is not what is learned is due to the predictor and to the t
 recorded besides: the standard deviation over the batch of the numbers of t / |t|, times sqrt(d): 1 where targets lie
 evenly on the sphere, 0 where they are all the same.
 
-Deviations: heads normalise their hidden layers by layers, not by batches (Richemond et al. 2020, "BYOL works even without
-batch statistics", find that it does), so that an image's loss is its own and parts of a batch are what they are in the
-whole; the momentum begins at 0.99, the paper's for its shorter runs.
+Deviations: heads normalise their hidden layers by layers, not by batches (Richemond et al. 2020, "BYOL works even
+without batch statistics"), so that an image's loss is its own and parts of a batch are what they are in the whole; the
+momentum begins at 0.99, as in the paper's shorter runs.
 
 Promised, and tested: the loss is that of a loop over images; the target has no gradient and is the average of the
-online network that the formula says; runs that go on, parts of a batch and several processes have the same target; codes do not
-collapse.
+online network that the formula says; runs that go on, parts of a batch and several processes have the same target;
+codes do not collapse.
 """
 
 from __future__ import annotations
@@ -69,7 +69,12 @@ class Byol(TwoViewModel):
         self.target = make_target(self.network)
 
     def forward(self, images: Tensor, **given: Tensor) -> Mapping[str, Tensor]:
-        """The ``loss`` and the ``spread`` of the targets; ``keys`` as `vision.models.joint_embedding.JointEmbedding.forward`."""
+        """The ``loss`` and the ``spread`` of the targets.
+
+        Args:
+            images: As `vision.models.model.ImageModel.forward`.
+            given: ``keys`` (b,) int64, of which the views are made.
+        """
         views = self.network.make(images, keys_in(given))
         first, second = self.predictor(self.network.project(views)).float().chunk(2)
         with torch.no_grad():

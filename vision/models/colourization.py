@@ -1,15 +1,15 @@
 """Colourization: which colours had this grey image?
 
-The network sees the lightness of an image alone and says of every place how likely each of Q colours is there, squares of
-Lab's a and b (`vision.models.lab`) that a screen can show (Zhang, Isola and Efros 2016, "Colorful Image Colorization",
-equation 2). The truth is soft, the colour's five nearest squares weighted by a Gaussian of half a square's side; with q
-predicted and t true at each of P places,
+The network sees the lightness of an image alone and says of every place how likely each of Q colours is there, squares
+of Lab's a and b (`vision.models.lab`) that a screen can show (Zhang, Isola and Efros 2016, "Colorful Image
+Colorization", equation 2). The truth is soft, the colour's five nearest squares weighted by a Gaussian of half a
+square's side; with q predicted and t true at each of P places,
 
     loss = 1/n sum_i 1/P sum_p  - v(t_ip) sum_c t_ipc log q_ipc,
 
-where rare colours count more: v is the weight of the nearest square, proportional to 1 / ((1 - r) s + r / Q), s being its
-share of the places, smoothed by the same Gaussian, such that the mean of v over all places is 1 (equation 4). Shares
-are those of the run's first batch. In a picture each place has the mean of the colours under q^(1/T), normalised
+where rare colours count more: v is the weight of the nearest square, proportional to 1 / ((1 - r) s + r / Q), s being
+its share of the places, smoothed by the same Gaussian, such that the mean of v over all places is 1 (equation 4).
+Shares are those of the run's first batch. In a picture each place has the mean of the colours under q^(1/T), normalised
 (equation 5), at the image's own lightness.
 
 Deviations: places are those of the last maps, doubled, of which each has the mean colour of its pixels; shares are of
@@ -114,7 +114,7 @@ class Colourization(PretextModel):
         return found.float()
 
     def true_colours(self, colours: Tensor) -> tuple[Tensor, Tensor]:
-        """The soft truth of a and b (b, 2, height, width): squares and their likelihoods, (b, *grid, 5), nearest first."""
+        """What is true of a and b (b, 2, height, width): squares and likelihoods, (b, *grid, 5), nearest first."""
         means = functional.adaptive_avg_pool2d(colours, self.grid).movedim(1, 3)
         distances = torch.cdist(means.flatten(0, 2), self.colours, compute_mode="donot_use_mm_for_euclid_dist")
         nearest, places = distances.topk(min(_NEAREST, len(self.colours)), largest=False)

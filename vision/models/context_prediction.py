@@ -7,10 +7,11 @@ Representation Learning by Context Prediction", section 3):
     loss = 1/n sum_i 1/8 sum_(k = 0..7)  - log softmax(h(z(middle_i), z(neighbour_ik)))[k].
 
 At chance it is log 8. Lines that run on from patch to patch would give the answer away, so there are gaps between
-patches, and each is moved by a draw of its own in every step, never so far that two touch: patches have a quarter of the
-shorter side, gaps three eighths of what is left in a row, and moves take the rest (the paper's gaps are half a patch).
-Deviations: all eight pairs of one middle patch in each step, where the paper draws one; colours are not dropped against
-the aberration of lenses, which small images do not show. A code is the mean over the patches of an image's grid.
+patches, and each is moved by a draw of its own in every step, never so far that two overlap: patches have a quarter of
+the shorter side, gaps three eighths of what is left in a row, and moves take the rest (the paper's gaps are half a
+patch). Deviations: all eight pairs of one middle patch in each step, where the paper draws one; colours are not dropped
+against the aberration of lenses, which small images do not show. A code is the mean over the patches of an image's
+grid.
 
 Promised, and tested: the loss is that of a loop over pairs; patches never overlap; the head leaves no trace in a code.
 """

@@ -37,7 +37,8 @@ def from_lab(lab: Tensor) -> Tensor:
     curved = torch.stack([y + a / 500, y, y - b / 200], 1)
     relative = torch.where(curved > 6 / 29, curved**3, (curved - _OFFSET) / _SLOPE)
     linear = _mixed(_relative(lab).inverse(), relative).clamp(0, 1)
-    return torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055).clamp(0, 1)
+    shown: Tensor = torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return shown.clamp(0, 1)
 
 
 def _relative(like: Tensor) -> Tensor:
