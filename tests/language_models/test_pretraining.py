@@ -4,8 +4,6 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -40,7 +38,7 @@ KILLED = [("masked", 0, "bf16", 7), ("masked", 2, "fp32", 11), ("causal", 0, "fp
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory) -> Path:
+def killed(tmp_path_factory, warm_python) -> Path:
     """Runs that died, each in a directory of its number, and the text that they read."""
     folder = tmp_path_factory.mktemp("killed")
     text = folder / "text.txt"
@@ -52,14 +50,7 @@ def killed(tmp_path_factory) -> Path:
     ]
     (folder / "runs.json").write_text(json.dumps(runs))
     environment = os.environ | {"PYTHONPATH": str(RUN.parents[2]), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run(
-        [sys.executable, RUN, str(folder / "runs.json")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=250,
-    )
+    done = warm_python.run(RUN, folder / "runs.json", timeout=250, env=environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [-signal.SIGKILL] * len(KILLED), done.stderr
     return folder

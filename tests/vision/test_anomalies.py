@@ -187,24 +187,6 @@ def test_a_detector_is_kept_with_its_line(saved, tmp_path, score):
         np.testing.assert_allclose(opened.module(torch.from_numpy(odd.pixels)), detector.scores(odd), rtol=1e-5)
 
 
-@pytest.mark.parametrize("score", ["code_mahalanobis", LARGEST_SCORE])
-def test_a_detector_is_exported_as_one_graph(saved, tmp_path, score):
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
-    detector = fit_anomalies(saved, noise_images(40), noise_images(60, seed=2), score=score)
-    example = torch.zeros(2, *SHAPE, dtype=torch.uint8)
-    program = torch.onnx.export(
-        detector.module, (example,), input_names=["images"], dynamo=True, verbose=False,
-        dynamic_shapes=({0: torch.export.Dim("batch")},), opset_version=20,
-    )  # fmt: skip
-    program.save(tmp_path / "detector.onnx")
-    others = noise_images(7, seed=5)
-    session = runtime.InferenceSession(tmp_path / "detector.onnx")
-    (found,) = session.run(None, {"images": others.pixels})
-    # A standardised score may be near 0.
-    np.testing.assert_allclose(found, detector.scores(others), rtol=1e-4, atol=1e-4)
-
-
 def test_bad_requests_are_refused(saved):
     with pytest.raises(OptionError, match="choose from"):
         fit_anomalies(saved, plain_images(10), plain_images(60), score="nothing")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,8 @@ CONFIGS: dict[str, Any] = {
 }
 PROGRAM = """
 import os, signal, sys
+import torch
+torch.set_num_threads({threads})
 sys.path.insert(0, {tests!r})
 from nlprep.core.training.steps.step import PlainStep
 from test_flow_runs import CONFIGS, killed_run
@@ -55,9 +56,9 @@ def tensors_of(path: Path) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in load_model(path).model.state_dict().items()}
 
 
-def test_runs_that_were_killed_end_with_the_same_bits(tmp_path):
-    program = PROGRAM.format(tests=str(Path(__file__).parent), directory=str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+def test_runs_that_were_killed_end_with_the_same_bits(tmp_path, warm_python):
+    program = PROGRAM.format(tests=str(Path(__file__).parent), directory=str(tmp_path), threads=torch.get_num_threads())
+    done = warm_python.run("-c", program, env=dict(os.environ))
     assert done.returncode == -signal.SIGKILL, done.stderr
     for name in CONFIGS:
         assert not (tmp_path / name / "model").exists()

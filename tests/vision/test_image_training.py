@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +109,8 @@ def test_convolutions_are_trained_with_channels_last_where_that_pays_and_saved_p
 
 PROGRAM = """
 import os, signal, sys
+import torch
+torch.set_num_threads({threads})
 sys.path.insert(0, {tests!r})
 from nlprep.core.training.steps.step import PlainStep
 from test_image_training import killed_run
@@ -127,9 +128,11 @@ def killed_run(directory):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path):
-    program = PROGRAM.format(tests=str(Path(__file__).parent), directory=str(tmp_path / "killed"))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, warm_python):
+    program = PROGRAM.format(
+        tests=str(Path(__file__).parent), directory=str(tmp_path / "killed"), threads=torch.get_num_threads()
+    )
+    done = warm_python.run("-c", program, env=dict(os.environ))
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (tmp_path / "killed" / "model").exists()
     with pytest.raises(FileError, match="has not published a model yet"):

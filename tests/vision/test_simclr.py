@@ -6,10 +6,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -26,6 +25,9 @@ from vision.models.view_configuration import SimClrConfig
 from vision.training import train_images
 from vision.views.configuration import ViewConfig
 from vision.views.making import make_views
+
+if TYPE_CHECKING:
+    from warm_python import WarmPython
 
 SHAPE = (3, 8, 8)
 CONFIG = SimClrConfig(hidden=8, outputs=5, backbone=SMALL["residual"])
@@ -92,7 +94,7 @@ torch.save(found, {directory!r} + f"/{{PartialState().process_index}}.pt")
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+def test_two_processes_learn_what_one_does(tmp_path: Path, warm_python: WarmPython) -> None:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = str(found.getsockname()[1])
@@ -103,12 +105,14 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
     }  # fmt: skip
     running = [
-        subprocess.Popen(
-            [sys.executable, "-c", program], env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE, text=True,
+        warm_python.popen(
+            *("-c", program),
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env=environment | {"RANK": rank, "LOCAL_RANK": rank},
         )
-        for rank in range(2)
-    ]  # fmt: skip
+        for rank in ("0", "1")
+    ]
     said = [process.communicate(timeout=200)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     alone = trained() | {"byol." + name: value for name, value in test_byol.trained().items()}
@@ -141,6 +145,8 @@ def test_keys_that_are_missing_are_asked_for() -> None:
 
 PROGRAM = """
 import os, signal, sys
+import torch
+torch.set_num_threads({threads})
 sys.path.insert(0, {tests!r})
 from test_simclr import killed_run
 from nlprep.core.training.steps.coupled import PlainCoupledStep
@@ -159,9 +165,11 @@ def killed_run(directory: str | Path) -> Any:
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path: Path) -> None:
-    program = PROGRAM.format(tests=str(HERE.parent), directory=str(tmp_path / "killed"))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path: Path, warm_python: WarmPython) -> None:
+    program = PROGRAM.format(
+        tests=str(HERE.parent), directory=str(tmp_path / "killed"), threads=torch.get_num_threads()
+    )
+    done = warm_python.run("-c", program, env=dict(os.environ))
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert killed_run(tmp_path / "killed").summary["resumed_from"] == 4
     whole = killed_run(tmp_path / "whole")

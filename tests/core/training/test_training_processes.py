@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +24,7 @@ from training_toys import (
     weights_of,
     without_speeds,
 )
+from warm_python import WarmPython
 
 from nlprep.core.errors import OptionError
 from nlprep.core.training.loop import fit
@@ -44,18 +43,12 @@ def free_port() -> str:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pair(tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython) -> Path:
     folder = tmp_path_factory.mktemp("pair")
     paths = os.pathsep.join([str(HERE.parents[2]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(
-        [sys.executable, str(HERE / "training_toys.py"), "together", str(folder)],
-        env=environment | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
+    environment |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    done = warm_python.run(HERE / "training_toys.py", "together", folder, timeout=200, env=environment)
     assert done.returncode == 0, done.stderr
     return folder
 

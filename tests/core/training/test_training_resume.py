@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from training_toys import Duel, Net, Numbers, make_step, same_bits, settings, weights_of, without_speeds
+from warm_python import WarmPython
 
 from nlprep.core.errors import FileError, OptionError
 from nlprep.core.training.loop import fit
@@ -55,7 +55,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lives(tmp_path_factory: pytest.TempPathFactory, warm_python: WarmPython) -> Path:
     """All the scenarios, each killed and not, in one process that forks."""
     folder = tmp_path_factory.mktemp("lives")
     scenarios = []
@@ -72,13 +72,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, deaths in ((kind, ["update:0", "update:5"]), (f"{kind}, whole", [])):
             scenarios.append({**settings, "name": name, "directory": str(folder / name), "deaths": deaths})
     (folder / "scenarios.json").write_text(json.dumps(scenarios))
-    done = subprocess.run(
-        [sys.executable, str(HERE / "training_toys.py"), str(folder / "scenarios.json")],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = warm_python.run(HERE / "training_toys.py", folder / "scenarios.json", env=environment())
     assert done.returncode == 0, done.stderr
     outcomes = {line["name"]: line["outcomes"] for line in map(json.loads, done.stdout.splitlines())}
     for scenario in scenarios:
@@ -224,9 +218,9 @@ def test_signals_wait_for_the_step_and_a_checkpoint(tmp_path: Path) -> None:
     assert same_bits(weights_of(step), weights_of(whole))
 
 
-def test_a_signal_to_all_processes_spares_the_loaders(tmp_path: Path) -> None:
+def test_a_signal_to_all_processes_spares_the_loaders(tmp_path: Path, warm_python: WarmPython) -> None:
     program = (
-        "import os, signal, sys; from training_toys import *\n"
+        f"import os, signal, sys; sys.path.insert(0, {str(HERE)!r}); from training_toys import *\n"
         "class Pressing(Net):\n"
         "    def forward(self, **batch):\n"
         "        self.calls = getattr(self, 'calls', 0) + 1\n"
@@ -237,12 +231,12 @@ def test_a_signal_to_all_processes_spares_the_loaders(tmp_path: Path) -> None:
         "except KeyboardInterrupt as error: print(error)\n"
     )
     running = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path / name), name],
-            env=environment(), start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        warm_python.popen(
+            *("-c", program, tmp_path / name, name),
+            env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
         )
         for name in ("SIGINT", "SIGTERM")
-    ]  # fmt: skip
+    ]
     for process in running:
         output, problems = process.communicate(timeout=60)
         assert output.startswith("stopped at step 4 of 3,000, saved in"), problems
