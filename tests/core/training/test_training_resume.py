@@ -233,7 +233,10 @@ def test_a_signal_to_all_processes_spares_the_loaders(tmp_path: Path, warm_pytho
     running = [
         warm_python.popen(
             *("-c", program, tmp_path / name, name),
-            env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
         )
         for name in ("SIGINT", "SIGTERM")
     ]
