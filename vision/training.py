@@ -14,6 +14,7 @@ from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.randomness import combine, uniforms
 from nlprep.core.training.evaluation import Assessment
 from nlprep.core.training.recipe import FinishedRun, prepare_run
+from vision.images.amounts import require_images
 from vision.images.collection import ImageExamples
 from vision.models.methods import find_method
 from vision.presets import default_backbone, default_training
@@ -93,8 +94,8 @@ def train_images(
         The run; its model is also in ``directory/model``, which `vision.encoders.image_encoder.ImageEncoder` opens.
 
     Raises:
-        NlprepError: No images, labels that are missing where the model is conditioned on them, validation images of
-            another shape, or as `prepare_run` and `fit` do.
+        NlprepError: No images, or one alone to train on, labels that are missing where the model is conditioned on
+            them, validation images of another shape, or as `prepare_run` and `fit` do.
         OptionError: No such model, settings of another one, or a share that leaves no image.
     """
     from vision.images.preprocessing import Preprocessing
@@ -115,6 +116,7 @@ def train_images(
     preprocessing = images.preprocessing or Preprocessing(channels=channels, height=height, width=width)
     seed = 1 if training is None else training.seed
     examples, held = _examples(images, validation, labels=method.labelled, keys=method.keyed, seed=seed)
+    require_images(len(examples), None if held is None else len(held), source=images.source)
     training = training or default_training(model, len(examples), getattr(config, "backbone", None))
     # Whatever constructor the class of a name has takes these.
     kind: Any = method.load()

@@ -22,9 +22,10 @@ examples:
   rep-vision traverse vae --between --rows 6
 
 Of one image, the numbers of its code that vary most over the images go, one a row, from two
-standard deviations below their mean to two above. With --between, each row goes straight from
-the code of one image to that of another. A GAN's rows start from random numbers instead; a
-diffusion model's, with --between, go from the noise that it finds for one image to another's.
+standard deviations below its own to two above; in the middle it is as it is. With --between, each
+row goes straight from the code of one image to that of another. A GAN's rows start from random
+numbers instead; a diffusion model's, with --between, go from the noise that it finds for one
+image to another's.
 """
 
 
@@ -99,12 +100,13 @@ def traverse(
                 drawn[str(row + 1)] = _decoded(saved, path, None if labels is None else labels[2 * row])
             names: list[str] = [f"{share:.0%}" for share in np.linspace(0, 1, steps)]
         else:
-            spread, mean = codes.std(0), codes.mean(0)
+            spread = codes.std(0)
             for number in np.argsort(-spread, kind="stable")[:rows].tolist():
                 path = np.repeat(codes[:1], steps, axis=0)
-                path[:, number] = mean[number] + np.linspace(-2, 2, steps) * spread[number]
+                # From the image's own number on, so that in the middle is what the model makes of the image itself.
+                path[:, number] += np.linspace(-2, 2, steps) * spread[number]
                 drawn[f"number {number}"] = _decoded(saved, path, None if labels is None else labels[0])
-            names = [f"{away:+.2g} sd" for away in np.linspace(-2, 2, steps)]
+            names = [f"{away:+.2g} sd" if away else "as it is" for away in np.linspace(-2, 2, steps)]
     draw_image_sequences(drawn, output, column_names=names, overwrite=overwrite)
     return said(console, output, rows=list(drawn))
 

@@ -118,6 +118,21 @@ def test_sizes_and_channels_may_be_mixed(folder, tmp_path, ask, monkeypatch):
     assert np.load(tmp_path / "codes.npz")["vectors"].shape == (40, 4)
 
 
+def test_pictures_that_are_hardly_any_are_named(folder, tmp_path, capsys):
+    shutil.copytree(folder / "photos" / "dark", tmp_path / "small")
+    Image.new("RGB", (1, 1), (200, 10, 10)).save(tmp_path / "small" / "point.png")
+    photos, small = folder / "photos", tmp_path / "small"
+    for command in (
+        ("search", "--image", small / "point.png", "--data", photos),
+        ("anomalies", "--usual", photos, "--data", small),
+    ):
+        capsys.readouterr()
+        assert main([command[0], *map(str, (folder / "run", *command[1:])), "--quiet"]) == 0
+        said = one_line(capsys.readouterr().err)
+        assert "had to be enlarged more than four times, to 12 x 10: what is said of these says little" in said
+        assert ("point.png" in said) if command[0] == "anomalies" else ("the first of 1 x 1" in said)
+
+
 def test_labels_where_they_are_needed(folder, tmp_path, refuse):
     shutil.copytree(folder / "photos" / "dark", tmp_path / "flat")
     assert "labels" in refuse("train", "conditional-vae", "flat")

@@ -10,7 +10,10 @@ from tests_cli_support import asking, failing, one_line, snapshot
 
 from cli.vision import COMMANDS, main
 from vision.models.configuration import METHODS, ImageModelConfig
+from vision.models.files import load_model
+from vision.models.making import reconstruct_images
 from vision.models.methods import MODELS
+from vision.run_images import read_for_model
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +72,25 @@ def test_a_model_is_used_by_every_command(folder, tmp_path, ask):
     assert len(told["curves"]) == 3
     accuracies = {curve["name"]: curve["points"][-1]["accuracy"] for curve in told["curves"]}
     assert accuracies["raw pixels"] == 1.0
+
+
+def test_in_the_middle_of_a_traverse_is_what_the_model_makes_of_the_image(folder, tmp_path, ask, monkeypatch):
+    from nlprep.figures import images as figures
+
+    drawn = {}
+    monkeypatch.setattr(
+        figures,
+        "draw_image_sequences",
+        lambda rows, *_, column_names, **__: drawn.update(rows=rows, names=column_names),
+    )
+    photos = folder / "photos"
+    ask("traverse", folder / "run", "--data", photos, "--rows", 2, "--steps", 5, "-o", tmp_path / "traversals.png")
+    saved = load_model(folder / "run")
+    given_back = reconstruct_images(saved, read_for_model(saved, photos).select(np.arange(1)))[0]
+    for row in drawn["rows"].values():
+        np.testing.assert_allclose(row[2], given_back, atol=1e-6)
+        assert np.abs(row[0] - row[2]).max() > 1e-4
+    assert drawn["names"] == ["-2 sd", "-1 sd", "as it is", "+1 sd", "+2 sd"]
 
 
 def test_a_classifier_is_attacked_alone_and_behind_a_denoiser(folder, tmp_path, ask, capsys):

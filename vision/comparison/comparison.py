@@ -33,6 +33,7 @@ from nlprep.core.ownership import FILE_OF_A_RUN, check_run, claim_run
 from nlprep.core.progress import SILENT
 from nlprep.core.temporaries import held_directory
 from nlprep.core.training.records.resuming import check_same_settings
+from vision.images.amounts import require_images
 from vision.images.splits import choose_places
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ def compare_models(
             f"{train.source}: has no labels to train a classifier on, whose features generated images are compared by: "
             "give classes, or name a model whose features to take"
         )
+    require_images(len(train), len(test), source=train.source)
     _check_labels(train, test, config)
     inputs = list(inputs)
     check_comparison(place, inputs=inputs, overwrite=overwrite)

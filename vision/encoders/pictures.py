@@ -12,6 +12,8 @@ import numpy as np
 from nlprep.core.errors import NlprepError
 from nlprep.evaluation.encoder import check_items, check_sequence
 from vision.images.collection import Images
+from vision.images.preprocessing import is_tiny
+from vision.images.sources.source import warn_of_tiny
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,21 +77,33 @@ def batches_of_pixels(
         return
     threads = min(_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[list[Future[NDArray[np.uint8]]]] = deque()
+        waiting: deque[list[Future[tuple[NDArray[np.uint8], tuple[int, int]]]]] = deque()
+        tiny: list[str] = []
         try:
             for start in range(0, len(pixels), batch_size):
                 batch = pixels[start : start + batch_size]
-                waiting.append([pool.submit(preprocessing, item) for item in batch])
+                waiting.append([pool.submit(preprocessing.with_size, item) for item in batch])
                 if len(waiting) > _AHEAD:
-                    yield _stacked(waiting.popleft(), preprocessing)
+                    yield _stacked(waiting.popleft(), preprocessing, tiny)
             while waiting:
-                yield _stacked(waiting.popleft(), preprocessing)
+                yield _stacked(waiting.popleft(), preprocessing, tiny)
         finally:
             pool.shutdown(cancel_futures=True)
+    if tiny:
+        warn_of_tiny(
+            f"{len(tiny):,} of {len(pixels):,} pictures, the first of {tiny[0]},",
+            (preprocessing.width, preprocessing.height),
+        )
 
 
-def _stacked(batch: list[Future[NDArray[np.uint8]]], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    images = np.stack([image.result() for image in batch])
+def _stacked(
+    batch: list[Future[tuple[NDArray[np.uint8], tuple[int, int]]]], preprocessing: Preprocessing, tiny: list[str]
+) -> NDArray[np.uint8]:
+    """A batch; the sizes of pictures that are much smaller than their images are added to ``tiny``."""
+    made = [image.result() for image in batch]
+    images = np.stack([image for image, _ in made])
+    wanted = preprocessing.width, preprocessing.height
+    tiny += [f"{width} x {height}" for _, (width, height) in made if is_tiny((width, height), wanted)]
     if images.shape[1:] != preprocessing.shape:
         raise NlprepError(f"images of {images.shape[1:]} where {preprocessing.shape} was asked for")
     return images

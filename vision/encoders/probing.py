@@ -14,6 +14,7 @@ from nlprep.evaluation.label_curves import LabelCurves, measure_label_curves
 from nlprep.evaluation.labelled import Labelled
 from vision.encoders.image_encoder import ImageEncoder
 from vision.encoders.raw_pixels import RawPixels
+from vision.images.amounts import require_images
 from vision.run_images import asked_preprocessing
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def probe_images(
     name, encoder = next(waiting)
     learn, measure = read(_wanted(encoder))
     labels = [learn.required_labels("probe"), measure.required_labels("probe")]
+    require_images(len(learn), len(measure), source=measure.source, what="images to learn from")
     named = (
         Labelled(_places(learn, 0), [learn.classes[one] for one in labels[0].tolist()], name=learn.source),
         Labelled(

@@ -33,7 +33,7 @@ from vision.images.conversion import convert
 from vision.images.eviction import evict, hold_open, release_with
 from vision.images.names import PackedNames, pack_names
 from vision.images.preprocessing import Preprocessing
-from vision.images.sources.source import Arrays, PictureError, SkippedPicturesWarning
+from vision.images.sources.source import Arrays, PictureError, SkippedPicturesWarning, warn_of_tiny
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 KIND = "images"
 PIXELS_NAME = "pixels.safetensors"
 
-_VERSION = 1
+_VERSION = 2
 """Raised whenever the same pictures would be made other images."""
 _HEADER = 256
 _NAMED = 5
@@ -149,6 +149,14 @@ class Entry:
                 SkippedPicturesWarning,
                 stacklevel=4,
             )
+        number, *first = self.config["tiny"]
+        if number:
+            made = self.config["preprocessing"]
+            warn_of_tiny(
+                f"{source.path}: {number:,} of {len(source):,} pictures, such as {first[0]},",
+                (made["width"], made["height"]),
+                stacklevel=5,
+            )
         return Images(
             # Kept with the channels last, which is how convolutions are fastest, and seen with them first.
             self.pixels.transpose(0, 3, 1, 2),
@@ -204,6 +212,7 @@ def _fill(
         "preprocessing": to_mapping(conversion.preprocessing),
         "classes": list(map(_writable, source.classes)),
         "skipped": [(_writable(name), problem) for name, problem in conversion.skipped],
+        "tiny": [len(conversion.tiny), *map(_writable, conversion.tiny[:_NAMED])],
         "content": conversion.content,
         "digest": file.digest,
     }

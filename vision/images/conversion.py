@@ -24,6 +24,7 @@ from vision.images.preprocessing import (
     LARGEST_KEPT,
     Preprocessing,
     channel_pixels,
+    is_tiny,
     picture_of_array,
 )
 from vision.images.sources.source import UNREADABLE, Arrays, ContentDigest, PictureError, Pictures, digest_of_bytes
@@ -116,6 +117,7 @@ class Block:
         places: (b,) which they are.
         failures: What is wrong with the others.
         digests: Of all contents, in order.
+        tiny: Which of them were enlarged more than four times.
         contradiction: What to do instead, if one contradicts the plan; then the rest counts for nothing.
     """
 
@@ -123,6 +125,7 @@ class Block:
     places: list[int] = field(default_factory=list)
     failures: list[tuple[int, FileError]] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
+    tiny: list[int] = field(default_factory=list)
     contradiction: Plan | None = None
 
 
@@ -134,12 +137,14 @@ class Conversion:
         preprocessing: What was done to every picture.
         places: (n,) which of the source's were kept, in order.
         skipped: Names of the others, and what is wrong with each.
+        tiny: Names of those that were enlarged more than four times.
         content: `ContentDigest` of what was read.
     """
 
     preprocessing: Preprocessing
     places: NDArray[np.int64]
     skipped: list[tuple[str, str]]
+    tiny: list[str]
     content: str
 
 
@@ -168,6 +173,7 @@ def convert(
         sink.begin(settled.row)
         digest, places = ContentDigest(), [np.zeros(0, np.int64)]
         skipped: list[tuple[str, str]] = []
+        tiny: list[str] = []
         plan = None
         for block in _converted_blocks(source, settled, threads):
             plan = block.contradiction
@@ -177,12 +183,13 @@ def convert(
                 if not skip:
                     raise PictureError.of(error) from None
                 skipped.append((source.names[place], error.problem))
+            tiny += [source.names[place] for place in block.tiny]
             for one in block.digests:
                 digest.add(one)
             sink.write(block.pixels)
             places.append(np.array(block.places, np.int64))
             task.advance(len(block.digests))
-    return Conversion(settled.decided, np.concatenate(places), skipped, digest.text())
+    return Conversion(settled.decided, np.concatenate(places), skipped, tiny, digest.text())
 
 
 def _first_size(source: Pictures) -> tuple[int, int]:
@@ -275,33 +282,36 @@ def convert_block(source: Pictures, places: Sequence[int], plan: Plan) -> Block:
             continue
         block.digests.append(digest_of_bytes(data))
         try:
-            image = _convert(data, picture_name(source, place), plan)
+            image, size = _convert(data, picture_name(source, place), plan)
         except FileError as error:
             block.failures.append((place, error))
             continue
         if isinstance(image, Plan):
             return Block(pixels[:0], contradiction=image)
+        if is_tiny(size, (plan.preprocessing.width, plan.preprocessing.height)):
+            block.tiny.append(place)
         pixels[len(block.places)] = image
         block.places.append(place)
     block.pixels = pixels[: len(block.places)]
     return block
 
 
-def _convert(data: bytes, name: str, plan: Plan) -> NDArray[np.uint8] | Plan:
-    """The image of a picture, or the plan that it calls for."""
+def _convert(data: bytes, name: str, plan: Plan) -> tuple[NDArray[np.uint8] | Plan, tuple[int, int]]:
+    """The image of a picture, or the plan that it calls for; and the picture's width and height."""
     picture = open_picture(data, name)
+    size = picture.size
     preprocessing = plan.preprocessing
     if plan.keeps_size:
         plain = plain_picture(picture, name)
         if plain.size != (preprocessing.width, preprocessing.height):
-            return plan.without_size()
+            return plan.without_size(), size
         fitted = preprocessing.fit_plain(plain)
     else:
         fitted = preprocessing.fitted(picture, name)
     if not plan.expects_grey:
-        return channel_pixels(fitted, preprocessing.channels)
+        return channel_pixels(fitted, preprocessing.channels), size
     pixels = channel_pixels(fitted, 1 if fitted.mode == "L" else 3)
-    return plan.with_colour() if has_colour(pixels) else pixels[..., :1]
+    return (plan.with_colour() if has_colour(pixels) else pixels[..., :1]), size
 
 
 def has_colour(pixels: NDArray[np.uint8]) -> bool:
@@ -312,6 +322,7 @@ def has_colour(pixels: NDArray[np.uint8]) -> bool:
 def _convert_arrays(source: Arrays, config: PreprocessingConfig, sink: Sink, task: Task) -> Conversion:
     """Images as numbers are all of one size and read at once; what is decided late is whether they have a colour."""
     plan: Plan | None = None
+    tiny: list[str] = []
     again = True
     while again:
         again = False
@@ -319,6 +330,8 @@ def _convert_arrays(source: Arrays, config: PreprocessingConfig, sink: Sink, tas
             if plan is None:
                 height, width = block.shape[1:3]
                 plan = first_plan(config, (height, width))
+                if is_tiny((width, height), (plan.preprocessing.width, plan.preprocessing.height)):
+                    tiny = list(source.names or map(str, range(len(source))))
                 sink.begin(plan.row)
             pixels = _fit_block(block, plan, str(source.path))
             if plan.expects_grey and has_colour(pixels):
@@ -330,7 +343,7 @@ def _convert_arrays(source: Arrays, config: PreprocessingConfig, sink: Sink, tas
             task.advance(len(pixels))
     if plan is None:
         raise FileError(source.path, "holds no images: name a file that does")
-    return Conversion(plan.decided, np.arange(len(source)), [], source.content())
+    return Conversion(plan.decided, np.arange(len(source)), [], tiny, source.content())
 
 
 def _fit_block(block: NDArray[np.uint8], plan: Plan, name: str) -> NDArray[np.uint8]:

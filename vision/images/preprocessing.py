@@ -47,6 +47,7 @@ DEFAULT_SIDE = 64
 """The sides of images where no size is asked for and pictures are not equal, or large."""
 
 _ENOUGH = 2
+_MOST_ENLARGED = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +95,15 @@ class Preprocessing:
             FileError: A file that is no picture, or a damaged one.
             NlprepError: An array that is no picture.
         """
+        return self.with_size(item)[0]
+
+    def with_size(self, item: Picture) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """One picture as an image, as a call gives it, and the width and height that the picture had."""
         picture, name = _as_picture(item)
+        size = picture.size
         # Reducing would change a picture that is the caller's.
         fitted = self.fitted(picture, name, reduce=not isinstance(item, Image.Image))
-        return np.ascontiguousarray(channel_pixels(fitted, self.channels).transpose(2, 0, 1))
+        return np.ascontiguousarray(channel_pixels(fitted, self.channels).transpose(2, 0, 1)), size
 
     def fitted(self, picture: Image.Image, name: str, *, reduce: bool = True) -> Image.Image:
         """A picture made to fit, in the colours that it has.
@@ -199,6 +205,19 @@ def picture_of_array(array: NDArray[Any], name: str) -> Image.Image:
             "or (channels, height, width), with 1, 3 or 4 channels"
         )
     return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def is_tiny(size: tuple[int, int], wanted: tuple[int, int]) -> bool:
+    """Whether a picture has to be enlarged so much, more than four times, that hardly anything of the image is its own.
+
+    Args:
+        size: Its width and height.
+        wanted: Those of the image.
+
+    >>> is_tiny((1, 1), (28, 28)), is_tiny((7, 30), (28, 28))
+    (True, False)
+    """
+    return any(_MOST_ENLARGED * have < want for have, want in zip(size, wanted, strict=True))
 
 
 def array_bytes(array: NDArray[Any], name: str) -> NDArray[np.uint8]:

@@ -29,6 +29,7 @@ from nlprep.core.files import atomic_directory
 from nlprep.core.progress import SILENT
 from nlprep.evaluation.detection import Threshold, fit_threshold
 from nlprep.evaluation.encoder import evaluation_mode
+from vision.images.amounts import require_images
 from vision.images.collection import unit_pixels
 from vision.models.files import SavedModel, check_shape, load_model, save_model
 from vision.models.model import CanReconstruct
@@ -173,8 +174,7 @@ def fit_anomalies(
         NlprepError: Images of another shape, or too few for the rate and the confidence.
         OptionError: No such score.
     """
-    if len(reference) < 2:
-        raise NlprepError(f"{reference.source}: {len(reference)} usual images to compare with: give at least two")
+    require_images(len(reference), len(held_out), source=reference.source, what="usual images to compare with")
     check_shape(saved.model, held_out.shape, where=held_out.source)
     if score is not None:
         check_names(saved, [score])

@@ -6,6 +6,7 @@ A source is listed, not read: it knows names, labels and the files it depends on
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,26 @@ class PictureError(FileError):
     def of(cls, error: FileError) -> PictureError:
         """The same, said of such a picture."""
         return cls(error.path, error.problem, line=error.line)
+
+
+class TinyPicturesWarning(UserWarning):
+    """Pictures that were enlarged so much that what is said of them says little."""
+
+
+def warn_of_tiny(which: str, size: tuple[int, int], *, stacklevel: int = 3) -> None:
+    """Say that pictures are much smaller than the images made of them.
+
+    Args:
+        which: They, as the beginning of a sentence.
+        size: Width and height of the images.
+        stacklevel: As for `warnings.warn`.
+    """
+    width, height = size
+    warnings.warn(
+        f"{which} had to be enlarged more than four times, to {width} x {height}: what is said of these says little",
+        TinyPicturesWarning,
+        stacklevel=stacklevel,
+    )
 
 
 @dataclass(frozen=True, slots=True)

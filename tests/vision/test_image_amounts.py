@@ -1,0 +1,57 @@
+"""Of too few images nothing can be learned, which is refused, and of few little, which is said."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from vision_toys import SMALL, settings, toy_images
+
+from nlprep.core.errors import NlprepError
+from vision.comparison.comparison import compare_models
+from vision.comparison.configuration import ComparisonConfig
+from vision.encoders.probing import probe_images
+from vision.encoders.raw_pixels import RawPixels
+from vision.images.amounts import ENOUGH_MEASURED, ENOUGH_TRAINED, FewImagesWarning, require_images
+from vision.images.preprocessing import Preprocessing
+from vision.training import train_images
+from vision.uses.anomalies import fit_anomalies
+
+
+def test_amounts():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        require_images(ENOUGH_TRAINED, ENOUGH_MEASURED, source="x")
+        require_images(ENOUGH_TRAINED, None, source="x")
+    for given in ((ENOUGH_TRAINED - 1, ENOUGH_MEASURED), (ENOUGH_TRAINED, ENOUGH_MEASURED - 1), (2, None)):
+        with pytest.warns(FewImagesWarning, match="says little of other images; give at least 15"):
+            require_images(*given, source="x")
+    with pytest.raises(NlprepError, match="x: 1 images to train on, beside 1 to measure on: nothing can be learned"):
+        require_images(1, 1, source="x")
+
+
+def test_every_use_says_so(tmp_path):
+    few = toy_images(6)
+    training = {"model": "autoencoder", "backbone": SMALL["mlp"], "training": settings(steps=2)}
+    with pytest.warns(FewImagesWarning, match="toy images: 5 images to train on, beside 1 to measure on"):
+        train_images(few, tmp_path / "few", **training)
+    with pytest.raises(NlprepError, match="1 images to train on"):
+        train_images(few.select(np.arange(2)), tmp_path / "two", **training)
+    assert not (tmp_path / "two").exists()
+    with pytest.raises(NlprepError, match="1 images to train on, beside 5"):
+        compare_models(
+            few.select(np.arange(1)),
+            few.select(np.arange(5)),
+            tmp_path / "compared",
+            ComparisonConfig(),
+            space=object(),
+        )
+    channels, height, width = few.shape
+    encoder = RawPixels(Preprocessing(channels=channels, height=height, width=width))
+    with pytest.warns(FewImagesWarning, match="images to learn from, beside 4"):
+        probe_images(
+            {"pixels": encoder}, lambda _: (toy_images(30), few.select(np.arange(4))), fit_labels=True, baselines=False
+        )
+    with pytest.raises(NlprepError, match="1 usual images to compare with, beside 5"):
+        fit_anomalies(None, few.select(np.arange(1)), few.select(np.arange(1, 6)))
