@@ -31,7 +31,8 @@ def small(name: str) -> Any:
     changes |= {"levels": 20, "sampling_steps": 4, "network": UNetConfig(width=4, depth=1)}
     if name in ("glow", "conditional-glow", "residual-flow"):
         changes = {"levels": 2, "steps": 1, "width": 4}
-    changes |= {"hidden": 8, "outputs": 5, "layers": 1}
+    changes |= {"hidden": 8, "outputs": 5, "layers": 1, "prototypes": 7}
+    changes |= {"predictor_width": 6, "predictor_depth": 1, "blocks": 1, "block": 0.25}
     if "backbone" in fields:
         changes["backbone"] = SMALL[config.backbone.kind if config.backbone.kind in ("vit", "patch") else "mlp"]
     return dataclasses.replace(config, **{key: value for key, value in changes.items() if key in fields})

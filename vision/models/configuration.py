@@ -11,10 +11,11 @@ from vision.models.pretext_configuration import (
     ColourizationConfig,
     ContextPredictionConfig,
     CpcConfig,
+    IJepaConfig,
     InpaintingConfig,
     RotationConfig,
 )
-from vision.models.view_configuration import BarlowTwinsConfig, ByolConfig, SimClrConfig, VicRegConfig
+from vision.models.view_configuration import BarlowTwinsConfig, ByolConfig, DinoConfig, SimClrConfig, VicRegConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -405,6 +406,8 @@ METHODS = (
     "barlow-twins",
     "vicreg",
     "byol",
+    "dino",
+    "i-jepa",
     "rotation",
     "colourization",
     "inpainting",
@@ -448,6 +451,8 @@ class ImageModelConfig:
     barlow_twins: BarlowTwinsConfig = option(BarlowTwinsConfig(), "how", counts_for=("model", ("barlow-twins",)))
     vicreg: VicRegConfig = option(VicRegConfig(), "how", counts_for=("model", ("vicreg",)))
     byol: ByolConfig = option(ByolConfig(), "how", counts_for=("model", ("byol",)))
+    dino: DinoConfig = option(DinoConfig(), "how", counts_for=("model", ("dino",)))
+    i_jepa: IJepaConfig = option(IJepaConfig(), "how", counts_for=("model", ("i-jepa",)))
     rotation: RotationConfig = option(RotationConfig(), "how", counts_for=("model", ("rotation",)))
     colourization: ColourizationConfig = option(ColourizationConfig(), "how", counts_for=("model", ("colourization",)))
     inpainting: InpaintingConfig = option(InpaintingConfig(), "how", counts_for=("model", ("inpainting",)))

@@ -113,6 +113,8 @@ MODELS: dict[str, Method] = {
     ),
     "vicreg": Method("vision.models.redundancy_reduction", "VicReg", view_configuration.VicRegConfig, keyed=True),
     "byol": Method("vision.models.byol", "Byol", view_configuration.ByolConfig, keyed=True),
+    "dino": Method("vision.models.dino", "Dino", view_configuration.DinoConfig, keyed=True),
+    "i-jepa": Method("vision.models.ijepa", "IJepa", pretext_configuration.IJepaConfig),
     "rotation": Method("vision.models.rotation", "RotationPrediction", pretext_configuration.RotationConfig),
     "colourization": Method(
         "vision.models.colourization", "Colourization", pretext_configuration.ColourizationConfig, coloured=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nlprep.core.configuration import check, option
+from nlprep.core.errors import OptionError
 from vision.backbones.configuration import BackboneConfig
 
 
@@ -72,3 +73,26 @@ class CpcConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IJepaConfig:
+    """A model that predicts what a slower copy of itself says of hidden patches."""
+
+    blocks: int = option(4, "of patches to predict in each image", minimum=1)
+    block: float = option(0.15, "share of the patches that are in one", above=0, maximum=0.9)
+    momentum: float = option(0.996, "share of the slower copy that stays in a step at first; it rises to 1", minimum=0,
+                             maximum=1)  # fmt: skip
+    predictor_width: int = option(96, "size of the predictor's tokens", minimum=1)
+    predictor_depth: int = option(2, "layers of the predictor", minimum=1)
+    predictor_heads: int = option(3, "attention heads of the predictor; they divide its width", minimum=1)
+    backbone: BackboneConfig = option(BackboneConfig(kind="vit"), "the transformer; its kind must be vit")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.backbone.kind != "vit":
+            raise OptionError(f"backbone: kind = {self.backbone.kind!r}: patches are hidden from a vit: choose it")
+        if self.predictor_width % self.predictor_heads:
+            raise OptionError(
+                f"predictor_heads = {self.predictor_heads}: must divide the width, {self.predictor_width}"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nlprep.core.configuration import check, option
+from nlprep.core.errors import OptionError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,7 @@ class ViewConfig:
 
     least_crop: float = option(0.08, "least share of the area that a crop keeps; 1: views are not cropped", above=0,
                                maximum=1)  # fmt: skip
+    most_crop: float = option(1.0, "largest share of the area that a crop keeps", above=0, maximum=1)
     stretch: float = option(4 / 3, "most that a crop's width is longer than its height, or shorter", minimum=1)
     flip: float = option(0.5, "share of views that are mirrored, left to right", minimum=0, maximum=1)
     rotation: float = option(0.0, "share turned by 90, 180 or 270 degrees; of square images", minimum=0, maximum=1)
@@ -32,3 +34,5 @@ class ViewConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.least_crop > self.most_crop:
+            raise OptionError(f"least_crop = {self.least_crop}: is more than most_crop, {self.most_crop}")

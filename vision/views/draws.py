@@ -126,7 +126,7 @@ def _boxes(draws: Tensor, shape: Shape, config: ViewConfig) -> Tensor:
     whole = torch.tensor([height, width], device=draws.device)
     if config.least_crop == 1:
         return torch.cat([torch.zeros_like(whole), whole]).expand(len(draws), 4)
-    areas = height * width * (config.least_crop + (1 - config.least_crop) * draws[:, _AREA])
+    areas = height * width * (config.least_crop + (config.most_crop - config.least_crop) * draws[:, _AREA])
     ratios = ((2 * draws[:, _RATIO] - 1) * math.log(config.stretch)).exp()
     # Height and width, (b, tries, 2).
     sides = torch.stack([areas / ratios, areas * ratios], 2).sqrt().round().long()
