@@ -97,6 +97,11 @@ TRANSFORMS: dict[str, tuple[Callable[[], Transform], tuple[int, ...]]] = {
     "spline coupling": (lambda: vector_coupling(Spline()), (3,)),
     "coupling of images": (image_coupling, IMAGE),
     "autoregressive": (lambda: autoregressive(Scaled()), (3,)),
+    "autoregressive, turned": (
+        lambda: MaskedAutoregressive(3, Scaled(), AutoregressiveNetwork(3, 2, width=9, turned=True)),
+        (3,),
+    ),
+    "turning linear": (lambda: InvertibleLinear(3, rotated=False), (3,)),
     "autoregressive splines": (lambda: autoregressive(Spline(4)), (3,)),
     "inverse autoregressive": (lambda: Inverted(autoregressive(Scaled())), (3,)),
     "residual of vectors": (residual_vectors, (3,)),

@@ -18,20 +18,25 @@ class InvertibleLinear(Transform):
 
     W = P L (U + diag(s)) with P a fixed permutation, L lower triangular with ones, U strictly upper triangular
     (Kingma and Dhariwal 2018, section 3.2, equation 10). Its log-determinant is sum log |s| *at each place*, so height
-    times width of that for an image. It begins as a random rotation; signs of s are fixed.
+    times width of that for an image. Signs of s are fixed.
 
     Args:
         channels: Of images, or numbers of a vector.
         event_axes: 3 for images, 1 for vectors.
+        rotated: Whether it begins as a random rotation; else it begins by turning the order of the channels, so that
+            each is met as it is, and those that stayed in one coupling are changed in the next.
     """
 
     order: Tensor
     signs: Tensor
 
-    def __init__(self, channels: int, event_axes: int = 1) -> None:
+    def __init__(self, channels: int, event_axes: int = 1, *, rotated: bool = True) -> None:
         super().__init__()
         self.event_axes = event_axes
-        rotation, _ = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))
+        if rotated:
+            rotation, _ = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))
+        else:
+            rotation = torch.eye(channels, dtype=torch.float64).flip(0)
         permutation, lower, upper = torch.linalg.lu(rotation)
         scales = upper.diagonal()
         self.lower = nn.Parameter(lower.tril(-1).float())

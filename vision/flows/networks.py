@@ -101,18 +101,24 @@ class AutoregressiveNetwork(nn.Module):
         width: Units in a layer.
         depth: Layers before the last.
         context: Numbers told besides, which all may see.
+        turned: Whether the last number is the first.
     """
 
-    def __init__(self, numbers: int, multiple: int, *, width: int = 128, depth: int = 2, context: int = 0) -> None:
+    def __init__(
+        self, numbers: int, multiple: int, *, width: int = 128, depth: int = 2, context: int = 0, turned: bool = False
+    ) -> None:
         super().__init__()
-        seen = torch.cat([torch.arange(1, numbers + 1), torch.zeros(context, dtype=torch.long)])
+        order = torch.arange(1, numbers + 1)
+        if turned:
+            order = order.flip(0)
+        seen = torch.cat([order, torch.zeros(context, dtype=torch.long)])
         layers: list[nn.Module] = []
         for _ in range(depth):
             # Degrees from 0, whose units see the context and biases alone, to one less than the numbers.
             degrees = torch.arange(width) % numbers
             layers += [MaskedLinear((degrees[:, None] >= seen[None]).float()), nn.SiLU()]
             seen = degrees
-        said = torch.arange(1, numbers + 1).repeat_interleave(multiple)
+        said = order.repeat_interleave(multiple)
         last = MaskedLinear((said[:, None] > seen[None]).float())
         silence(last)
         self.layers = nn.Sequential(*layers, last)

@@ -11,7 +11,7 @@ from vision.flows.configuration import VECTOR_FLOWS
 from vision.flows.continuous import Continuous, VectorVelocity
 from vision.flows.coupling import Coupling, MaskedAutoregressive, kept_channels
 from vision.flows.elementwise import ActNorm
-from vision.flows.linear import InvertibleLinear, Permutation
+from vision.flows.linear import InvertibleLinear
 from vision.flows.networks import AutoregressiveNetwork, VectorNetwork
 from vision.flows.residual import Residual
 from vision.flows.shapes import Additive, Scaled, Spline
@@ -30,8 +30,10 @@ def make_vector_flow(
 ) -> Transform:
     """A flow of vectors, with torch's generator.
 
-    Each layer begins with activation normalisation, so that data may be of any scale once they are shown
-    (`Transform.initialize`), and mixes the numbers: by a learned matrix, in autoregressive ones by turning their order.
+    It begins with activation normalisation, so that data may be of any scale once they are shown
+    (`Transform.initialize`). Between couplings numbers are mixed by a learned matrix, which begins by turning their
+    order; autoregressive transforms take turns in which end comes first; each residual block is normalised, as it can
+    move things apart or together but little.
 
     Args:
         name: One of `vision.flows.configuration.VECTOR_FLOWS`: ``nice`` (Dinh et al. 2015), ``realnvp`` (2017),
@@ -55,22 +57,23 @@ def make_vector_flow(
         return Composition(ActNorm(numbers), Continuous(velocity))
     if name == "residual" and context:
         raise OptionError("a residual flow is told nothing: leave the context out, or choose another flow")
-    parts: list[Transform] = []
-    for _ in range(layers):
-        parts.append(ActNorm(numbers))
+    parts: list[Transform] = [ActNorm(numbers)]
+    for layer in range(layers):
         if name in _SHAPES:
             shape = _SHAPES[name]()
             kept = kept_channels(numbers)
             outputs = shape.multiple * (numbers - kept)
             network = VectorNetwork(kept, outputs, width=width, depth=depth, context=context)
-            parts += [InvertibleLinear(numbers), Coupling(numbers, shape, network)]
+            parts += [InvertibleLinear(numbers, rotated=False), Coupling(numbers, shape, network)]
         elif name == "residual":
-            parts.append(_residual(numbers, width, depth))
+            parts += [_residual(numbers, width, depth), ActNorm(numbers)]
         else:
             shape = Spline() if name == "spline-maf" else Scaled()
-            told = AutoregressiveNetwork(numbers, shape.multiple, width=width, depth=depth, context=context)
+            told = AutoregressiveNetwork(
+                numbers, shape.multiple, width=width, depth=depth, context=context, turned=layer % 2 == 1
+            )
             changed = MaskedAutoregressive(numbers, shape, told)
-            parts += [Inverted(changed) if name == "iaf" else changed, Permutation(torch.arange(numbers).flip(0))]
+            parts.append(Inverted(changed) if name == "iaf" else changed)
     return Composition(*parts)
 
 
