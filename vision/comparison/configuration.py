@@ -36,7 +36,9 @@ class ComparisonConfig:
     generated: int = option(5000, "images that each run draws, to be compared with the test images", minimum=20)
     likelihood_images: int = option(100, "test images whose likelihood is importance-sampled", minimum=2)
     likelihood_samples: int = option(500, "samples for each of them", minimum=1)
-    bound_images: int = option(64, "test images whose bound a diffusion model computes, all levels of it", minimum=2)
+    bound_images: int = option(
+        64, "test images whose bound a diffusion model computes, all levels of it, or flow matching", minimum=2
+    )
     labels: str = option("1%,10%,100%", "labels that probes learn from, as for rep-vision probe")
     most_labels: int = option(10_000, "training images with labels that probes may learn from, at the most", minimum=20)
     repeats: int = option(3, "random choices of labels", minimum=1)

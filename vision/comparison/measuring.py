@@ -18,6 +18,7 @@ from nlprep.evaluation.sample_quality import evaluate_samples, fit_moments, meas
 from vision.encoders.image_encoder import ImageEncoder
 from vision.models.diffusion import Diffusion
 from vision.models.flow import FlowModel, ResidualFlow
+from vision.models.flow_matching import MatchedFlow
 from vision.models.labels import labels_in_turn
 from vision.models.likelihood import estimate_likelihood
 from vision.models.model import CanDecode, CanReconstruct, CanSample
@@ -85,7 +86,7 @@ class Measured:
 
     def reconstruction(self, model: ImageModel) -> dict[str, Any]:
         """``mse``, the mean squared error of a number in [0, 1], and ``decibels``, -10 log10 of it."""
-        if isinstance(model, Diffusion):
+        if isinstance(model, Diffusion | MatchedFlow):
             return {"none": AS_LARGE}
         if isinstance(model, FlowModel):
             return {"none": EXACT}
@@ -123,19 +124,22 @@ class Measured:
                 f"{found.images:,}",
                 "of": {"bernoulli": "pixels made binary", "logistic": "bytes", "gaussian": "a density"}[kind],
             }
-        if isinstance(model, Diffusion):
+        if isinstance(model, Diffusion | MatchedFlow):
             chosen = np.linspace(0, len(self.test) - 1, min(config.bound_images, len(self.test))).astype(np.int64)
             bounds = []
             with seeded_torch(seed):
                 for images, _ in _batches(self.test.select(chosen), model):
-                    bounds.append(model.likelihood_bound(images).nats.double().cpu().numpy())
+                    known = (
+                        model.nats(images) if isinstance(model, MatchedFlow) else model.likelihood_bound(images).nats
+                    )
+                    bounds.append(known.double().cpu().numpy())
             nats = np.concatenate(bounds)
             return {
                 "nats": float(nats.mean()),
                 "standard_error": float(nats.std(ddof=1) / math.sqrt(len(nats))),
                 "bits": float(nats.mean()) / (math.prod(self.test.shape) * math.log(2)),
                 "bound": float(nats.mean()),
-                "measured": f"a bound of all levels, {len(nats):,} images",
+                "measured": f"{_bounded(model)}, {len(nats):,} images",
                 "of": "bytes",
             }
         if isinstance(model, FlowModel):
@@ -210,6 +214,8 @@ def way_of_drawing(model: object) -> str | None:
     """How `draw_pixels` has a model draw, in words; None where it draws nothing."""
     if isinstance(model, FlowModel):
         return f"by the model, at a temperature of {model.config.temperature:g}"
+    if isinstance(model, MatchedFlow):
+        return f"by the model, in {model.config.sampling_steps} steps of the scheme {model.config.scheme}"
     if isinstance(model, CanSample):
         return "by the model"
     return "of a normal distribution fitted to codes" if isinstance(model, CanDecode) else None
@@ -254,6 +260,16 @@ def draw_pixels(
             drawn.append((made.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy())
             task.advance(count)
     return np.concatenate(drawn)
+
+
+def _bounded(model: Diffusion | MatchedFlow) -> str:
+    if isinstance(model, Diffusion):
+        return "a bound of all levels"
+    config = model.config
+    return (
+        f"a bound by dequantisation, but for the error of {config.sampling_steps} steps of the scheme {config.scheme}, "
+        f"traces estimated by {config.probes} vector(s)"
+    )
 
 
 def squared_error(mse: float, images: int) -> dict[str, Any]:

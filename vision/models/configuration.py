@@ -367,6 +367,25 @@ class DiffusionConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FlowMatchingConfig:
+    """A continuous flow, trained by flow matching."""
+
+    scheme: str = option(
+        "midpoint", "by which images are carried from noise and back: midpoint, two calls of the network a step, or "
+        "euler, one", choices=("midpoint", "euler"),
+    )  # fmt: skip
+    sampling_steps: int = option(25, "steps in which an image is drawn, inverted, or its likelihood found", minimum=1)
+    probes: int = option(1, "random vectors by which a likelihood's traces are estimated", minimum=1)
+    code_level: float = option(
+        0.1, "share of noise at which the network looks at an image for its code", above=0, maximum=1
+    )  # fmt: skip
+    network: UNetConfig = option(UNetConfig(), "the network that says where to go")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageClassifierConfig:
     """A classifier, which learns from labels."""
 
@@ -402,6 +421,7 @@ METHODS = (
     "glow",
     "conditional-glow",
     "residual-flow",
+    "flow-matching",
     "simclr",
     "barlow-twins",
     "vicreg",
@@ -447,6 +467,7 @@ class ImageModelConfig:
     classifier: ImageClassifierConfig = option(ImageClassifierConfig(), "how", counts_for=("model", ("classifier",)))
     glow: GlowConfig = option(GlowConfig(), "how", counts_for=("model", ("glow", "conditional-glow")))
     residual_flow: ResidualFlowConfig = option(ResidualFlowConfig(), "how", counts_for=("model", ("residual-flow",)))
+    flow_matching: FlowMatchingConfig = option(FlowMatchingConfig(), "how", counts_for=("model", ("flow-matching",)))
     simclr: SimClrConfig = option(SimClrConfig(), "how", counts_for=("model", ("simclr",)))
     barlow_twins: BarlowTwinsConfig = option(BarlowTwinsConfig(), "how", counts_for=("model", ("barlow-twins",)))
     vicreg: VicRegConfig = option(VicRegConfig(), "how", counts_for=("model", ("vicreg",)))

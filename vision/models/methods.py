@@ -78,6 +78,9 @@ MODELS: dict[str, Method] = {
     "glow": _GLOW,
     "conditional-glow": replace(_GLOW, labelled=True),
     "residual-flow": Method("vision.models.flow", "ResidualFlow", configuration.ResidualFlowConfig, training=_OF_FLOWS),
+    "flow-matching": Method(
+        "vision.models.flow_matching", "MatchedFlow", configuration.FlowMatchingConfig, training={"weight_decay": 0.0}
+    ),
     "linear": Method(
         "vision.models.linear_autoencoder",
         "LinearAutoencoder",
