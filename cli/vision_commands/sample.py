@@ -1,19 +1,23 @@
 """``rep-vision sample``: new images."""
 
 from pathlib import Path
+from typing import Annotated
 
 from cli.console import Console
 from cli.options import AtLeastOne, Output, Switch, Threads
 from cli.vision_commands.drawing import check_figure, said
 from cli.vision_commands.inputs import open_model
+from nlprep.core.configuration import Bounds
 
+TemperatureIfAny = Annotated[float | None, Bounds(help="", above=0)]
 EPILOG = """\
 examples:
   rep-vision sample vae
   rep-vision sample conditional-vae --of cat --number 40 --output cats.png
+  rep-vision sample glow --temperature 0.9
 
 Models that draw from what they learned can: variational and Wasserstein autoencoders,
-GANs, diffusion models and others; a plain autoencoder cannot.
+GANs, diffusion models, flows and others; a plain autoencoder cannot.
 """
 
 
@@ -26,6 +30,7 @@ def sample(
     number: AtLeastOne = 60,
     of: str | None = None,
     seed: AtLeastOne = 1,
+    temperature: TemperatureIfAny = None,
     device: str | None = None,
     threads: Threads = None,
     console: Console,
@@ -39,6 +44,7 @@ def sample(
         number: How many.
         of: The class to draw, by a model that is conditioned on classes; each in turn if none is named.
         seed: Of the draws.
+        temperature: Of a flow: what its noise is multiplied by; below 1, images are likelier and more alike.
         device: A name such as cpu or cuda; a GPU where there is one, if none is named.
         threads: Processor threads; all by default.
         console: Where results and remarks go.
@@ -50,6 +56,6 @@ def sample(
     check_figure(output, console.inputs(model), overwrite=overwrite)
     saved = open_model(model, device)
     with torch_threads(threads):
-        drawn = sample_images(saved, number, of=of, seed=seed)
+        drawn = sample_images(saved, number, of=of, seed=seed, temperature=temperature)
     draw_images(drawn, output, overwrite=overwrite)
     return said(console, output, images=number, seed=seed)

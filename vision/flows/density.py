@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nlprep.core.errors import OptionError
 from nlprep.core.training.steps.step import PlainStep
 from vision.flows.continuous import Continuous
+from vision.flows.finite import refuse_infinite
 from vision.flows.transform import Composition
 
 if TYPE_CHECKING:
@@ -48,13 +49,13 @@ class Density(nn.Module):
 
         Raises:
             OptionError: A temperature that is not above 0.
+            NlprepError: Samples that are not finite, or an inverse that was not found.
         """
         if not 0 < temperature < math.inf:
             raise OptionError(f"temperature = {temperature}: give a number above 0")
         first = next(self.parameters())
         noise = temperature * torch.randn(number, self.numbers, device=first.device, dtype=first.dtype)
-        data: Tensor = self.transform.inverse(noise, context)[0]
-        return data
+        return refuse_infinite(self.transform.inverse(noise, context)[0], "samples")
 
     def forward(self, data: Tensor, context: Tensor | None = None) -> Mapping[str, Tensor]:
         """``loss``: minus the log-density in the mean over events, in nats."""

@@ -32,6 +32,7 @@ from nlprep.core.training import TrainingConfig, fit
 from nlprep.evaluation.encoder import evaluation_mode
 from vision.flows.configuration import TableFlowConfig
 from vision.flows.density import Density
+from vision.flows.finite import refuse_infinite
 from vision.flows.vectors import make_vector_flow
 
 if TYPE_CHECKING:
@@ -92,12 +93,15 @@ class TableDensity:
         """(n,) in nats, of rows (n, d).
 
         Raises:
-            NlprepError: Rows of another length, or values that are no finite numbers.
+            NlprepError: Rows of another length, values that are no finite numbers, or a density that is none.
         """
         values = _checked(rows, len(self.mean))
         parts = np.array_split(self.scaled(values), max(1, -(-len(values) // _BATCH)))
         with evaluation_mode(self.flow), seeded_torch(0):
-            found = [self.flow.log_density(torch.from_numpy(part)).double().numpy() for part in parts]
+            found = [
+                refuse_infinite(self.flow.log_density(torch.from_numpy(part)).double(), "densities").numpy()
+                for part in parts
+            ]
         changed: NDArray[np.float64] = np.concatenate(found) - np.log(self.deviation).sum()
         return changed
 

@@ -40,6 +40,7 @@ from vision.flows.dequantization import (
     byte_nats,
 )
 from vision.flows.elementwise import ActNorm, Affine
+from vision.flows.finite import refuse_infinite
 from vision.flows.linear import NormedLinear
 from vision.flows.multiscale import ClassNoise, MultiScale, Squeezed, level_shapes
 from vision.flows.networks import ImageNetwork
@@ -141,9 +142,14 @@ class FlowModel(ImageModel):
         return codes
 
     def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002 - a code holds all there is
-        """Images (b, channels, height, width) in [0, 1] of codes (b, dimension)."""
+        """Images (b, channels, height, width) in [0, 1] of codes (b, dimension).
+
+        Raises:
+            NlprepError: An image that is not finite, or an inverse that was not found.
+        """
         with seeded_torch(0):
-            numbers = self.transform.inverse(codes)[0]
+            # Cut to [0, 1], what is infinite would be white, and nobody would know.
+            numbers = refuse_infinite(self.transform.inverse(codes)[0], "images")
         return ((numbers * LEVELS - 0.5) / (LEVELS - 1)).clamp(0, 1)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -155,6 +161,7 @@ class FlowModel(ImageModel):
 
         Raises:
             OptionError: A temperature that is not above 0.
+            NlprepError: As `decode`.
         """
         temperature = self.config.temperature if temperature is None else temperature
         if not 0 < temperature < math.inf:
@@ -169,11 +176,15 @@ class FlowModel(ImageModel):
     def scores(self, images: Tensor, labels: Tensor | None = None) -> Mapping[str, Tensor]:
         """``nats`` of each image, with the middle of its bytes' intervals in place of noise: nothing is random.
 
-        It is near the bound, and none. Likelihood is no oddness: simple images of another kind have more of it.
+        It is near the bound, and none. Likelihood is no oddness: simple images of another kind have more of it
+        (`vision.uses.likelihood_scores`).
+
+        Raises:
+            NlprepError: One that is not finite.
         """
         with seeded_torch(0):
             density = self._log_density(_middle(images), labels)
-        return {"nats": byte_nats(density, torch.zeros_like(density), self.dimension)}
+        return {"nats": refuse_infinite(byte_nats(density, torch.zeros_like(density), self.dimension), "likelihoods")}
 
     def _classes(self, codes: Tensor, labels: Tensor | None) -> Tensor:
         return with_classes(codes[:, :0], labels, self.num_classes)

@@ -40,6 +40,7 @@ from vision.backbones.unet import UNet
 from vision.flows.continuous import Continuous
 from vision.flows.density import standard_normal
 from vision.flows.dequantization import LEVELS, UniformDequantization, byte_levels, byte_nats
+from vision.flows.finite import refuse_infinite
 from vision.models.diffusion import Inversion
 from vision.models.model import ImageModel
 
@@ -135,8 +136,9 @@ class MatchedFlow(ImageModel):
 
         Raises:
             OptionError: Fewer than one step.
+            NlprepError: Images that are not finite.
         """
-        numbers = (self.flow.carry(latents, to_data=True, steps=steps) + 1) / 2
+        numbers = (refuse_infinite(self.flow.carry(latents, to_data=True, steps=steps), "images") + 1) / 2
         return ((numbers * LEVELS - 0.5) / (LEVELS - 1)).clamp(0, 1)
 
     def sample(self, number: int, labels: Tensor | None = None) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.randomness import seeded_torch
+from vision.models.flow import FlowModel
 from vision.models.model import CanReconstruct, CanSample
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def reconstruct_images(saved: SavedModel, images: Images) -> NDArray[np.float32]
     return np.concatenate(made)
 
 
-def sample_images(saved: SavedModel, number: int, *, of: str | None = None, seed: int = 1) -> NDArray[np.float32]:
+def sample_images(
+    saved: SavedModel, number: int, *, of: str | None = None, seed: int = 1, temperature: float | None = None
+) -> NDArray[np.float32]:
     """New images.
 
     Args:
@@ -71,16 +74,20 @@ def sample_images(saved: SavedModel, number: int, *, of: str | None = None, seed
         number: How many.
         of: Their class, by a model that is conditioned on classes; default: each in turn.
         seed: Of the draws.
+        temperature: Of a flow: what its noise is multiplied by; default: as its settings have it.
 
     Returns:
         (number, channels, height, width) in [0, 1].
 
     Raises:
-        OptionError: The model draws none, or knows no such class.
+        OptionError: The model draws none, knows no such class, or has no temperature.
     """
     model = saved.model
     if not isinstance(model, CanSample):
         raise OptionError(f"a model of the kind {type(model).__name__} draws no images: train a vae")
+    if temperature is not None and not isinstance(model, FlowModel):
+        raise OptionError(f"temperature = {temperature}: a model of the kind {type(model).__name__} has none")
+    at = {} if temperature is None else {"temperature": temperature}
     classes = getattr(model, "num_classes", 0)
     if of is not None and (not classes or of not in saved.classes):
         known = f"choose from {', '.join(saved.classes)}" if classes else "the model is conditioned on no classes"
@@ -93,5 +100,5 @@ def sample_images(saved: SavedModel, number: int, *, of: str | None = None, seed
     with torch.no_grad(), seeded_torch(seed):
         for start in range(0, number, BATCH):
             labels = None if wanted is None else wanted[start : start + BATCH].to(device)
-            drawn.append(model.sample(min(BATCH, number - start), labels).float().clamp(0, 1).cpu().numpy())
+            drawn.append(model.sample(min(BATCH, number - start), labels, **at).float().clamp(0, 1).cpu().numpy())
     return np.concatenate(drawn)
