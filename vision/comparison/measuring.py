@@ -15,6 +15,7 @@ from nlprep.core.randomness import seeded_torch
 from nlprep.evaluation.configuration import ProbeConfig, SampleQualityConfig
 from nlprep.evaluation.linear_probe import ProbeWarning, probe_features
 from nlprep.evaluation.sample_quality import evaluate_samples, fit_moments, measure_sample_bias
+from vision.comparison.memory import gradient_bytes
 from vision.encoders.image_encoder import ImageEncoder
 from vision.models.diffusion import Diffusion
 from vision.models.flow import FlowModel, ResidualFlow
@@ -78,6 +79,7 @@ class Measured:
         encoder = ImageEncoder(saved)
         return {
             "dimension": encoder.dimension,
+            "gradient_bytes": gradient_bytes(model, self.test),
             "reconstruction": self.reconstruction(model),
             "likelihood": self.likelihood(model, seed=seed, progress=progress),
             "generation": self.generation(saved, seed=seed, progress=progress),

@@ -72,6 +72,7 @@ def _costs(models: list[ModelSummary], comparison: Comparison) -> ComparisonTabl
             told(model, "seconds", form=",.1f"),
             told(model, "parameters", form=",.0f").partition(" ")[0],
             told(model, "dimension", form=",.0f").partition(" ")[0],
+            told(model, "gradient_bytes", form=",.0f", scale=1 / 1024).partition(" ")[0],
         )
         for model in models
     ]
@@ -82,11 +83,16 @@ def _costs(models: list[ModelSummary], comparison: Comparison) -> ComparisonTabl
         else f"Every run had as many steps as {config.seconds:g} seconds of a processor pay for (of a GPU, seconds), "
         "by a trial; evaluations come on top."
     )
-    notes = [budget, f"Batches of {config.batch_size} images. Figures are means over seeds (standard deviation)."]
+    notes = [
+        budget,
+        f"Batches of {config.batch_size} images. Figures are means over seeds (standard deviation).",
+        "KB an image: what a step keeps for its gradient, weights and optimiser aside; it grows with a model's depth.",
+    ]
     notes += [f"{model.name}, seed {seed}, failed: {why}" for model in models for seed, why in model.failed.items()]
     return ComparisonTable(
-        "training", ("model", "runs", "steps", "seconds", "weights", "numbers in a code"), tuple(rows), tuple(notes)
-    )
+        "training", ("model", "runs", "steps", "seconds", "weights", "numbers in a code", "KB an image"), tuple(rows),
+        tuple(notes),
+    )  # fmt: skip
 
 
 def _images(models: list[ModelSummary], comparison: Comparison) -> ComparisonTable:
