@@ -344,20 +344,18 @@ def alike_groups(pairs: Sequence[tuple[int, int, float]]) -> list[list[int]]:
     >>> alike_groups([(3, 4, 0.99), (0, 7, 0.99), (4, 5, 0.98)])
     [[3, 4, 5], [0, 7]]
     """
-    leader: dict[int, int] = {}
+    if not pairs:
+        return []
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def first(place: int) -> int:
-        while leader.setdefault(place, place) != place:
-            place = leader[place]
-        return place
-
-    for one, other, _ in pairs:
-        low, high = sorted((first(one), first(other)))
-        leader[high] = low
-    groups: dict[int, list[int]] = {}
-    for place in sorted(leader):
-        groups.setdefault(first(place), []).append(place)
-    return sorted(groups.values(), key=lambda rows: (-len(rows), rows))
+    ends = np.array([pair[:2] for pair in pairs])
+    places, nodes = np.unique(ends, return_inverse=True)
+    nodes = nodes.reshape(ends.shape)
+    joined = coo_array((np.ones(len(nodes)), (nodes[:, 0], nodes[:, 1])), shape=(len(places), len(places)))
+    number, of = connected_components(joined, directed=False)
+    groups: list[list[int]] = [places[of == group].tolist() for group in range(number)]
+    return sorted(groups, key=lambda rows: (-len(rows), rows))
 
 
 def _more(count: int) -> str:

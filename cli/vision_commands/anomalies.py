@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from cli.console import Console
 from cli.options import AtLeastOne, Switch, Threads
-from cli.vision_commands.inputs import OnError, open_model, read_for
+from cli.vision_commands.inputs import OnError, open_model, read_images_of
 from nlprep.core.configuration import Bounds
 from nlprep.core.errors import OptionError
 
@@ -88,7 +88,7 @@ def anomalies(
     from nlprep.core.artifacts import artifact_kind
     from nlprep.core.ownership import check_replaceable
     from nlprep.core.threads import torch_threads
-    from vision.run_images import find_images, part_images
+    from vision.run_images import part_images
     from vision.uses.anomalies import ANOMALY_DETECTOR, AnomalyDetector, fit_anomalies
     from vision.uses.score_files import check_score_file, write_scores
 
@@ -104,8 +104,7 @@ def anomalies(
             made = AnomalyDetector.from_directory(model, device=device)
         else:
             saved = open_model(model, device)
-            place, usual_split = find_images(saved, usual, usual_split)
-            images = read_for(saved, place, usual_split, on_error, console)
+            images = read_images_of(saved, usual, usual_split, on_error, console)
             reference, held_out, kept = part_images(saved, images)
             if not kept:
                 console.note("the model may have been trained on the images that draw the line: it may be too low")
@@ -113,8 +112,7 @@ def anomalies(
                 saved, reference, held_out, score=score, rate=rate, confidence=confidence, seed=seed,
                 progress=console.progress,
             )  # fmt: skip
-        place, split = find_images(made.saved, data, split)
-        images = read_for(made.saved, place, split, on_error, console)
+        images = read_images_of(made.saved, data, split, on_error, console)
         scores = made.scores(images, progress=console.progress)
         measured = None if odd is None else _measure(made, images, scores, odd)
         order = np.argsort(-scores, kind="stable")[:number]

@@ -57,6 +57,22 @@ def latest_run(console: Console) -> Path:
     return chosen
 
 
+def read_images_of(
+    saved: "SavedModel",
+    data: Path | None,
+    split: str | None,
+    on_error: OnError,
+    console: Console,
+    *,
+    classes: bool = False,
+) -> "Images":
+    """`read_for`, of the images that are named, or else of those that the model was trained on."""
+    from vision.run_images import find_images
+
+    place, split = find_images(saved, data, split)
+    return read_for(saved, place, split, on_error, console, classes=classes)
+
+
 def read_for(
     saved: "SavedModel", path: Path, split: str | None, on_error: OnError, console: Console, *, classes: bool = False
 ) -> "Images":

@@ -5,7 +5,7 @@ from pathlib import Path
 from cli.console import Console
 from cli.options import AtLeastOne, Output, Switch, Threads
 from cli.vision_commands.drawing import check_figure, said
-from cli.vision_commands.inputs import OnError, open_model, read_for
+from cli.vision_commands.inputs import OnError, open_model, read_images_of
 
 EPILOG = """\
 examples:
@@ -50,12 +50,10 @@ def reconstruct(
     from nlprep.figures.images import draw_reconstructions
     from vision.images.splits import choose_places
     from vision.models.making import reconstruct_images
-    from vision.run_images import find_images
 
     check_figure(output, console.inputs(model, data), overwrite=overwrite)
     saved = open_model(model, device)
-    place, split = find_images(saved, data, split)
-    images = read_for(saved, place, split, on_error, console, classes=True)
+    images = read_images_of(saved, data, split, on_error, console, classes=True)
     shown = images.select(choose_places(len(images), number, seed))
     with torch_threads(threads):
         made = reconstruct_images(saved, shown)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from cli.console import Console
 from cli.options import AtLeastOne, Output, Switch, Threads
 from cli.vision_commands.drawing import check_figure, said
-from cli.vision_commands.inputs import OnError, open_model, read_for
+from cli.vision_commands.inputs import OnError, open_model, read_images_of
 from nlprep.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -72,7 +72,6 @@ def traverse(
     from vision.models.latents import CanGenerate
     from vision.models.making import labels_of
     from vision.models.model import CanDecode
-    from vision.run_images import find_images
 
     check_figure(output, console.inputs(model, data), overwrite=overwrite)
     saved = open_model(model, device)
@@ -84,12 +83,11 @@ def traverse(
         return said(console, output, rows=list(made))
     if not isinstance(saved.model, CanDecode):
         raise OptionError(f"{model}: a model of the kind {type(saved.model).__name__} makes no images of codes")
-    place, split = find_images(saved, data, split)
-    images = read_for(saved, place, split, on_error, console, classes=True)
+    images = read_images_of(saved, data, split, on_error, console, classes=True)
     images = images.select(choose_places(len(images), 1000, seed))
     if between and len(images) < 2:
         raise OptionError("--between: there is one image; give more")
-    labels = labels_of(saved, images)
+    labels = labels_of(saved.model, images)
     with torch_threads(threads):
         codes = ImageEncoder(saved).encode(images, progress=console.progress)
         drawn: dict[str, Any] = {}
@@ -134,7 +132,6 @@ def _of_latents(
     from nlprep.core.randomness import seeded_torch
     from vision.images.splits import choose_places
     from vision.models.latents import CanInvert, interpolate_latents, telling_numbers, traverse_latents
-    from vision.run_images import find_images
 
     model: Any = saved.model
     device = next(model.parameters()).device
@@ -144,8 +141,7 @@ def _of_latents(
         labels = torch.arange(rows, device=device) % classes if classes else None
         if between:
             if isinstance(model, CanInvert):
-                place, split = find_images(saved, data, split)
-                images = read_for(saved, place, split, on_error, console)
+                images = read_images_of(saved, data, split, on_error, console)
                 images = images.select(choose_places(len(images), 2 * rows, seed))
                 if len(images) < 2:
                     raise OptionError("--between: there is one image; give more")

@@ -124,15 +124,51 @@ def wilson_interval(successes: int, trials: int, *, level: float = 0.95) -> Inte
     """
     if not 0 <= successes <= trials or trials < 1:
         raise OptionError(f"{successes} successes in {trials} trials: give at least one trial, and no more successes")
+    return _wilson(successes / trials, trials, level)
+
+
+def _wilson(share: float, trials: float, level: float) -> Interval:
     z = NormalDist().inv_cdf((1 + _checked_level(level)) / 2)
-    share = successes / trials
     middle = share + z * z / (2 * trials)
     reach = z * float(np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)))
     whole = 1 + z * z / trials
     # At the ends of the range the sums cancel but for a rounding error.
-    low = 0.0 if successes == 0 else (middle - reach) / whole
-    high = 1.0 if successes == trials else (middle + reach) / whole
+    low = 0.0 if share == 0 else (middle - reach) / whole
+    high = 1.0 if share == 1 else (middle + reach) / whole
     return Interval(share, low, high, level)
+
+
+def repeated_interval(right: ArrayLike, *, level: float = 0.95) -> Interval:
+    """The score interval of a share where each question was asked several times, which are not so many questions.
+
+    What the same question is answered again tells less than another question's answer, nothing where the answers
+    always agree. So `wilson_interval` is taken with as many trials as independent answers would vary alike: the share's
+    variance is that of the questions' own shares over their number (Korn and Graubard 1998, "Confidence intervals for
+    proportions with small expected number of positive counts estimated from survey data"). There are at least as many
+    as questions, and at most as many as answers.
+
+    >>> repeated_interval([[True, True], [False, False]] * 20) == wilson_interval(20, 40)
+    True
+
+    Args:
+        right: (questions, times) whether each answer was right.
+        level: How often such intervals hold the true share, roughly.
+
+    Raises:
+        NlprepError: No answers, or of another shape.
+        OptionError: A level out of range.
+    """
+    answers = np.asarray(right, np.float64)
+    if answers.ndim != 2 or not answers.size:
+        raise NlprepError(f"answers of shape {answers.shape}: give (questions, times)")
+    questions, times = answers.shape
+    shares = answers.mean(1)
+    share = float(shares.mean())
+    varied = float(shares.var(ddof=1)) / questions if questions > 1 else 0.0
+    # Where all are right or none is, how they vary is not known.
+    trials = share * (1 - share) / varied if varied > 0 else questions
+    trials = min(max(trials, questions), questions * times)
+    return _wilson(share, trials, level)
 
 
 def bootstrap_interval(

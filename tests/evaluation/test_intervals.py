@@ -15,6 +15,7 @@ from nlprep.evaluation.intervals import (
     bootstrap_interval,
     compare_answers,
     compare_systems,
+    repeated_interval,
     wilson_interval,
 )
 
@@ -135,3 +136,25 @@ def test_what_cannot_be_measured():
     for bad in ({"level": 0.0}, {"resamples": 0}):
         with pytest.raises(OptionError):
             bootstrap_interval(np.mean, np.ones(3), **bad)
+
+
+def test_intervals_of_repeated_questions_hold_the_true_share():
+    """Of 60 questions, each with a chance of its own and asked ten times; were each answer a question, too few."""
+    draws = np.random.default_rng(1)
+    held, narrow = 0, 0
+    for _ in range(300):
+        chances = draws.beta(0.7, 0.3, 60)
+        right = draws.random((60, 10)) < chances[:, None]
+        found, wrong = repeated_interval(right), wilson_interval(int(right.sum()), right.size)
+        held += found.low <= 0.7 <= found.high
+        narrow += wrong.low <= 0.7 <= wrong.high
+    assert held / 300 > 0.92
+    assert narrow / 300 < 0.7
+
+
+def test_questions_asked_once_have_wilsons_interval():
+    right = np.arange(30) % 3 == 0
+    assert repeated_interval(right[:, None]) == wilson_interval(10, 30)
+    assert repeated_interval(np.ones((4, 5))) == wilson_interval(4, 4)
+    with pytest.raises(NlprepError, match="questions, times"):
+        repeated_interval([True, False])

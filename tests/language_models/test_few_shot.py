@@ -7,6 +7,7 @@ import torch
 from language_model_toys import toy_causal, toy_tokenizer
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.evaluation.intervals import wilson_interval
 from nlprep.language_models.generators.few_shot import (
     FewShotTask,
     TaskExample,
@@ -81,6 +82,9 @@ def test_a_model_that_always_says_yes() -> None:
     assert [result.accuracy for result in results] == [0.5, 0.5]
     assert [result.questions for result in results] == [12, 12]
     assert results[0].shown == 0
+    # Asked twice, a question that is always answered alike is one question.
+    once = wilson_interval(3, 6)
+    assert [(result.low, result.high) for result in results] == [(once.low, once.high)] * 2
 
 
 def test_examples_that_do_not_fit_are_left_out_and_counted() -> None:

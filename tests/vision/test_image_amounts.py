@@ -12,9 +12,7 @@ from nlprep.core.errors import NlprepError
 from vision.comparison.comparison import compare_models
 from vision.comparison.configuration import ComparisonConfig
 from vision.encoders.probing import probe_images
-from vision.encoders.raw_pixels import RawPixels
 from vision.images.amounts import ENOUGH_MEASURED, ENOUGH_TRAINED, FewImagesWarning, require_images
-from vision.images.preprocessing import Preprocessing
 from vision.training import train_images
 from vision.uses.anomalies import fit_anomalies
 
@@ -47,11 +45,8 @@ def test_every_use_says_so(tmp_path):
             ComparisonConfig(),
             space=object(),
         )
-    channels, height, width = few.shape
-    encoder = RawPixels(Preprocessing(channels=channels, height=height, width=width))
+    sides = toy_images(30), few.select(np.arange(4))
     with pytest.warns(FewImagesWarning, match="images to learn from, beside 4"):
-        probe_images(
-            {"pixels": encoder}, lambda _: (toy_images(30), few.select(np.arange(4))), fit_labels=True, baselines=False
-        )
+        probe_images({"few": tmp_path / "few"}, lambda _: sides, fit_labels=True, baselines=False)
     with pytest.raises(NlprepError, match="1 usual images to compare with, beside 5"):
         fit_anomalies(None, few.select(np.arange(1)), few.select(np.arange(1, 6)))

@@ -22,12 +22,11 @@ from vision.models.flow import FlowModel, ResidualFlow
 from vision.models.flow_matching import MatchedFlow
 from vision.models.labels import labels_in_turn
 from vision.models.likelihood import estimate_likelihood
+from vision.models.making import batches_of, draw_batches
 from vision.models.model import CanDecode, CanReconstruct, CanSample
 from vision.models.vae import Vae
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
@@ -96,7 +95,7 @@ class Measured:
             return {"none": NOT_GIVEN_BACK}
         total = 0.0
         with torch.inference_mode(), seeded_torch(1):
-            for images, labels in _batches(self.test, model):
+            for images, labels in batches_of(model, self.test, _BATCH):
                 made = model.reconstruct(images, labels).float().clamp(0, 1)
                 total += float((made - images.float() / 255).square().double().sum())
         return squared_error(total / self.test.pixels.size, len(self.test))
@@ -130,7 +129,7 @@ class Measured:
             chosen = np.linspace(0, len(self.test) - 1, min(config.bound_images, len(self.test))).astype(np.int64)
             bounds = []
             with seeded_torch(seed):
-                for images, _ in _batches(self.test.select(chosen), model):
+                for images, _ in batches_of(model, self.test.select(chosen), _BATCH):
                     known = (
                         model.nats(images) if isinstance(model, MatchedFlow) else model.likelihood_bound(images).nats
                     )
@@ -152,7 +151,7 @@ class Measured:
         """Of all test images, at one draw of the noise that makes real numbers of bytes."""
         found = []
         with torch.inference_mode(), seeded_torch(seed):
-            for images, labels in _batches(self.test, model):
+            for images, labels in batches_of(model, self.test, _BATCH):
                 found.append(model.nats(images, labels).double().cpu().numpy())
         nats = np.concatenate(found)
         measured = f"a bound by dequantisation, one draw of noise, {len(nats):,} images"
@@ -248,19 +247,22 @@ def draw_pixels(
     if not isinstance(model, CanSample):
         found = fit_moments(ImageEncoder(saved).encode(codes_of, _BATCH))
         moments = [torch.from_numpy(part).float().to(device) for part in (found.mean, found.factor)]
+
+    def make(count: int, wanted: torch.Tensor | None) -> torch.Tensor:
+        made: torch.Tensor
+        if moments is None:
+            made = model.sample(count, wanted)
+        else:
+            mean, factor = moments
+            made = model.decode(mean + torch.randn(count, len(factor), device=device) @ factor, wanted)
+        return made
+
     drawn = []
-    with torch.inference_mode(), seeded_torch(seed), progress.task("drawing", number) as task:
-        labels = labels_in_turn(number, model.num_classes)
-        for start in range(0, number, _BATCH):
-            count = min(_BATCH, number - start)
-            wanted = None if labels is None else labels[start : start + count].to(device)
-            if moments is None:
-                made = model.sample(count, wanted)
-            else:
-                mean, factor = moments
-                made = model.decode(mean + torch.randn(count, len(factor), device=device) @ factor, wanted)
-            drawn.append((made.float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy())
-            task.advance(count)
+    labels = labels_in_turn(number, model.num_classes)
+    with progress.task("drawing", number) as task:
+        for batch in draw_batches(model, number, make, labels, seed=seed, size=_BATCH):
+            drawn.append(np.rint(batch * 255).astype(np.uint8))
+            task.advance(len(batch))
     return np.concatenate(drawn)
 
 
@@ -277,14 +279,3 @@ def _bounded(model: Diffusion | MatchedFlow) -> str:
 def squared_error(mse: float, images: int) -> dict[str, Any]:
     """How a squared error is told."""
     return {"mse": mse, "decibels": -10 * math.log10(mse) if mse > 0 else None, "images": images}
-
-
-def _batches(images: Images, model: ImageModel) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Images and, for a model that is told classes, labels, on its device."""
-    device = next(model.parameters()).device
-    labels = torch.from_numpy(images.required_labels("this model")) if model.num_classes else None
-    for start in range(0, len(images), _BATCH):
-        rows = slice(start, start + _BATCH)
-        # A copy: pixels that are mapped from a file cannot be written, which torch warns of.
-        pixels = torch.from_numpy(np.array(images.pixels[rows], order="C")).to(device)
-        yield pixels, None if labels is None else labels[rows].to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,14 @@ import torch
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.randomness import seeded_torch
 from vision.models.flow import FlowModel
+from vision.models.labels import labels_in_turn
 from vision.models.model import CanReconstruct, CanSample
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import NDArray
+    from torch import nn
 
     from vision.images.collection import Images
     from vision.models.files import SavedModel
@@ -21,17 +26,65 @@ if TYPE_CHECKING:
 BATCH = 128
 
 
-def labels_of(saved: SavedModel, images: Images) -> torch.Tensor | None:
+def labels_of(model: nn.Module, images: Images) -> torch.Tensor | None:
     """Labels (n,) for a model that is conditioned on some, on its device; None for any other.
 
     Raises:
         NlprepError: It is, and the images have none.
     """
-    if not getattr(saved.model, "num_classes", 0):
+    if not getattr(model, "num_classes", 0):
         return None
     if images.labels is None:
         raise NlprepError(f"{images.source}: has no labels, which the model is conditioned on: give a folder a class")
-    return torch.from_numpy(images.labels).to(next(saved.model.parameters()).device)
+    return torch.from_numpy(images.labels).to(next(model.parameters()).device)
+
+
+def batches_of(
+    model: nn.Module, images: Images, size: int = BATCH
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Images (b, channels, height, width) uint8 and, for a model that is told classes, labels (b,), on its device.
+
+    Args:
+        model: The model.
+        images: Of its shape.
+        size: Images in a batch.
+
+    Raises:
+        NlprepError: Labels that it needs are missing.
+    """
+    labels = labels_of(model, images)
+    device = next(model.parameters()).device
+    for start in range(0, len(images), size):
+        rows = slice(start, start + size)
+        # A copy: pixels that are mapped from a file cannot be written, which torch warns of.
+        pixels = torch.from_numpy(np.array(images.pixels[rows], order="C")).to(device)
+        yield pixels, None if labels is None else labels[rows]
+
+
+def draw_batches(
+    model: nn.Module,
+    number: int,
+    make: Callable[[int, torch.Tensor | None], torch.Tensor],
+    labels: torch.Tensor | None,
+    *,
+    seed: int,
+    size: int = BATCH,
+) -> Iterator[NDArray[np.float32]]:
+    """New images, (b, channels, height, width) in [0, 1].
+
+    Args:
+        model: The model, on its device.
+        number: How many.
+        make: Makes so many, of these labels, with torch's generator.
+        labels: (number,) of which class each is to be, or None.
+        seed: Of the draws.
+        size: Images in a batch.
+    """
+    device = next(model.parameters()).device
+    with torch.no_grad(), seeded_torch(seed):
+        for start in range(0, number, size):
+            wanted = None if labels is None else labels[start : start + size].to(device)
+            yield make(min(size, number - start), wanted).float().clamp(0, 1).cpu().numpy()
 
 
 def reconstruct_images(saved: SavedModel, images: Images) -> NDArray[np.float32]:
@@ -51,15 +104,11 @@ def reconstruct_images(saved: SavedModel, images: Images) -> NDArray[np.float32]
     model = saved.model
     if not isinstance(model, CanReconstruct):
         raise OptionError(f"a model of the kind {type(model).__name__} does not give images back")
-    labels = labels_of(saved, images)
-    device = next(model.parameters()).device
-    made = []
+    made: list[NDArray[np.float32]] = []
     with torch.no_grad():
-        for start in range(0, len(images), BATCH):
-            rows = slice(start, start + BATCH)
-            pixels = torch.from_numpy(np.array(images.pixels[rows])).to(device)
-            with seeded_torch(1 + start):
-                given = model.reconstruct(pixels, None if labels is None else labels[rows])
+        for pixels, labels in batches_of(model, images):
+            with seeded_torch(1 + BATCH * len(made)):
+                given = model.reconstruct(pixels, labels)
             made.append(given.float().clamp(0, 1).cpu().numpy())
     return np.concatenate(made)
 
@@ -87,18 +136,12 @@ def sample_images(
         raise OptionError(f"a model of the kind {type(model).__name__} draws no images: train a vae")
     if temperature is not None and not isinstance(model, FlowModel):
         raise OptionError(f"temperature = {temperature}: a model of the kind {type(model).__name__} has none")
-    at = {} if temperature is None else {"temperature": temperature}
+    at: dict[str, float] = {} if temperature is None else {"temperature": temperature}
     classes = getattr(model, "num_classes", 0)
     if of is not None and (not classes or of not in saved.classes):
         known = f"choose from {', '.join(saved.classes)}" if classes else "the model is conditioned on no classes"
         raise OptionError(f"of = {of!r}: {known}")
     wanted = None
     if classes:
-        wanted = torch.arange(number) % classes if of is None else torch.full((number,), saved.classes.index(of))
-    device = next(model.parameters()).device
-    drawn = []
-    with torch.no_grad(), seeded_torch(seed):
-        for start in range(0, number, BATCH):
-            labels = None if wanted is None else wanted[start : start + BATCH].to(device)
-            drawn.append(model.sample(min(BATCH, number - start), labels, **at).float().clamp(0, 1).cpu().numpy())
-    return np.concatenate(drawn)
+        wanted = labels_in_turn(number, classes) if of is None else torch.full((number,), saved.classes.index(of))
+    return np.concatenate(list(draw_batches(model, number, partial(model.sample, **at), wanted, seed=seed)))

@@ -13,7 +13,7 @@ from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import read_lines
 from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine
-from nlprep.evaluation.intervals import wilson_interval
+from nlprep.evaluation.intervals import repeated_interval
 
 if TYPE_CHECKING:
     import os
@@ -102,7 +102,7 @@ class FewShotResult:
     Attributes:
         shots: Examples shown, k.
         accuracy: Share of right answers.
-        low: Lower end of the 95% interval (Wilson 1927).
+        low: Lower end of the 95% interval, for other questions and other examples: `repeated_interval`.
         high: Its upper end.
         questions: Answers judged: questions times draws of examples.
         shown: Examples shown on average: fewer than k where the context had no room.
@@ -164,17 +164,17 @@ def evaluate_few_shot(
     results = []
     with progress.task("asking", len(asked) * len(shots) * draws) as bar:
         for number in shots:
-            right = shown = 0
+            right = np.zeros((len(asked), draws), bool)
+            shown = 0
             for question in asked:
                 for draw in range(draws):
                     chosen = _draw(task, question, number, seed, draw)
                     answer, used = scorer.answer(task, task.examples[question], chosen)
-                    right += _same(answer, task.examples[question].output)
+                    right[question, draw] = _same(answer, task.examples[question].output)
                     shown += used
                     bar.advance()
-            total = len(asked) * draws
-            share = wilson_interval(right, total)
-            results.append(FewShotResult(number, share.value, share.low, share.high, total, shown / total))
+            share = repeated_interval(right)
+            results.append(FewShotResult(number, share.value, share.low, share.high, right.size, shown / right.size))
     return results
 
 
