@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nlprep.language_models.models.token_cross_entropy import token_cross_entropy
 from nlprep.language_models.text.packing import IGNORED
+from nlprep.objectives.token_cross_entropy import token_cross_entropy
 
 
 def made(dtype, rows: int = 700, vocabulary: int = 1000):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,11 +31,12 @@ class TransformerBlock(nn.Module):
     Args:
         width: Numbers in a token.
         heads: Of the attention; they divide the width.
+        causal: Whether a token sees itself and those before it alone.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.causal = heads, causal
         self.attention_norm = nn.LayerNorm(width)
         self.attention_in = nn.Linear(width, 3 * width)
         self.attention_out = nn.Linear(width, width)
@@ -44,11 +46,34 @@ class TransformerBlock(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (b, n, width) of tokens of that shape."""
+        queries, keys, values = self._parts(tokens)
+        found = functional.scaled_dot_product_attention(queries, keys, values, is_causal=self.causal)
+        return self._changed(tokens, found)
+
+    def append(self, token: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `forward`, of the token (b, 1, width) that follows others.
+
+        Args:
+            token: The one that is new.
+            memory: What this gave with the one before; None: there is none.
+
+        Returns:
+            The token, and the memory with it, (2, b, heads, n, width / heads).
+        """
+        query, key, value = self._parts(token)
+        both = torch.stack([key, value])
+        memory = both if memory is None else torch.cat([memory, both], 3)
+        found = functional.scaled_dot_product_attention(query, memory[0], memory[1])
+        return self._changed(token, found), memory
+
+    def _parts(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values (b, heads, n, width / heads)."""
         batch, count, width = tokens.shape
         parts = self.attention_in(self.attention_norm(tokens)).view(batch, count, 3, self.heads, width // self.heads)
-        queries, keys, values = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        found = functional.scaled_dot_product_attention(queries, keys, values)
-        tokens = tokens + self.attention_out(found.transpose(1, 2).reshape(batch, count, width))
+        return parts.permute(2, 0, 3, 1, 4).unbind(0)
+
+    def _changed(self, tokens: Tensor, found: Tensor) -> Tensor:
+        tokens = tokens + self.attention_out(found.transpose(1, 2).flatten(2))
         changed: Tensor = tokens + self.layers(tokens)
         return changed
 

@@ -12,6 +12,7 @@ from vision.models.pretext_configuration import (
     ContextPredictionConfig,
     CpcConfig,
     IJepaConfig,
+    ImageGptConfig,
     InpaintingConfig,
     RotationConfig,
 )
@@ -428,6 +429,7 @@ METHODS = (
     "byol",
     "dino",
     "i-jepa",
+    "image-gpt",
     "rotation",
     "colourization",
     "inpainting",
@@ -474,6 +476,7 @@ class ImageModelConfig:
     byol: ByolConfig = option(ByolConfig(), "how", counts_for=("model", ("byol",)))
     dino: DinoConfig = option(DinoConfig(), "how", counts_for=("model", ("dino",)))
     i_jepa: IJepaConfig = option(IJepaConfig(), "how", counts_for=("model", ("i-jepa",)))
+    image_gpt: ImageGptConfig = option(ImageGptConfig(), "how", counts_for=("model", ("image-gpt",)))
     rotation: RotationConfig = option(RotationConfig(), "how", counts_for=("model", ("rotation",)))
     colourization: ColourizationConfig = option(ColourizationConfig(), "how", counts_for=("model", ("colourization",)))
     inpainting: InpaintingConfig = option(InpaintingConfig(), "how", counts_for=("model", ("inpainting",)))

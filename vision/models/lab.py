@@ -68,5 +68,5 @@ def colours_on_screen(grid: float) -> Tensor:
     """
     levels = torch.linspace(0, 1, 52, dtype=torch.float64)
     cube = torch.cartesian_prod(levels, levels, levels).T.reshape(1, 3, -1, 1)
-    squares = torch.unique((to_lab(cube)[0, 1:, :, 0].T / grid).round(), dim=0)
+    squares: Tensor = torch.unique((to_lab(cube)[0, 1:, :, 0].T / grid).round(), dim=0)
     return (squares * grid).float()

@@ -118,6 +118,7 @@ MODELS: dict[str, Method] = {
     "byol": Method("vision.models.byol", "Byol", view_configuration.ByolConfig, keyed=True),
     "dino": Method("vision.models.dino", "Dino", view_configuration.DinoConfig, keyed=True),
     "i-jepa": Method("vision.models.ijepa", "IJepa", pretext_configuration.IJepaConfig),
+    "image-gpt": Method("vision.models.image_gpt", "ImageGpt", pretext_configuration.ImageGptConfig),
     "rotation": Method("vision.models.rotation", "RotationPrediction", pretext_configuration.RotationConfig),
     "colourization": Method(
         "vision.models.colourization", "Colourization", pretext_configuration.ColourizationConfig, coloured=True

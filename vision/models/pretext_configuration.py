@@ -96,3 +96,20 @@ class IJepaConfig:
             raise OptionError(
                 f"predictor_heads = {self.predictor_heads}: must divide the width, {self.predictor_width}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageGptConfig:
+    """A model that says the next pixel, row by row, by all before it."""
+
+    levels: int = option(256, "that a pixel of a grey image may have; 256: bytes as they are", minimum=2, maximum=256)
+    colour_levels: int = option(6, "of red, of green and of blue, in colour images", minimum=2, maximum=16)
+    width: int = option(96, "size of the tokens", minimum=1)
+    depth: int = option(4, "layers, of which the middle one makes codes", minimum=1)
+    heads: int = option(3, "attention heads; they divide the width", minimum=1)
+    temperature: float = option(1.0, "of samples; 1: of the model itself", above=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.width % self.heads:
+            raise OptionError(f"heads = {self.heads}: must divide the width, {self.width}")

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from nlprep.core.training.steps.step import PlainStep
-from nlprep.language_models.models.token_cross_entropy import token_cross_entropy
 from nlprep.language_models.pretraining.masked import flops_per_token
 from nlprep.language_models.text.packing import IGNORED
+from nlprep.objectives.token_cross_entropy import token_cross_entropy
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,4 +1,4 @@
-"""Cross-entropy over a vocabulary, which is a fifth of a small language model's training on a processor."""
+"""Cross-entropy over a vocabulary, of words or of colours: a fifth of a small language model's training."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nlprep.language_models.text.packing import IGNORED
-
+IGNORED = -100
+"""The label of what counts for nothing, as torch has it."""
 _BLOCK_NUMBERS = 1 << 19
 """Logits looked at together: two megabytes of float32, which stay in a processor's cache."""
 
