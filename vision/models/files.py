@@ -203,6 +203,9 @@ def find_backbone(model: torch.nn.Module) -> Backbone | None:
     """The network in a model that makes the features which its codes are made of; None where there is none."""
     from vision.backbones.backbone import Backbone
 
+    own = getattr(model, "backbone", None)
+    if isinstance(own, Backbone):
+        return own
     return next((part for part in model.modules() if isinstance(part, Backbone)), None)
 
 

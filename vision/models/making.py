@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -134,9 +134,11 @@ def sample_images(
     model = saved.model
     if not isinstance(model, CanSample):
         raise OptionError(f"a model of the kind {type(model).__name__} draws no images: train a vae")
-    if temperature is not None and not isinstance(model, FlowModel):
-        raise OptionError(f"temperature = {temperature}: a model of the kind {type(model).__name__} has none")
-    at: dict[str, float] = {} if temperature is None else {"temperature": temperature}
+    make: Any = model.sample
+    if temperature is not None:
+        if not isinstance(saved.model, FlowModel):
+            raise OptionError(f"temperature = {temperature}: a model of the kind {type(model).__name__} has none")
+        make = partial(make, temperature=temperature)
     classes = getattr(model, "num_classes", 0)
     if of is not None and (not classes or of not in saved.classes):
         known = f"choose from {', '.join(saved.classes)}" if classes else "the model is conditioned on no classes"
@@ -144,4 +146,4 @@ def sample_images(
     wanted = None
     if classes:
         wanted = labels_in_turn(number, classes) if of is None else torch.full((number,), saved.classes.index(of))
-    return np.concatenate(list(draw_batches(model, number, partial(model.sample, **at), wanted, seed=seed)))
+    return np.concatenate(list(draw_batches(saved.model, number, make, wanted, seed=seed)))
