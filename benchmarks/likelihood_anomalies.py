@@ -20,7 +20,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -71,10 +71,9 @@ def main() -> None:
     begun = time.process_time()
     model = Glow(SHAPE, GlowConfig(), seed=options.seed)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    suited: dict[str, Any] = dict(find_method("glow").training)
     config = TrainingConfig(
-        **{"steps": steps, "batch_size": BATCH, "average": 0.999, "keep_best": False, "precision": "fp32"}
-        | dict(find_method("glow").training)
-        | {"seed": options.seed}
+        steps=steps, batch_size=BATCH, average=0.999, keep_best=False, precision="fp32", seed=options.seed, **suited
     )
     fit(model.step(), ImageExamples(usual), config=config)
     trained = time.process_time() - begun
@@ -165,7 +164,7 @@ def measured(model: Glow, learned: LearnedScores, images: Images) -> dict[str, N
     found = score_images(learned, images)
     pixels = torch.from_numpy(np.array(images.pixels))
     with seeded_torch(1):
-        bound = torch.cat([model.nats(batch) for batch in pixels.split(250)]).double().numpy()
+        bound = torch.cat([model.nats(batch) for batch in torch.split(pixels, 250)]).double().numpy()
     return found | {"bound": bound, LENGTH: code_nats(images.pixels)}
 
 

@@ -205,7 +205,8 @@ def known_table(rows: NDArray[np.float64], densities: NDArray[np.float64]) -> Ta
     train, validation, test = np.split(rows, [count // 3, count // 3 + count // 10])
     mean, deviation = train.mean(0), train.std(0)
     known = float(densities[count // 3 + count // 10 :].mean() + np.log(deviation).sum())
-    return Table(*((part - mean) / deviation for part in (train, validation, test)), known)
+    train, validation, test = ((part - mean) / deviation for part in (train, validation, test))
+    return Table(train, validation, test, known)
 
 
 def parted(rows: NDArray[np.float64], draws: np.random.Generator) -> Table:

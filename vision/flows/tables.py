@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nlprep.core.progress import Progress
-    from nlprep.core.training.data.examples import Seeds
+    from nlprep.core.randomness import Seeds
 
 TABLE_DENSITY = "table-density"
 """What directories of densities are marked as."""

@@ -131,7 +131,7 @@ def sample_images(
     Raises:
         OptionError: The model draws none, knows no such class, or has no temperature.
     """
-    model = saved.model
+    model: Any = saved.model
     if not isinstance(model, CanSample):
         raise OptionError(f"a model of the kind {type(model).__name__} draws no images: train a vae")
     make: Any = model.sample
