@@ -174,6 +174,10 @@ def fit_anomalies(
         NlprepError: Images of another shape, or too few for the rate and the confidence.
         OptionError: No such score.
     """
+    if rate is None:
+        rate = supported_rate(len(held_out), confidence)
+    # Before what takes time, which would be for nothing: whether there are enough does not hang on their scores.
+    fit_threshold(np.zeros(len(held_out)), rate=rate, confidence=confidence)
     require_images(len(reference), len(held_out), source=reference.source, what="usual images to compare with")
     check_shape(saved.model, held_out.shape, where=held_out.source)
     if score is not None:
@@ -182,10 +186,6 @@ def fit_anomalies(
         # Images of one colour each have no patches to tell apart, nor has one of a row of pixels.
         varied = bool((reference.pixels.min((1, 2, 3)) < reference.pixels.max((1, 2, 3))).any())
         score = LARGEST_SCORE if varied and LARGEST_SCORE in score_names(saved) else "pixel_neighbors"
-    if rate is None:
-        rate = supported_rate(len(held_out), confidence)
-    # Before what takes time, which would be for nothing: whether there are enough does not hang on their scores.
-    fit_threshold(np.zeros(len(held_out)), rate=rate, confidence=confidence)
     learned = learn_scores(saved, reference, [score], seed=seed, progress=progress)
     usual = score_images(learned, held_out, progress=progress)[score]
     return AnomalyDetector(saved, score, fit_threshold(usual, rate=rate, confidence=confidence), learned)
