@@ -419,7 +419,7 @@ def _apply(features: nn.Module, batch: torch.Tensor) -> torch.Tensor:
     On a processor that takes half the time. Of a batch at once distances are taken, since keys are read for each.
     """
     if isinstance(features, PatchFeatures) and batch.device.type == "cpu":
-        return torch.cat([features(few) for few in batch.split(_FEW)])
+        return torch.cat([features(batch[start : start + _FEW]) for start in range(0, len(batch), _FEW)])
     found: torch.Tensor = features(batch)
     return found
 
