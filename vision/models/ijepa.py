@@ -154,7 +154,8 @@ class IJepa(ImageModel):
         top = torch.randint(rows - self.block[0] + 1, number, device=device)
         left = torch.randint(columns - self.block[1] + 1, number, device=device)
         inside = torch.arange(self.block[0] * self.block[1], device=device)
-        return (top + inside // self.block[1]) * columns + left + inside % self.block[1]
+        patches: Tensor = (top + inside // self.block[1]) * columns + left + inside % self.block[1]
+        return patches
 
     def draw_context(self, blocks: Tensor) -> Tensor:
         """Patches (b, visible) that are in no block, with torch's generator."""
