@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from vision_toys import SMALL, settings, toy_images
+from vision_toys import SMALL, StoppingExamples, settings, toy_images
 
 from nlprep.core.training import fit
 from nlprep.core.training.steps.step import Moment
@@ -102,23 +102,11 @@ def test_parts_of_a_batch_learn_what_the_whole_does() -> None:
         torch.testing.assert_close(parts[name], value, rtol=1e-3, atol=2e-5)
 
 
-class Stopping(ImageExamples):
-    """Ones that fail once, in the middle of a run."""
-
-    left = 4
-
-    def batch(self, indices: Any, seeds: Any) -> Any:
-        self.left -= 1
-        if not self.left:
-            raise RuntimeError("stopped")
-        return super().batch(indices, seeds)
-
-
 def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path: Path) -> None:
     config = settings(steps=6, average=0.9)
     with pytest.raises(RuntimeError, match="stopped"):
         fit(
-            Byol(SHAPE, CONFIG).step(), Stopping(toy_images(24, SHAPE), keys=True), config=config,
+            Byol(SHAPE, CONFIG).step(), StoppingExamples(toy_images(24, SHAPE), keys=True), config=config,
             directory=tmp_path / "run",
         )  # fmt: skip
     halves = []

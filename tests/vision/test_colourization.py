@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from vision_toys import SMALL, settings, toy_images
+from vision_toys import SMALL, StoppingExamples, settings, toy_images
 
 from nlprep.core.errors import OptionError
 from nlprep.core.training import fit
@@ -109,23 +109,11 @@ def test_a_code_does_not_depend_on_colours() -> None:
     torch.testing.assert_close(to_lab(made)[:, :1], lightness, atol=0.5, rtol=0)
 
 
-class Stopping(ImageExamples):
-    """Ones that fail once, in the middle of a run."""
-
-    left = 4
-
-    def batch(self, indices, seeds):  # type: ignore[no-untyped-def]
-        self.left -= 1
-        if not self.left:
-            raise RuntimeError("stopped")
-        return super().batch(indices, seeds)
-
-
 def test_a_run_that_was_stopped_has_the_weights_of_its_first_batch(tmp_path: Path) -> None:
     images = toy_images(24, SHAPE)
     config = settings(steps=5, checkpoint_every=1)
     with pytest.raises(RuntimeError, match="stopped"):
-        fit(Colourization(SHAPE, CONFIG).step(), Stopping(images), config=config, directory=tmp_path / "run")
+        fit(Colourization(SHAPE, CONFIG).step(), StoppingExamples(images), config=config, directory=tmp_path / "run")
     found = []
     for directory in (tmp_path / "run", None):
         model = Colourization(SHAPE, CONFIG)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from vision_toys import SMALL, settings, toy_images
+from vision_toys import SMALL, StoppingExamples, settings, toy_images
 
 from nlprep.core.errors import OptionError
 from nlprep.core.training import fit
@@ -22,6 +22,9 @@ from vision.models.pretext_configuration import IJepaConfig
 from vision.models.view_configuration import DinoConfig
 from vision.views.configuration import ViewConfig
 from vision.views.draws import draw_views
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHAPE = (3, 8, 8)
 DINO = DinoConfig(prototypes=6, hidden=8, outputs=5, small_views=1, momentum=0.8, backbone=SMALL["mlp"])
@@ -77,6 +80,27 @@ def test_parts_of_a_batch_have_the_same_teacher_and_centre() -> None:
     assert not torch.equal(whole["teacher.prototypes"], Dino(SHAPE, DINO).state_dict()["teacher.prototypes"])
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["dino", "i-jepa"])
+def test_a_run_that_was_stopped_ends_with_the_same_bits(kind: str, tmp_path: Path) -> None:
+    def made() -> Any:
+        return Dino(SHAPE, DINO) if kind == "dino" else IJepa(SHAPE, IJEPA)
+
+    config, keys = settings(steps=5, average=0.9), kind == "dino"
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(
+            made().step(), StoppingExamples(toy_images(24, SHAPE), keys=keys), config=settings(
+                steps=5, average=0.9, checkpoint_every=1
+            ), directory=tmp_path / "run",
+        )  # fmt: skip
+    found = []
+    for directory in (tmp_path / "run", None):
+        model = made()
+        history = fit(model.step(), examples(keys=keys), config=config, directory=directory)
+        assert bool(history.resumed_from) == (directory is not None)
+        found.append(model.state_dict())
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
 def test_the_centre_is_the_average_of_what_the_teacher_says() -> None:
@@ -191,4 +215,7 @@ def test_the_target_follows_and_codes_do_not_collapse() -> None:
     record = next(record for record in history.records if "validation_spread" in record)
     assert record["validation_spread"] > 0.02
     with pytest.raises(OptionError, match="none may be left"):
-        IJepa(SHAPE, replace(IJEPA, blocks=4))
+        IJepa(SHAPE, replace(IJEPA, blocks=16))
+    # On few patches blocks are smaller, so that a context is left.
+    small = IJepa(SHAPE, replace(IJEPA, blocks=4, block=0.15))
+    assert (small.block, small.visible) == ((1, 1), 12)

@@ -11,7 +11,7 @@ import torch
 
 from nlprep.core.training.configuration import TrainingConfig
 from vision.backbones.configuration import BackboneConfig
-from vision.images.collection import Images
+from vision.images.collection import ImageExamples, Images
 
 SMALL = {
     "mlp": BackboneConfig(kind="mlp", width=16, depth=1),
@@ -39,6 +39,19 @@ def toy_images(count: int = 24, shape: tuple[int, int, int] = (1, 8, 8), *, labe
     if not labels:
         return Images(pixels, source="toy images")
     return Images(pixels, classes.astype(np.int64), ("left", "right"), source="toy images")
+
+
+class StoppingExamples(ImageExamples):
+    """Ones that fail once, at the fourth batch that is fetched: in the middle of a run."""
+
+    left = 4
+
+    def batch(self, indices: Any, seeds: Any) -> Any:
+        """Fetch images, or fail."""
+        self.left -= 1
+        if not self.left:
+            raise RuntimeError("stopped")
+        return super().batch(indices, seeds)
 
 
 def settings(**changes: Any) -> TrainingConfig:

@@ -22,6 +22,7 @@ predictions; blocks and context never meet; no gradient goes to the target, whic
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -78,9 +79,7 @@ class IJepa(ImageModel):
             raise OptionError("the backbone of an I-JEPA must be a vit")
         self.context, self.target = context, make_target(context)
         self.dimension = context.dimension
-        rows, columns = context.grid
-        self.block = (max(1, round(rows * config.block**0.5)), max(1, round(columns * config.block**0.5)))
-        self.visible = context.tokens - config.blocks * self.block[0] * self.block[1]
+        self.block, self.visible = self._sizes(context)
         if self.visible < 1:
             raise OptionError(
                 f"blocks = {config.blocks} of {self.block[0]} x {self.block[1]} patches: of {context.tokens} patches "
@@ -96,6 +95,17 @@ class IJepa(ImageModel):
                 nn.LayerNorm(width),
                 nn.Linear(width, self.dimension),
             )
+
+    def _sizes(self, context: VisionTransformer) -> tuple[tuple[int, int], int]:
+        """Of a block, and of a context: sides are rounded, and down where less than a quarter would be left."""
+        rows, columns = (side * self.config.block**0.5 for side in context.grid)
+        block, visible = (1, 1), 0
+        for size in (round, math.floor):
+            block = (max(1, size(rows)), max(1, size(columns)))
+            visible = context.tokens - self.config.blocks * block[0] * block[1]
+            if 4 * visible >= context.tokens:
+                break
+        return block, visible
 
     @property
     def backbone(self) -> VisionTransformer:
