@@ -8,7 +8,6 @@ from cyclopts import Parameter
 from cli.console import Console
 from cli.options import Given, Options, Switch, Threads
 from cli.vision_commands.inputs import OnError
-from nlprep.core.errors import FileError
 from vision.backbones.configuration import BackboneConfig, UNetConfig
 from vision.comparison.configuration import ComparisonConfig
 from vision.images.configuration import PreprocessingConfig
@@ -89,6 +88,7 @@ def compare(
     from vision.comparison.page import draw_comparison, write_page
     from vision.comparison.tables import comparison_tables
     from vision.images.reading import read_images
+    from vision.images.sources.arrangement import NoSplitError
     from vision.images.splits import split_images
 
     place = output or Path(f"{data.name.partition('.')[0] or 'images'}-comparison")
@@ -108,7 +108,7 @@ def compare(
     else:
         try:
             measure = read(data, "test")
-        except FileError:
+        except NoSplitError:
             learn, measure = split_images(learn, 0.2)
     with torch_threads(threads):
         found = compare_models(

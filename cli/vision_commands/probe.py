@@ -108,8 +108,8 @@ def _read(
     console: Console,
 ) -> "tuple[Images, Images]":
     """Images to learn from and images to measure on."""
-    from nlprep.core.errors import FileError
     from vision.images.reading import read_images
+    from vision.images.sources.arrangement import NoSplitError
     from vision.images.splits import split_images
 
     def read(path: Path, split: str | None = None) -> "Images":
@@ -125,6 +125,6 @@ def _read(
         return read(train), read(test)
     try:
         measure = read(data, "test")
-    except FileError:
+    except NoSplitError:
         return split_images(read(data), 0.2)
     return read(data), measure

@@ -9,7 +9,6 @@ from cli.console import Console
 from cli.options import AtLeastOne, Options, Threads
 from cli.vision_commands.inputs import OnError, open_model, read_for
 from nlprep.core.configuration import to_mapping
-from nlprep.core.errors import FileError
 from vision.uses.configuration import AttackConfig
 
 if TYPE_CHECKING:
@@ -102,18 +101,17 @@ def _unseen(
     console: Console,
 ) -> "Images":
     """Images that neither was trained on, as far as that can be known."""
+    from contextlib import suppress
+
     import numpy as np
 
+    from vision.images.sources.arrangement import NoSplitError
     from vision.run_images import find_images, parts_of_run
 
     place, own = find_images(judge, data, split)
     if split is None:
-        try:
+        with suppress(NoSplitError):
             return read_for(judge, place, "test", on_error, console, classes=True)
-        except FileError as error:
-            # What is wrong with one picture is no lack of a split.
-            if Path(error.path) != place:
-                raise
     images = read_for(judge, place, own, on_error, console, classes=True)
     places = np.arange(len(images))
     for saved in (judge, denoiser):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,16 @@ def test_what_is_wrong_is_said_in_a_line(folder, capsys, monkeypatch, words, sai
     assert main([*words, "--quiet"]) == 2
     assert said in one_line(capsys.readouterr().err)
     assert not list(folder.glob("x.*"))
+
+
+@pytest.mark.parametrize("words", [["probe", "run", "--data"], ["compare"]])
+def test_a_test_split_with_a_broken_picture_is_no_lack_of_one(folder, tmp_path, capsys, words):
+    shutil.copytree(folder / "photos", tmp_path / "train")
+    shutil.copytree(folder / "photos", tmp_path / "test")
+    (tmp_path / "test" / "dark" / "0.png").write_bytes(b"no picture")
+    given = [str(folder / "run") if word == "run" else word for word in words]
+    assert main([*given, str(tmp_path), "--quiet"]) == 2
+    assert str(Path("dark") / "0.png") in one_line(capsys.readouterr().err)
 
 
 def test_commands_and_models_are_listed_where_they_are():

@@ -38,6 +38,10 @@ ALL = "all"
 """Asks for the images of all splits together."""
 
 
+class NoSplitError(FileError):
+    """A split that images are not divided into: whoever can do without one divides them."""
+
+
 @dataclass(frozen=True)
 class Arrangement:
     """Which of some files are chosen, and their classes.
@@ -104,7 +108,7 @@ def choose_split(found: set[str], wanted: str | None, source: str | os.PathLike[
         One of those found, ``all``, or empty where there are none.
 
     Raises:
-        FileError: The wanted one is not there.
+        NoSplitError: The wanted one is not there.
     """
     name = None if wanted is None else SPLITS.get(wanted.lower(), wanted)
     if name is None:
@@ -117,7 +121,7 @@ def choose_split(found: set[str], wanted: str | None, source: str | os.PathLike[
         return ALL if found else ""
     if name not in found:
         there = f"it has {', '.join(sorted(found))}" if found else "it is not divided into folders train, test, ..."
-        raise FileError(source, f"has no split {wanted or name!r}: {there}; ask for one of these, or for {ALL!r}")
+        raise NoSplitError(source, f"has no split {wanted or name!r}: {there}; ask for one of these, or for {ALL!r}")
     return name
 
 
