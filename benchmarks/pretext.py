@@ -121,7 +121,7 @@ def run(name: str, seed: int, train_images: Images, test_images: Images, options
     codes: list[NDArray[np.float32]]
     steps, seconds = 0, 0.0
     if name == PIXELS:
-        codes = [np.float32(one.pixels.reshape(len(one), -1)) / np.float32(255) for one in images]
+        codes = [np.divide(one.pixels.reshape(len(one), -1), 255, dtype=np.float32) for one in images]
     else:
         if name == RANDOM:
             model = make_model("simclr", train_images, seed).eval()

@@ -66,11 +66,11 @@ class TransformerBlock(nn.Module):
         found = functional.scaled_dot_product_attention(query, memory[0], memory[1])
         return self._changed(token, found), memory
 
-    def _parts(self, tokens: Tensor) -> tuple[Tensor, ...]:
+    def _parts(self, tokens: Tensor) -> list[Tensor]:
         """Queries, keys and values (b, heads, n, width / heads)."""
         batch, count, width = tokens.shape
         parts = self.attention_in(self.attention_norm(tokens)).view(batch, count, 3, self.heads, width // self.heads)
-        return parts.permute(2, 0, 3, 1, 4).unbind(0)
+        return list(parts.permute(2, 0, 3, 1, 4))
 
     def _changed(self, tokens: Tensor, found: Tensor) -> Tensor:
         tokens = tokens + self.attention_out(found.transpose(1, 2).flatten(2))

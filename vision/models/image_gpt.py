@@ -23,7 +23,7 @@ log2 of the levels in bits; samples are drawn of the very probabilities that the
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -126,12 +126,13 @@ class ImageGpt(ImageModel):
     @torch.no_grad()
     def draw(self, number: int) -> Tensor:
         """Tokens (number, N) of images that are drawn."""
-        memories: list[Tensor | None] = [None] * len(self.blocks)
+        blocks: list[Any] = list(self.blocks)
+        memories: list[Tensor | None] = [None] * len(blocks)
         drawn: list[Tensor] = []
         hidden = self.start.expand(number, -1, -1)
         for place in range(self.pixels):
             hidden = hidden + self.places[:, place : place + 1]
-            for layer, block in enumerate(self.blocks):
+            for layer, block in enumerate(blocks):
                 hidden, memories[layer] = block.append(hidden, memories[layer])
             logits = self.head(self.norm(hidden))[:, 0].float() / self.config.temperature
             drawn.append(torch.multinomial(logits.softmax(1), 1))
