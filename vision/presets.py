@@ -23,7 +23,7 @@ _HELD_OUT, _MOST_HELD_OUT, _ENOUGH = 0.1, 0.25, 20
 _SMALL, _MEDIUM = 40, 96
 _PLACES = 16
 _COARSE = 16
-_JUDGES = ("gan", "conditional-gan", "classifier", "rotation", "colourization", "inpainting")
+_JUDGES = ("gan", "conditional-gan", "classifier", "drlim", "rotation", "colourization", "inpainting")
 """Models whose network judges images: it wants to see what is fine. So do models of views."""
 _OF_PATCHES = ("context-prediction", "cpc")
 """Models whose network sees patches, of a quarter of the shorter side."""

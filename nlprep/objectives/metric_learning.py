@@ -173,7 +173,7 @@ def centre(vectors: Tensor, labels: Tensor, centres: Tensor) -> Tensor:
 
 
 def distances(first: Tensor, second: Tensor) -> Tensor:
-    """Euclidean distances (..., n, m) of vectors (..., n, d) from others (..., m, d), with gradient 0 where they are 0."""
+    """Distances (..., n, m) of vectors (..., n, d) from others (..., m, d); their gradient is 0 where they are."""
     kind = _kind(first, second)
     return torch.cdist(first.to(kind), second.to(kind), compute_mode="donot_use_mm_for_euclid_dist")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
 from vision.backbones.configuration import BackboneConfig, UNetConfig
+from vision.models.label_configuration import DrLimConfig
 from vision.models.pretext_configuration import (
     ColourizationConfig,
     ContextPredictionConfig,
@@ -419,6 +420,7 @@ METHODS = (
     "conditional-gan",
     "diffusion",
     "classifier",
+    "drlim",
     "glow",
     "conditional-glow",
     "residual-flow",
@@ -467,6 +469,7 @@ class ImageModelConfig:
     gan: GanConfig = option(GanConfig(), "how", counts_for=("model", ("gan", "conditional-gan")))
     diffusion: DiffusionConfig = option(DiffusionConfig(), "how", counts_for=("model", ("diffusion",)))
     classifier: ImageClassifierConfig = option(ImageClassifierConfig(), "how", counts_for=("model", ("classifier",)))
+    drlim: DrLimConfig = option(DrLimConfig(), "how", counts_for=("model", ("drlim",)))
     glow: GlowConfig = option(GlowConfig(), "how", counts_for=("model", ("glow", "conditional-glow")))
     residual_flow: ResidualFlowConfig = option(ResidualFlowConfig(), "how", counts_for=("model", ("residual-flow",)))
     flow_matching: FlowMatchingConfig = option(FlowMatchingConfig(), "how", counts_for=("model", ("flow-matching",)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from nlprep.core.errors import OptionError
-from vision.models import configuration, pretext_configuration, view_configuration
+from vision.models import configuration, label_configuration, pretext_configuration, view_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,6 +110,7 @@ MODELS: dict[str, Method] = {
     "classifier": Method(
         "vision.models.classifier", "ImageClassifier", configuration.ImageClassifierConfig, labelled=True
     ),
+    "drlim": Method("vision.models.drlim", "DrLim", label_configuration.DrLimConfig, labelled=True),
     "simclr": Method("vision.models.simclr", "SimClr", view_configuration.SimClrConfig, keyed=True),
     "barlow-twins": Method(
         "vision.models.redundancy_reduction", "BarlowTwins", view_configuration.BarlowTwinsConfig, keyed=True
