@@ -18,6 +18,7 @@ EXPECTED = {
     "pretrain_causal.py": ["bits per byte ", "The|", "In winter|"],
     "few_labels.py": ["vectors: (2, 64)", "pretrained: ", "bag of words: ", "few_labels.png"],
     "robust_autoencoders.py": ["stuck pixels", "squared", "geman-mcclure"],
+    "map_poses.py": ["light left out: turn within ", "poses.png"],
     "embed_graph.py": ["nlprep: same side 9", "gensim: same side 9"],
     "table_density.py": ["other wines: ", "something thin: -", "drawn: alcohol 1"],
     "use_with_gensim.py": ["gensim says:", "WordVectors(500 words x 40)"],

@@ -33,7 +33,7 @@ class PoseImages:
     Attributes:
         images: n of them, grey; their classes are poses, numbered through the heights of each turn first.
         turns: (n,) radians, from 0 to a whole turn, clockwise from a nose that points to the right.
-        heights: (n,) radians of the eye above the ground: half of a right angle's third and up to it, from above.
+        heights: (n,) radians of the eye above the ground, a right angle being straight from above.
         lights: (n,) int64, the place of each image's light in `LIGHTS`.
     """
 

@@ -53,7 +53,8 @@ class CodeNetwork(nn.Module):
     def __init__(self, config: DrLimConfig, shape: Shape) -> None:
         super().__init__()
         self.backbone: Backbone = make_backbone(config.backbone, shape)
-        self.to_codes = nn.Linear(self.backbone.dimension, config.dimension)
+        # To move all codes changes no distance: a bias would learn from rounding errors alone.
+        self.to_codes = nn.Linear(self.backbone.dimension, config.dimension, bias=False)
 
     def forward(self, images: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
         """``codes`` (b, dimension) of images, and their ``labels`` as they are."""
