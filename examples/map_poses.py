@@ -28,14 +28,14 @@ def read_off(codes: np.ndarray, known: np.ndarray, seen: np.ndarray) -> np.ndarr
 
 
 if __name__ == "__main__":
-    drawn = draw_poses(side=16, heights=HEIGHTS, lights=5)
+    drawn = draw_poses(side=16, heights=HEIGHTS, lights=4)
     seen = drawn.lights != LEFT_OUT
     with TemporaryDirectory() as scratch, torch_threads(1):
         run = train_images(
             drawn.images.select(np.flatnonzero(seen)), scratch, model="drlim", validation=0,
             config=DrLimConfig(dimension=3, reach=1, heights=HEIGHTS, around=True),
             backbone=BackboneConfig(kind="convolutional", width=8, depth=2),
-            training=TrainingConfig(steps=200, batch_size=96, learning_rate=4e-3, precision="fp32"),
+            training=TrainingConfig(steps=120, batch_size=72, learning_rate=5e-3, precision="fp32"),
         )  # fmt: skip
         with torch.no_grad():
             codes = run.model.encode(torch.from_numpy(drawn.images.pixels)).numpy()
@@ -49,6 +49,6 @@ if __name__ == "__main__":
     names = [f"from {np.rad2deg(level):.0f} degrees" for level in levels]
     draw_map(
         map_features(codes, "pca"), "poses.png", images=drawn.images.pixels, classes=heights, class_names=names,
-        thumbnail=64, title="A plane in five lights, by its pose",
+        thumbnail=64, title="A plane in four lights, by its pose",
     )  # fmt: skip
     print("poses.png")
