@@ -24,7 +24,8 @@ HEIGHTS, LEFT_OUT = 4, 1
 def read_off(codes: np.ndarray, known: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """What a linear map of the codes says, which was fitted where ``seen`` is true."""
     inputs = np.c_[codes, np.ones(len(codes))]
-    return inputs @ np.linalg.lstsq(inputs[seen], known[seen], rcond=None)[0]
+    said: np.ndarray = inputs @ np.linalg.lstsq(inputs[seen], known[seen], rcond=None)[0]
+    return said
 
 
 if __name__ == "__main__":

@@ -139,6 +139,8 @@ def test_the_same_command_goes_on_and_another_is_refused(folder, ask, capsys):
     ("words", "said"),
     [
         (["train", "wae2", "photos"], "model 'wae2': choose from"),
+        (["train", "vae"], "vae is a model: name the images as well"),
+        (["train", "flat", "photos"], "photos is taken for the images"),
         (["train", "empty"], "empty"),
         (["train", "photos", "--init", "nowhere"], "nowhere"),
         (["train", "conditional-vae", "flat"], "labels"),
