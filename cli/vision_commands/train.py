@@ -222,7 +222,7 @@ def _model_and_data(words: tuple[str, ...]) -> tuple[str, Path]:
     """A model's name and where the images are."""
     if len(words) == 1:
         if words[0] in METHODS and not Path(words[0]).exists():
-            raise OptionError(f"{words[0]} is a model: name the images as well, as in rep-vision train {words[0]} photos/")
+            raise OptionError(f"{words[0]} is a model: name the images as well, as in train {words[0]} photos/")
         return "vae", Path(words[0])
     if len(words) > 2:
         raise OptionError(f"{len(words)} words: give a model, if you want another than vae, and one place of images")
