@@ -252,9 +252,9 @@ def test_pictures_are_decoded_in_order_and_no_further_than_needed():
     class Reading:
         shape = preprocessing.shape
 
-        def __call__(self, item):
+        def with_size(self, item):
             read.append(item)
-            return images.pixels[item]
+            return images.pixels[item], (8, 8)
 
     batches = batches_of_pixels(list(range(30)), 4, Reading())
     first = next(batches)
