@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from vision_toys import SMALL, toy_images
+from vision_toys import SMALL, settings, toy_images
 
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.training import fit
+from nlprep.objectives.metric_learning import centre, triplet
+from vision.images.collection import ImageExamples
 from vision.models.classifier import ImageClassifier, moved
 from vision.models.configuration import ImageClassifierConfig
 
@@ -63,3 +66,30 @@ def test_pooled_features_are_of_the_mean_over_places():
     maps = model.backbone.backbone.forward_maps(images / 255)
     wanted = torch.nn.functional.silu(model.to_features(maps.mean((2, 3))))
     torch.testing.assert_close(model.encode(images), wanted)
+
+
+def test_weights_add_the_losses_of_centres_and_triplets():
+    images, labels = torch.from_numpy(toy_images(7).pixels), torch.tensor([0, 1, 2, 0, 1, 2, 2])
+    model = toy(centre_weight=0.5, triplet_weight=2.0, triplet_margin=0.3).eval()
+    torch.nn.init.normal_(model.centres)
+    features = model.encode(images)
+    expected = torch.nn.functional.cross_entropy(model.classify(images), labels)
+    expected = expected + 0.5 * centre(features, labels, model.centres)
+    expected = expected + 2 * triplet(features / features.norm(dim=1, keepdim=True), labels, margin=0.3)
+    found = model(images=images, labels=labels)
+    torch.testing.assert_close(found["loss"], expected)
+    for one, other in zip(
+        *(torch.autograd.grad(loss, list(model.parameters())) for loss in (found["loss"], expected)), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [{"centre_weight": 0.5}, {"centre_weight": 0.5, "triplet_weight": 1.0}])
+def test_parts_of_a_batch_learn_what_the_whole_does(weights):
+    models = [toy(shift=0, **weights), toy(shift=0, **weights)]
+    for model, part in zip(models, (None, 2), strict=True):
+        examples = ImageExamples(toy_images(8), labels=True)
+        fit(model.step(), examples, config=settings(steps=2, micro_batch_size=part))
+        assert model.centres.detach().abs().sum() > 0
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-5)

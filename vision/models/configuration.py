@@ -395,6 +395,9 @@ class ImageClassifierConfig:
     shift: int = option(2, "places by which images are moved at random in training, at the most; 0: not", minimum=0)
     flip: bool = option(False, "mirror every second image in training, left to right")
     pooled: bool = option(False, "average the network's last maps over their places: few labels ask for few weights")
+    centre_weight: float = option(0.0, "of features that lie far from the centre of their class", minimum=0)
+    triplet_weight: float = option(0.0, "of features that lie nearer to another class than to their own", minimum=0)
+    triplet_margin: float = option(0.2, "by which their own class is to be nearer; features have length 1", above=0)
     backbone: BackboneConfig = option(BackboneConfig(width=64), "the network that makes features")
 
     def __post_init__(self) -> None:
