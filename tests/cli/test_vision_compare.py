@@ -29,7 +29,7 @@ SMALL = [
 def files(tmp_path_factory):
     """Two classes that a glance tells apart, to learn from and to measure on."""
     place = tmp_path_factory.mktemp("compare")
-    for name, count in (("train", 40), ("test", 30)):
+    for name, count in (("train", 100), ("test", 30)):
         pixels = np.random.default_rng(count).integers(0, 60, (count, 8, 8), dtype=np.uint8)
         labels = np.arange(count) % 2
         pixels[labels == 1, :4] += 150

@@ -106,7 +106,7 @@ def asking(main, capsys) -> Callable[..., object]:
         capsys.readouterr()
         assert main([*map(str, words), "--json", "--quiet"]) == 0
         printed = capsys.readouterr()
-        assert printed.err == ""
+        assert printed.err == "", printed.err
         return json.loads(printed.out)
 
     return ask
