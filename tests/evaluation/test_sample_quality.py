@@ -115,6 +115,7 @@ def test_kid_of_one_distribution_is_nothing_on_average_and_fid_is_not():
     assert np.mean([distance(normal(40, seed=seed), normal(40, seed=1000 + seed)) for seed in range(20)]) > 0.3
 
 
+@pytest.mark.slow
 def test_the_standard_error_of_kid_is_a_jackknife_and_what_repeating_shows():
     one, other = normal(23, 3), normal(17, 3, seed=1, shift=0.4)
     groups = [

@@ -44,6 +44,7 @@ def test_the_ending_gives_the_format(tmp_path, name, magic):
     assert (tmp_path / name).read_bytes().startswith(magic)
 
 
+@pytest.mark.slow
 def test_a_single_number_of_labels(tmp_path):
     curve = ProbeCurve("mine", 8, (ProbePoint(50, 0.5, (0.5, 0.6), (1.0, 1.0), 200),))
     draw_probe_curves([curve], tmp_path / "a.svg")

@@ -57,6 +57,7 @@ def losses_of(step, batch):
     return step.losses("model", step.players, batch, moment=Moment(step=0, steps=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("temperature", [0.01, 0.05, 1.0])
 def test_the_loss_is_that_of_sentence_transformers(symmetric, temperature):

@@ -97,6 +97,7 @@ def test_the_target_is_the_average_that_the_formula_says() -> None:
     assert [momentum_at(Moment(step, 10), 0.8) for step in (0, 10)] == pytest.approx([0.8, 1.0])
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_learn_what_the_whole_does() -> None:
     whole, parts = trained(), trained(micro_batch_size=2)
     for name, value in whole.items():

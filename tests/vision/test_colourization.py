@@ -20,6 +20,8 @@ from vision.models.pretext_configuration import ColourizationConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (3, 8, 8)
 CONFIG = ColourizationConfig(grid=40, hidden=4, backbone=SMALL["convolutional"])
 

@@ -88,6 +88,7 @@ def test_the_rate_is_in_the_mean_the_difference_of_log_densities():
     assert float(((sampled.mean(0) - closed.mean(0)).abs() / error).max()) < 4
 
 
+@pytest.mark.slow
 def test_the_bound_is_below_the_likelihood_and_both_are_equal_however_batched():
     model, images = make(), toy_images(8)
     expected = estimate_likelihood(model, images, samples=60, subset=None, bound_samples=40)

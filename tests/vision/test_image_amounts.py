@@ -29,6 +29,7 @@ def test_amounts():
         require_images(1, 1, source="x")
 
 
+@pytest.mark.slow
 def test_every_use_says_so(tmp_path):
     few = toy_images(6)
     training = {"model": "autoencoder", "backbone": SMALL["mlp"], "training": settings(steps=2)}

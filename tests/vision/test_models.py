@@ -117,6 +117,7 @@ def test_what_it_can_do_has_the_forms_that_are_promised(name: str) -> None:
         assert (found <= 1).all()
 
 
+@pytest.mark.slow
 @EVERY
 def test_it_is_trained_saved_and_opened(name: str, tmp_path) -> None:
     model = made(name)

@@ -39,6 +39,7 @@ def test_the_loss_is_that_of_the_views(kind: str) -> None:
         torch.testing.assert_close(model(**batch)["loss"], expected)
 
 
+@pytest.mark.slow
 @EACH
 def test_parts_of_a_batch_learn_what_the_whole_does(kind: str) -> None:
     make, config = KINDS[kind]

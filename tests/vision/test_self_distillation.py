@@ -73,6 +73,7 @@ def trained_dino(**changes: Any) -> dict[str, torch.Tensor]:
     return dict(model.state_dict())
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_have_the_same_teacher_and_centre() -> None:
     whole, parts = trained_dino(), trained_dino(micro_batch_size=2)
     assert bool(whole["centre"].any())

@@ -141,6 +141,7 @@ def test_a_batch_in_parts_has_the_whole_ones_loss(monkeypatch):
     torch.testing.assert_close(whole, (first + 3 * rest) / 4)
 
 
+@pytest.mark.slow
 def test_training_learns_and_labels_are_needed_and_used():
     images = toys(120)
     vae = make("gaussian", num_classes=3)
@@ -162,6 +163,7 @@ def test_training_learns_and_labels_are_needed_and_used():
     assert vae.sample(6).shape == (6, 1, 6, 5)
 
 
+@pytest.mark.slow
 def test_a_conditional_autoencoder_uses_labels():
     images = toys(120)
     model = ConditionalAutoencoder(
