@@ -19,6 +19,9 @@ from vision.models.files import SavedModel, find_backbone, load_model, save_mode
 from vision.models.methods import MODELS
 from vision.models.model import CanDecode, CanReconstruct, CanSample, CanScore
 
+# Each is a moment, and there are hundreds: of every model in the table.
+pytestmark = pytest.mark.slow
+
 SHAPE = (1, 8, 8)
 EVERY = pytest.mark.parametrize("name", MODELS)
 
@@ -117,7 +120,6 @@ def test_what_it_can_do_has_the_forms_that_are_promised(name: str) -> None:
         assert (found <= 1).all()
 
 
-@pytest.mark.slow
 @EVERY
 def test_it_is_trained_saved_and_opened(name: str, tmp_path) -> None:
     model = made(name)
