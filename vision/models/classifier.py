@@ -40,7 +40,7 @@ from nlprep.objectives.metric_learning import centre, triplet
 from vision.backbones.networks import make_backbone
 from vision.images.collection import unit_pixels
 from vision.models.joint_embedding import PooledBackbone
-from vision.models.model import ImageModel
+from vision.models.model import Embedding, ImageModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +124,7 @@ class ImageClassifier(ImageModel):
     def step(self) -> Step:
         """One player; an image's loss is its own, unless triplets couple the images of a batch."""
         if self.config.triplet_weight:
-            return PlainCoupledStep(_Embedding(self), self.judge, unit="images")
+            return PlainCoupledStep(Embedding(self, self.embed), self.judge, unit="images")
         return PlainStep(self, unit="images")
 
     def encode(self, images: Tensor) -> Tensor:
@@ -138,17 +138,6 @@ class ImageClassifier(ImageModel):
 
     def _features(self, pixels: Tensor) -> Tensor:
         return functional.silu(self.to_features(self.backbone(pixels)))
-
-
-class _Embedding(nn.Module):
-    """A classifier, called for what its losses are a function of."""
-
-    def __init__(self, model: ImageClassifier) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor, **given: Tensor) -> Mapping[str, Tensor]:
-        return self.model.embed(images, **given)
 
 
 def moved(pixels: Tensor, most: int) -> Tensor:

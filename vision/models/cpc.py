@@ -31,6 +31,7 @@ from nlprep.core.errors import OptionError
 from nlprep.core.training.steps.coupled import PlainCoupledStep
 from nlprep.objectives.info_nce import info_nce_of, pair_logits
 from vision.images.collection import unit_pixels
+from vision.models.model import Embedding
 from vision.models.patch_codes import PatchModel
 from vision.models.pretext import seeded_head
 
@@ -135,15 +136,4 @@ class CpcStep(PlainCoupledStep):
     """
 
     def __init__(self, model: Cpc) -> None:
-        super().__init__(_Predictions(model), model.compare, unit="images")
-
-
-class _Predictions(nn.Module):
-    """The model, whose call gives what is compared in place of the loss."""
-
-    def __init__(self, model: Cpc) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Mapping[str, Tensor]:
-        return self.model.predict(images)
+        super().__init__(Embedding(model, model.predict), model.compare, unit="images")

@@ -35,7 +35,7 @@ from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.coupled import PlainCoupledStep
 from vision.images.collection import unit_pixels
 from vision.models.joint_embedding import PooledBackbone, keys_in, make_head
-from vision.models.model import ImageModel
+from vision.models.model import Embedding, ImageModel
 from vision.models.momentum import follow, make_target, momentum_at
 from vision.views.making import make_views
 
@@ -170,20 +170,9 @@ class DinoStep(PlainCoupledStep):
     """
 
     def __init__(self, model: Dino) -> None:
-        super().__init__(_Sorted(model), model.compare, unit="images")
+        super().__init__(Embedding(model, model.sort), model.compare, unit="images")
         self.model = model
 
     def after_update(self, player: str, *, moment: Moment) -> None:  # noqa: ARG002 - there is one
         """Teacher and centre follow."""
         self.model.follow(moment)
-
-
-class _Sorted(nn.Module):
-    """The model, whose call gives what is compared in place of the loss."""
-
-    def __init__(self, model: Dino) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor, keys: Tensor) -> Mapping[str, Tensor]:
-        return self.model.sort(images, keys)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nlprep.core.training.steps.step import Step
     from vision.images.collection import Shape
@@ -56,6 +56,23 @@ class ImageModel(nn.Module, ABC):
         from nlprep.core.training.steps.step import PlainStep
 
         return PlainStep(self, unit="images")
+
+
+class Embedding(nn.Module):
+    """A model whose call gives what its loss is a function of: the module of a coupled step.
+
+    Args:
+        model: Whose parameters are trained.
+        embed: Its function that a batch's tensors are given to.
+    """
+
+    def __init__(self, model: ImageModel, embed: Callable[..., Mapping[str, Tensor]]) -> None:
+        super().__init__()
+        self.model, self.embed = model, embed
+
+    def forward(self, **batch: Tensor) -> Mapping[str, Tensor]:
+        """What ``embed`` makes of a batch."""
+        return self.embed(**batch)
 
 
 @runtime_checkable
