@@ -44,6 +44,7 @@ def test_the_pages_say_what_the_docstrings_say(reference, capsys):
     assert reference.main(["--check"]) == 0, capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_nothing_public_is_left_out():
     written = {line for page in PAGES.glob("*.md") for line in page.read_text(encoding="utf-8").splitlines()}
     names = public_names()

@@ -90,6 +90,7 @@ def loaded_by_help(program: str, main: str, commands: list[str], environment: di
     return {command: sorted(tops - OURS - sys.stdlib_module_names) for command, tops in loaded.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_help_loads_no_library_but_the_parser(program, environment):
     commands = list(PROGRAMS[program].PROGRAM.commands)
@@ -99,6 +100,7 @@ def test_help_loads_no_library_but_the_parser(program, environment):
     assert {command: found for command, tops in loaded.items() if (found := set(tops) - PARSER)} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_completion_loads_nothing_heavy(program, environment):
     module = PROGRAMS[program].__name__.rpartition(".")[2]
@@ -121,6 +123,7 @@ def test_a_translation_loads_numpy_at_most(made, environment):
     assert loaded_after(action, environment) == ["numpy"]
 
 
+@pytest.mark.slow
 def test_the_checks_can_fail(environment, tmp_path):
     assert "rich" in loaded_after("import rich", environment)
     (tmp_path / "planted.py").write_text(

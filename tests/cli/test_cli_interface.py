@@ -48,10 +48,12 @@ def interface() -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 def test_the_interface_is_the_list():
     assert interface() == LIST.read_text(encoding="utf-8").splitlines(), __doc__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 100, 200])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_help_fits_the_terminal_and_is_no_wider_than_can_be_read(program, columns, monkeypatch):

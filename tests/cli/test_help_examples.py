@@ -29,6 +29,7 @@ def examples(text):
 CASES = [(program.name, name) for program in PROGRAMS.values() for name in (None, *program.commands)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "name"), CASES)
 def test_examples_are_understood(program, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

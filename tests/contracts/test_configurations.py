@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ["nlprep", "vision", "multimodal", "cli"]
 SOURCES = [path.relative_to(ROOT) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
@@ -43,6 +45,7 @@ def loaded_by(modules: list[str]) -> dict[str, list[str]]:
     return dict(map(json.loads, done.stdout.splitlines()))
 
 
+@pytest.mark.slow
 def test_every_configuration_stands_in_the_configuration_of_its_room():
     found = {path: names for path in SOURCES if (names := configurations((ROOT / path).read_text(encoding="utf-8")))}
     assert len(found) > 5

@@ -151,6 +151,7 @@ def test_separability_is_that_of_the_best_threshold():
     assert found.sap_by_factor[0] == pytest.approx(abs(found.separability[0, 0] - found.separability[1, 0]))
 
 
+@pytest.mark.slow
 def test_it_is_a_function_of_the_seed():
     codes = rotated(VALUES)
     one, again, other = (

@@ -111,6 +111,7 @@ def test_paired_systems_are_told_apart_where_single_intervals_overlap():
     assert same.to_dict()["difference"]["level"] == 0.95
 
 
+@pytest.mark.slow
 def test_equal_systems_are_rarely_told_apart():
     generator = np.random.default_rng(3)
     told = 0

@@ -35,6 +35,7 @@ def test_coarse_maps_are_smoothed_to_the_size_of_images():
     assert (np.diff(drawn[-1].astype(int)) >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_the_scale_is_told_and_the_bytes_are_the_same(tmp_path, ending):
     for name in ("a", "b"):

@@ -10,6 +10,7 @@ from nlprep.figures import panels
 from nlprep.figures.panels import Panel, draw_panels
 
 
+@pytest.mark.slow
 def test_every_repetition_is_a_dot_and_every_panel_is_named(tmp_path, monkeypatch):
     dots = []
     plain = panels._draw

@@ -166,6 +166,7 @@ def test_a_batch_is_no_larger_than_the_pairs_and_can_be_shared(masked):
     assert _fit_batch(TrainingConfig(batch_size=64), 3, 4).batch_size == 4
 
 
+@pytest.mark.slow
 def test_unsupervised_training(masked, tmp_path):
     run = train_sentence_encoder(masked, SentencePairs(sentences()[:40] * 2), tmp_path / "run", training=SHORT)
     assert run.summary["examples"] == len(set(sentences()[:40]))

@@ -209,6 +209,7 @@ def test_pairs_are_weighed_by_hand():
     assert weigh_pairs(pairs[:0], np.empty(0), 0.1).shape == (0,)
 
 
+@pytest.mark.slow
 def test_wrong_translations_beside_right_ones_do_little_harm(planted):
     generator = np.random.default_rng(4)
     wrong = [(source, f"t{other}") for source, _ in planted.train for other in generator.integers(0, 600, 2)]

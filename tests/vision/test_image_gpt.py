@@ -90,6 +90,7 @@ def test_samples_are_drawn_of_the_same_probabilities(monkeypatch: pytest.MonkeyP
         assert torch.equal(model.sample(50), model.images_of(tokens))
 
 
+@pytest.mark.slow
 def test_what_always_follows_is_learned() -> None:
     pixels = np.zeros((16, 1, 3, 3), np.uint8)
     pixels[:, :, :, 1] = 255
