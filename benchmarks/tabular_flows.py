@@ -27,6 +27,7 @@ import json
 import math
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -94,7 +95,7 @@ def main() -> None:
                 cells += [told(theirs, "nats"), f"{1e3 * middle(theirs, 'step'):.1f}", f"{ratio:.2f}"]
                 cells.append(f"{middle(theirs, 'seconds') / middle(ours, 'seconds'):.2f}")
             rows.append(cells)
-            print(f"  {name}, {kind}: {cells[5:]}", flush=True)
+            print(f"{name}, {kind}: {cells[5:]}", file=sys.stderr, flush=True)
     header = ["table", "flow", "numbers", "rows", "known", "nats", "ms a step"]
     if options.zuko:
         header += ["zuko's nats", "ms", "step, times", "all, times"]
