@@ -85,6 +85,8 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=3000, help=f"of {BATCH} images (default: 3000)")
     parser.add_argument("--kind", default="convolutional", help="the network (default: convolutional)")
     parser.add_argument("--width", type=int, default=32, help="of the network (default: 32)")
+    parser.add_argument("--places", type=int, default=1, help="parts of an image, in each direction, of each of which "
+                        "a code has the mean (default: 1)")  # fmt: skip
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default: 1)")
     parser.add_argument("--seed", type=int, default=1, help="of everything (default: 1)")
     return parser
@@ -128,7 +130,8 @@ def learn(options: argparse.Namespace, train: Images, test: Images) -> tuple[Ima
     labels = train.required_labels("a probe"), test.required_labels("a probe")
     method = find_method(options.model)
     config: Any = replace(
-        method.config(), views=VIEWS, backbone=BackboneConfig(kind=options.kind, width=options.width)
+        method.config(), views=VIEWS, places=options.places,
+        backbone=BackboneConfig(kind=options.kind, width=options.width),
     )  # fmt: skip
     made: Any = method.load()
     model = made(train.shape, config, seed=options.seed).to(memory_format=torch.channels_last)
@@ -147,7 +150,7 @@ def learn(options: argparse.Namespace, train: Images, test: Images) -> tuple[Ima
 
     history = fit(model.step(), ImageExamples(train, keys=True), config=settings, directory=options.run,
                   evaluate=evaluate)  # fmt: skip
-    print(f"{describe_machine()}; {options.model}, {options.kind} of width {options.width}, "
+    print(f"{describe_machine()}; {options.model}, {options.kind} of width {options.width}, {model.dimension} numbers, "
           f"{options.steps:,} steps of {BATCH}, {options.threads} thread(s)")  # fmt: skip
     curve = [record for record in history.records if "neighbors" in record]
     print_table(

@@ -138,6 +138,26 @@ def test_a_code_is_the_mean_of_the_last_maps_of_the_image_itself() -> None:
     assert model.dimension == codes.shape[1] == maps.shape[1]
 
 
+@pytest.mark.parametrize(("places", "found"), [(2, 2), (9, 8)])
+def test_a_code_of_several_places_has_the_mean_of_each_part_of_the_image(places: int, found: int) -> None:
+    config = replace(CONFIG, backbone=replace(SMALL["residual"], depth=0))
+    plain, model = SimClr(SHAPE, config).eval(), SimClr(SHAPE, replace(config, places=places)).eval()
+    images = torch.from_numpy(toy_images(4, SHAPE).pixels)
+    with torch.no_grad():
+        codes, mean = model.encode(images), plain.encode(images)
+        maps = model.backbone.forward_maps(images.float() / 255)
+    side = 8 // found
+    parts = [
+        maps[:, :, side * row : side * (row + 1), side * column : side * (column + 1)].mean((2, 3))
+        for row in range(found) for column in range(found)
+    ]  # fmt: skip
+    torch.testing.assert_close(codes, torch.stack(parts, 2).flatten(1))
+    assert model.dimension == codes.shape[1] == plain.dimension * found**2
+    # What is compared in training is of the whole image, whatever a code has.
+    torch.testing.assert_close(codes.view(4, plain.dimension, -1).mean(2), mean)
+    assert str(model.network) == str(plain.network)
+
+
 def test_keys_that_are_missing_are_asked_for() -> None:
     with pytest.raises(NlprepError, match="give keys"):
         SimClr(SHAPE, CONFIG)(torch.from_numpy(toy_images(2, SHAPE).pixels))

@@ -96,7 +96,7 @@ class Dino(ImageModel):
         with seeded_torch(seed):
             self.student = Sorter(shape, config)
         self.teacher = make_target(self.student)
-        self.dimension = self.student.encoder.dimension
+        self.dimension = self.student.encoder.count(shape, config.places)
         self.register_buffer("centre", torch.zeros(config.prototypes))
         self._mean: Tensor | None = None
 
@@ -151,7 +151,7 @@ class Dino(ImageModel):
 
     def encode(self, images: Tensor) -> Tensor:
         """Codes (b, dimension): the teacher's features of the images as they are, before the head."""
-        codes: Tensor = self.teacher.encoder(unit_pixels(images))
+        codes: Tensor = self.teacher.encoder(unit_pixels(images), self.config.places)
         return codes
 
     @torch.no_grad()

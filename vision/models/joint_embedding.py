@@ -3,7 +3,9 @@
 Each image has two views (`vision.views.making.make_views`), made of it by its own key. A backbone f makes features of
 both, a head g, a perceptron of one hidden layer, turns these into what is compared, and a loss looks at all pairs of
 a batch. After training the head has done its work: a **code** is f(x) of the image itself, whose last maps are averaged
-over their places, as in Chen et al. (2020, section 2), where the network has maps.
+over their places, as in Chen et al. (2020, section 2), where the network has maps. With ``places`` of two, they are
+averaged over each quarter of the image, and a code has four times as many numbers, as Coates, Lee and Ng (2011) pool
+theirs; what is compared in training is of the whole average all the same.
 
 Both views go through the network in one call: batch norm, which no network here has unless it is asked for, takes its
 statistics of both together. The loss couples the images of a batch, and is declared so to the loop: parts of a batch
@@ -18,12 +20,14 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nlprep.core.errors import NlprepError
 from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.coupled import PlainCoupledStep
 from nlprep.core.training.steps.lars import make_lars
 from nlprep.core.training.steps.step import make_adamw
+from nlprep.evaluation.encoder import evaluation_mode
 from vision.backbones.networks import make_backbone
 from vision.images.collection import unit_pixels
 from vision.models.model import ImageModel
@@ -55,16 +59,31 @@ class PooledBackbone(nn.Module):
     def __init__(self, config: BackboneConfig, shape: Shape) -> None:
         super().__init__()
         self.backbone: Backbone = make_backbone(config, shape)
-        self.backbone.eval()
-        with torch.no_grad():
-            self.dimension = self(torch.zeros(1, *shape)).shape[1]
-        self.backbone.train()
+        self.dimension = self.count(shape, 1)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Features (b, dimension) of pixels (b, channels, height, width) in [0, 1]."""
+    def forward(self, pixels: Tensor, places: int = 1) -> Tensor:
+        """Features of pixels (b, channels, height, width) in [0, 1].
+
+        Args:
+            pixels: Of images.
+            places: Parts from top to bottom, and from left to right, whose averages stand beside each other: (b,
+                dimension times the square of it). A network without maps has (b, dimension) whatever it is, and one
+                with fewer places as many as it has.
+        """
         maps = self.backbone.forward_maps(pixels)
-        found: Tensor = self.backbone(pixels) if maps is None else maps.mean((2, 3))
-        return found
+        if maps is None:
+            found: Tensor = self.backbone(pixels)
+            return found
+        if places == 1:
+            return maps.mean((2, 3))
+        return functional.adaptive_avg_pool2d(maps, (min(places, maps.shape[2]), min(places, maps.shape[3]))).flatten(1)
+
+    @torch.no_grad()
+    def count(self, shape: Shape, places: int) -> int:
+        """Numbers of an image of this shape, with so many places."""
+        with evaluation_mode(self):
+            features: Tensor = self(torch.zeros(1, *shape), places)
+        return features.shape[1]
 
 
 class TwoViews(nn.Module):
@@ -135,7 +154,7 @@ class TwoViewModel(ImageModel):
             self.network = TwoViews(
                 config.backbone, shape, config.views, hidden=config.hidden, outputs=config.outputs, norm=self.head_norm
             )  # fmt: skip
-        self.dimension = self.network.encoder.dimension
+        self.dimension = self.network.encoder.count(shape, config.places)
 
     @property
     def backbone(self) -> Backbone:
@@ -144,7 +163,7 @@ class TwoViewModel(ImageModel):
 
     def encode(self, images: Tensor) -> Tensor:
         """Codes (b, dimension): features of the images as they are, before the head."""
-        codes: Tensor = self.network.encoder(unit_pixels(images))
+        codes: Tensor = self.network.encoder(unit_pixels(images), self.config.places)
         return codes
 
 

@@ -17,6 +17,11 @@ class JointEmbeddingConfig:
     hidden: int = option(512, "units of the head, which is trained along and not part of a code", minimum=1)
     outputs: int = option(512, "numbers of a view that are compared, made by the head", minimum=1)
     optimizer: str = option("adamw", "optimiser; lars: for batches of thousands", choices=("adamw", "lars"))
+    places: int = option(
+        1,
+        "parts of an image from top to bottom, and from left to right, of each of which a code has the mean",
+        minimum=1,
+    )
     views: ViewConfig = option(ViewConfig(), "how two views of an image differ")
     backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
 
@@ -73,6 +78,11 @@ class DinoConfig:
     centre_momentum: float = option(0.9, "share of the centre that stays in a step", minimum=0, maximum=1)
     hidden: int = option(512, "units of the head, which is trained along and not part of a code", minimum=1)
     outputs: int = option(128, "numbers of a view that are compared with prototypes", minimum=1)
+    places: int = option(
+        1,
+        "parts of an image from top to bottom, and from left to right, of each of which a code has the mean",
+        minimum=1,
+    )
     views: ViewConfig = option(ViewConfig(least_crop=0.4), "how views of an image differ")
     backbone: BackboneConfig = option(BackboneConfig(), "the network that makes features")
 
