@@ -15,10 +15,11 @@ from nlprep.core import randomness
 from nlprep.core.errors import OptionError
 from vision.views import making
 from vision.views.colours import jitter
+from vision.views.compiled_views import can_compile, compiled_views
 from vision.views.configuration import ViewConfig
 from vision.views.draws import ViewDraws, draw_views, normals, uniforms
 from vision.views.filters import blurred, cut_out, edges, noisy
-from vision.views.making import apply_draws, make_views
+from vision.views.making import apply_draws, batched_views, make_views
 from vision.views.resampling import resized_crops
 
 NOTHING = ViewConfig(least_crop=1, flip=0, jitter=0, grey=0)
@@ -104,6 +105,36 @@ def test_changes_of_colour_are_exactly_a_loop() -> None:
         np.testing.assert_allclose(ours[place].numpy(), image, atol=1e-9)
 
 
+def test_a_compiled_function_and_operators_on_batches_make_the_same_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Some colours of one channel alone, some grey, black and white.
+    images = drawn_images(40)
+    images[0, :2], images[1], images[2], images[3] = 0, images[1, :1], 0, 255
+    loud = replace(EVERYTHING, strength=1.25, jitter=1, blur=0.7, least_crop=0.02)
+    wide = drawn_images(9, (7, 45), channels=1)
+    threads = torch.get_num_threads()
+    for some, config in ((images, loud), (images, NOTHING), (wide, replace(loud, rotation=0))):
+        draws = draw_views(keys_of(len(some)), tuple(some.shape[1:]), config)
+        assert can_compile(some)
+        ours = compiled_views(some, draws)
+        torch.testing.assert_close(ours, batched_views(some, draws, config), atol=1e-5, rtol=0)
+        monkeypatch.setattr("vision.views.compiled_views._PER_THREAD", some[:3].numel())
+        torch.set_num_threads(3)
+        try:
+            assert torch.equal(compiled_views(some, draws), ours)
+        finally:
+            torch.set_num_threads(threads)
+    for other in (images.double(), images.to("meta"), images[:, :2]):
+        assert not can_compile(other)
+
+
+@pytest.mark.slow
+def test_views_of_floats_are_those_of_bytes() -> None:
+    images, draws = drawn_images(8), draw_views(keys_of(8), (3, 12, 12), EVERYTHING)
+    expected = apply_draws(images, draws, EVERYTHING)
+    for floats in (images.float() / 255, images.double() / 255):
+        torch.testing.assert_close(apply_draws(floats, draws, EVERYTHING), expected, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("size", [(12, 12), (5, 7), (16, 9), (1, 1)])
 def test_crops_are_resampled_as_pillow_does_with_antialiasing(size: tuple[int, int]) -> None:
     images = drawn_images(6, (12, 14))
@@ -127,8 +158,12 @@ def test_nothing_to_do_changes_nothing() -> None:
     torch.testing.assert_close(make_views(grey, keys_of(5), ViewConfig(strength=1)), coloured[:, :1], atol=1e-5, rtol=0)
 
 
-def test_a_view_is_a_function_of_its_image_its_key_and_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_view_is_a_function_of_its_image_its_key_and_its_number(
+    compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images, keys = drawn_images(20), keys_of(20)
+    monkeypatch.setattr(making, "can_compile", lambda _: compiled)
     views = make_views(images, keys, EVERYTHING)
     order = torch.from_numpy(np.random.default_rng(0).permutation(20))
     torch.testing.assert_close(make_views(images[order], keys[order], EVERYTHING), views[order], atol=1e-6, rtol=0)
@@ -226,7 +261,9 @@ def test_noise_is_as_loud_as_it_was_drawn_and_turns_are_quarters() -> None:
         draw_views(keys_of(2), (3, 8, 9), config)
 
 
-def test_extremes_stay_in_range() -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_extremes_stay_in_range(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "can_compile", lambda _: compiled)
     for level in (0, 255, 7):
         images = torch.full((40, 3, 5, 5), level, dtype=torch.uint8)
         views = make_views(images, keys_of(40), replace(EVERYTHING, strength=1.25))

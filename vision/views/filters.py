@@ -14,6 +14,11 @@ _SOBEL = (1.0, 2.0, 1.0)
 _STEEPEST = 4.0
 
 
+def blur_radius(height: int) -> int:
+    """How many pixels the blur's kernel reaches in each direction."""
+    return max(1, height // 20)
+
+
 def blurred(pixels: Tensor, widths: Tensor) -> Tensor:
     """Images blurred by Gaussian kernels.
 
@@ -24,7 +29,7 @@ def blurred(pixels: Tensor, widths: Tensor) -> Tensor:
         pixels: (b, channels, height, width) in [0, 1].
         widths: (b,) standard deviations in pixels, above 0.
     """
-    radius = max(1, pixels.shape[2] // 20)
+    radius = blur_radius(pixels.shape[2])
     away = torch.arange(-radius, radius + 1, device=pixels.device)
     kernels = (-away.square() / (2 * widths.double().square()[:, None])).exp()
     kernels = (kernels / kernels.sum(1, keepdim=True)).to(pixels.dtype)

@@ -9,7 +9,8 @@ torch.Size([1, 3, 8, 8])
 They are the augmentations of Chen et al. (2020, "A Simple Framework for Contrastive Learning of Visual
 Representations", figure 4): crops brought to the image's size, mirrored; quarter turns; changes of brightness,
 contrast, saturation and hue in an order of each image's own; colours dropped; Gaussian blur and noise; Sobel's filter;
-a square cut out. Deviations: crops are resampled bilinearly, where the paper's code is bicubic; how much noise and how
+a square cut out. Where images are in a processor's memory a compiled function makes each while it is in cache
+(`vision.views.compiled_views`), and on other devices operators do each thing to all of a batch. Deviations: crops are resampled bilinearly, where the paper's code is bicubic; how much noise and how
 large a hole is said nowhere in it.
 """
 
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vision.views.colours import HUE, changed, jitter, without_colour
+from vision.views.compiled_views import can_compile, compiled_views
 from vision.views.draws import draw_views
 from vision.views.filters import blurred, cut_out, edges, noisy
 from vision.views.resampling import resized_crops
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vision.views.configuration import ViewConfig
-    from vision.views.draws import ViewDraws
+    from vision.views.compiled_views import can_compile, compiled_views
+from vision.views.draws import ViewDraws
 
 # Numbers that are worked on at a time by a processor: what stays in its second cache is soon at hand again.
 _AT_ONCE = 1 << 18
@@ -53,12 +56,19 @@ def make_views(images: Tensor, keys: Tensor, config: ViewConfig, *, view: int = 
     """
     channels, height, width = images.shape[1:]
     draws = draw_views(keys, (channels, height, width), config, view=view)
+    size = max(1, _AT_ONCE // max(1, images[:1].numel())) if images.device.type == "cpu" else max(1, len(images))
+    if can_compile(images):
+        made = compiled_views(images, draws)
+        if config.noise or config.sobel or config.cutout:
+            for rows in torch.arange(len(images)).split(size):
+                made[rows] = _filtered(made[rows], draws.select(rows), config)
+        return made
     made = torch.empty(images.shape, dtype=torch.float32, device=images.device)
     # Those of which the hue is turned first, second... stand together; the views do not depend on it.
     together = _places_of_hue(draws).argsort(stable=True)
-    size = max(1, _AT_ONCE // max(1, images[:1].numel())) if images.device.type == "cpu" else max(1, len(images))
-    for rows in torch.split(together, size):
-        made.index_copy_(0, rows, apply_draws(images.index_select(0, rows), draws.select(rows), config))
+    for rows in together.split(size):
+        views = batched_views(images.index_select(0, rows), draws.select(rows), config)
+        made.index_copy_(0, rows, _filtered(views, draws.select(rows), config))
     return made
 
 
@@ -73,7 +83,19 @@ def apply_draws(images: Tensor, draws: ViewDraws, config: ViewConfig) -> Tensor:
     Args:
         images: As for `make_views`.
         draws: One for each.
-        config: What may have been drawn: the rest is not looked at.
+        config: Of which they were drawn: what cannot have been drawn is not looked for.
+    """
+    pixels = compiled_views(images, draws) if can_compile(images) else batched_views(images, draws, config)
+    return _filtered(pixels, draws, config)
+
+
+def batched_views(images: Tensor, draws: ViewDraws, config: ViewConfig) -> Tensor:
+    """What `vision.views.compiled_views.compiled_views` makes, on any device.
+
+    Args:
+        images: As for `make_views`.
+        draws: One for each. What comes after the blur is not looked at.
+        config: Of which they were drawn.
     """
     height, width = images.shape[2:]
     pixels = resized_crops(images, draws.boxes, draws.flips, (height, width))
@@ -88,6 +110,11 @@ def apply_draws(images: Tensor, draws: ViewDraws, config: ViewConfig) -> Tensor:
     if config.blur:
         rows = draws.widths.nonzero()[:, 0]
         pixels = changed(pixels, rows, partial(blurred, widths=draws.widths[rows]))
+    # Weights add up to 1 but for the last bit.
+    return pixels.clamp_(0, 1)
+
+
+def _filtered(pixels: Tensor, draws: ViewDraws, config: ViewConfig) -> Tensor:
     if config.noise:
         rows = draws.deviations.nonzero()[:, 0]
         pixels = changed(pixels, rows, partial(noisy, deviations=draws.deviations[rows], keys=draws.keys[rows]))
