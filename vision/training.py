@@ -123,6 +123,8 @@ def train_images(
     made: ImageModel = kind(
         images.shape, config, num_classes=len(images.classes) if method.labelled else 0, seed=training.seed
     )
+    # What was left to the images is settled.
+    config = made.config
     check_shape(made, preprocessing.shape, where="preprocessing")
     if start is not None and learned is not None:
         _begin_with(made, learned, start=start)

@@ -199,7 +199,7 @@ def test_seconds_become_steps_by_what_a_step_costs(images, tmp_path, monkeypatch
 
     monkeypatch.setattr(runs, "train_images", passing)
     settings = config(steps=None, seconds=30.0)
-    model = model_settings("vae", images[0].shape, settings, MLP)
+    model = model_settings("vae", settings, MLP)
     training = run_settings("vae", model, 60, settings, steps=1, seed=1)
     # Networks of this kind learn fast, whatever the one that a model has by itself.
     assert training.learning_rate == default_training("vae", 60, MLP).learning_rate

@@ -19,7 +19,7 @@ from nlprep.core.training.records.pictures import decode_picture
 from vision.backbones.configuration import BackboneConfig
 from vision.images.collection import Images
 from vision.images.preprocessing import Preprocessing
-from vision.models.configuration import AutoencoderConfig
+from vision.models.configuration import AutoencoderConfig, LikelihoodConfig, VaeConfig
 from vision.models.files import find_backbone, load_model
 from vision.models.methods import MODELS
 from vision.presets import default_training
@@ -93,6 +93,21 @@ def test_pictures_are_originals_over_reconstructions(tmp_path):
     assert np.abs(pixels[9:17, :10] / 255 - np.moveaxis(made, 0, -1)).max() < 1 / 255
     row = torch.rand(2, 1, 3, 4)
     assert tiled([row, row]).shape == (1, 8, 10)
+
+
+def test_a_run_says_which_likelihood_its_images_had(tmp_path):
+    config = VaeConfig(dimension=2, backbone=SMALL["mlp"])
+    result = train(tmp_path, toy_images(16, (3, 4, 4)), model="vae", config=config, training=settings(steps=1))
+    for written in (
+        result.summary["settings"]["vae"],
+        json.loads((tmp_path / "run.json").read_text())["settings"]["vae"],
+        json.loads((tmp_path / "model" / "config.json").read_text())["settings"],
+    ):
+        assert written["likelihood"]["kind"] == "logistic"
+    # To ask for what it was is to ask for the same.
+    named = replace(config, likelihood=LikelihoodConfig(kind="logistic"))
+    again = train(tmp_path, toy_images(16, (3, 4, 4)), model="vae", config=named, training=settings(steps=1))
+    assert again.history.resumed_from == 1
 
 
 @pytest.mark.parametrize(("precision", "last"), [("fp32", False), ("bf16", True)])

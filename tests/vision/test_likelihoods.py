@@ -9,7 +9,8 @@ import torch
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Independent, Normal
 
-from nlprep.core.errors import NlprepError
+from nlprep.core.errors import NlprepError, OptionError
+from vision.models.configuration import LikelihoodConfig
 from vision.models.likelihoods import Bernoulli, DiscretizedLogistic, Gaussian
 
 
@@ -159,3 +160,14 @@ def test_leading_axes_are_samples():
     found = Bernoulli().log_probability(numbers, targets)
     expected = torch.stack([Bernoulli().log_probability(each, targets) for each in numbers])
     torch.testing.assert_close(found, expected)
+
+
+def test_grey_images_are_made_binary_and_colours_are_levels_unless_told_otherwise():
+    assert [LikelihoodConfig().settled(channels).kind for channels in (1, 3)] == ["bernoulli", "logistic"]
+    asked = LikelihoodConfig(kind="bernoulli", binarization="threshold")
+    assert asked.settled(3) is asked
+    assert LikelihoodConfig(floor=0.1).settled(3) == LikelihoodConfig(kind="logistic", floor=0.1)
+    with pytest.raises(OptionError, match="binarization = 'threshold' is not for the logistic.*kind = 'bernoulli'"):
+        LikelihoodConfig(binarization="threshold").settled(3)
+    with pytest.raises(OptionError, match="floor = 0.1 is not for the bernoulli likelihood, which grey images"):
+        LikelihoodConfig(floor=0.1).settled(1)

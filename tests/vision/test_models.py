@@ -72,6 +72,15 @@ def test_codes_are_made_by_the_network_that_another_model_may_begin_with(name: s
     assert not torch.allclose(model.encode(images), before)
 
 
+@pytest.mark.parametrize("name", [name for name, method in MODELS.items() if hasattr(method.config(), "likelihood")])
+def test_a_model_says_which_likelihood_its_images_have(name: str) -> None:
+    for channels, kind, numbers in ((1, "bernoulli", 1), (3, "logistic", 6)):
+        model = MODELS[name].load()((channels, 8, 8), small(name), num_classes=2 if MODELS[name].labelled else 0)
+        assert model.config.likelihood.kind == kind
+        labels = torch.zeros(2, dtype=torch.int64) if model.num_classes else None
+        assert model.numbers(torch.zeros(2, model.dimension), labels).shape == (2, numbers, 8, 8)
+
+
 @EVERY
 def test_weights_are_a_function_of_the_seed(name: str) -> None:
     before = torch.get_rng_state()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
-from vision.models.configuration import METHODS
+from vision.models.configuration import LIKELIHOODS, METHODS
 
 COMPARED = "autoencoder,vae,conditional-vae,wae,gan,diffusion"
 
@@ -29,7 +29,7 @@ class ComparisonConfig:
     likelihood: str = option(
         "auto", "distribution of a pixel for models that have one: bernoulli, of pixels made binary; logistic, of "
         "bytes; gaussian; auto: bernoulli for grey images, logistic for colour",
-        choices=("auto", "bernoulli", "gaussian", "logistic"),
+        choices=LIKELIHOODS,
     )  # fmt: skip
     held_out: int = option(1000, "training images set aside to choose weights by; at most a tenth of them", minimum=1)
     most_test: int = option(10_000, "test images to measure on, at the most", minimum=20)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nlprep.core.training.configuration import TrainingConfig
     from vision.backbones.configuration import BackboneConfig, UNetConfig
     from vision.comparison.configuration import ComparisonConfig
-    from vision.images.collection import Images, Shape
+    from vision.images.collection import Images
 
 _FEW, _MORE, _LONG = 8, 40, 4.0
 """Steps of a short and of a long trial, and the seconds of a short one beyond which twice as many are long enough."""
@@ -31,13 +31,12 @@ _EVALUATIONS = 4
 
 
 def model_settings(
-    model: str, shape: Shape, config: ComparisonConfig, backbone: BackboneConfig | None, unet: UNetConfig | None = None
+    model: str, config: ComparisonConfig, backbone: BackboneConfig | None, unet: UNetConfig | None = None
 ) -> Any:
     """A model's settings in a comparison: its own, with the code, the pixels and the network that all have.
 
     Args:
         model: Its name.
-        shape: Of the images.
         config: Of the comparison.
         backbone: The network; None: each model's own default.
         unet: A diffusion model's network; None: its own default.
@@ -46,10 +45,7 @@ def model_settings(
     own = kind()
     fields = {field.name for field in dataclasses.fields(kind)}
     changes: dict[str, Any] = {"dimension": config.dimension, "latent": config.dimension}
-    chosen = config.likelihood
-    if chosen == "auto":
-        chosen = "bernoulli" if shape[0] == 1 else "logistic"
-    changes["likelihood"] = LikelihoodConfig(kind=chosen)
+    changes["likelihood"] = LikelihoodConfig(kind=config.likelihood)
     # A masked autoencoder hides patches from a transformer, whatever network the others have.
     if backbone is not None and "backbone" in fields and (own.backbone.kind != "vit" or backbone.kind == "vit"):
         changes["backbone"] = backbone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
@@ -36,17 +36,21 @@ class AutoencoderConfig:
         check(self)
 
 
+LIKELIHOODS = ("auto", "bernoulli", "gaussian", "logistic")
+"""What may be chosen; `LikelihoodConfig.settled` says what the first is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LikelihoodConfig:
     """How a pixel is distributed about what a decoder says."""
 
     kind: str = option(
-        "bernoulli", "distribution of a pixel: bernoulli (binary), gaussian, or logistic (256 levels)",
-        choices=("bernoulli", "gaussian", "logistic"),
+        "auto", "distribution of a pixel: bernoulli (binary), gaussian, or logistic (256 levels); auto: bernoulli for "
+        "grey images, logistic for colour", choices=LIKELIHOODS,
     )  # fmt: skip
     binarization: str = option(
         "dynamic", "how grey pixels become binary: drawn anew each time, by a threshold of a half, or none: refused",
-        choices=("dynamic", "threshold", "none"), counts_for=("kind", ("bernoulli",)),
+        choices=("dynamic", "threshold", "none"), counts_for=("kind", ("auto", "bernoulli")),
     )  # fmt: skip
     variance: str = option(
         "shared", "standard deviation: one that is learned for all pixels, or one for each pixel, of the decoder",
@@ -54,11 +58,33 @@ class LikelihoodConfig:
     )  # fmt: skip
     floor: float | None = option(
         None, "what the standard deviation (0.01) or the logistic's scale (0.001) stays above, pixels being in [0, 1]",
-        above=0, counts_for=("kind", ("gaussian", "logistic")),
+        above=0, counts_for=("kind", ("auto", "gaussian", "logistic")),
     )  # fmt: skip
 
     def __post_init__(self) -> None:
         check(self)
+
+    def settled(self, channels: int) -> LikelihoodConfig:
+        """What it is for images of so many channels: ``auto`` is bernoulli for grey ones, logistic for others.
+
+        Pixels of drawings and digits are black or white nearly everywhere, and made binary they say the same. Colours
+        are levels between: made binary, most of a photograph is noise.
+
+        Raises:
+            OptionError: A setting of another kind than that.
+        """
+        if self.kind != "auto":
+            return self
+        kind = "bernoulli" if channels == 1 else "logistic"
+        settled = replace(self, kind=kind)
+        other, name = ("floor", "gaussian") if kind == "bernoulli" else ("binarization", "bernoulli")
+        if getattr(settled, other) != getattr(LikelihoodConfig(), other):
+            images = "grey" if channels == 1 else "colour"
+            raise OptionError(
+                f"likelihood: {other} = {getattr(settled, other)!r} is not for the {kind} likelihood, which {images} "
+                f"images have by default: leave it out, or choose kind = {name!r}"
+            )
+        return settled
 
 
 @dataclass(frozen=True, kw_only=True)

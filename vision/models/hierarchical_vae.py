@@ -28,6 +28,7 @@ of z; the bound is below the importance sampled likelihood, whose figure does no
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -160,6 +161,7 @@ class HierarchicalVae(Vae):
         if num_classes:
             raise OptionError("a hierarchical VAE is conditioned on no classes: take the conditional-vae for these")
         ImageModel.__init__(self)
+        config = replace(config, likelihood=config.likelihood.settled(shape[0]))
         backbone = config.backbone
         width, _ = backbone.sizes()
         self.shape, self.config, self.num_classes = shape, config, 0

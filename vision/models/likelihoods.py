@@ -189,6 +189,9 @@ class DiscretizedLogistic(Likelihood):
 
     def targets(self, pixels: Tensor, uniforms: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Pixels, if they are levels."""
+        # A graph that is exported takes bytes, and asks nothing of the numbers in them.
+        if torch.compiler.is_exporting():
+            return pixels
         levels = pixels * (LEVELS - 1)
         if bool(((levels - levels.round()).abs() > 1e-2).any()):
             raise NlprepError(
@@ -221,7 +224,9 @@ class DiscretizedLogistic(Likelihood):
 
 
 def make_likelihood(config: LikelihoodConfig) -> Likelihood:
-    """The likelihood that settings describe."""
+    """The likelihood that settings describe, which are settled (`LikelihoodConfig.settled`)."""
+    if config.kind == "auto":
+        raise ValueError("settle for which images first")
     if config.kind == "bernoulli":
         return Bernoulli(config.binarization)
     if config.kind == "gaussian":

@@ -26,6 +26,7 @@ posterior, and never more.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -70,6 +71,7 @@ class Vae(ImageModel):
         self, shape: Shape, config: VaeConfig | ImportanceWeightedConfig, *, num_classes: int = 0, seed: int = 1
     ) -> None:
         super().__init__()
+        config = replace(config, likelihood=config.likelihood.settled(shape[0]))
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
         self.likelihood = make_likelihood(config.likelihood)
         with seeded_torch(seed):
