@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlprep.core.configuration import to_mapping
 from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.wording import counted
 from vision.backbones.configuration import BackboneConfig
 from vision.models.methods import find_method
 
@@ -149,15 +150,17 @@ def describe_choice(
     >>> from nlprep.core.training.configuration import TrainingConfig
     >>> describe_choice("linear", None, TrainingConfig(steps=50, batch_size=8), count=100, shape=(1, 28, 28))
     'linear on 100 grey images of 28 x 28: 50 steps of 8, 4 passes'
+    >>> describe_choice("linear", None, TrainingConfig(steps=1, batch_size=8), count=8, shape=(1, 28, 28))
+    'linear on 8 grey images of 28 x 28: 1 step of 8, 1 pass'
     """
     channels, height, width = shape
     colours = "grey" if channels == 1 else "colour"
     steps = training.num_steps(count)
-    passes = steps * training.batch_size / max(1, count)
+    passes = f"{steps * training.batch_size / max(1, count):.3g}"
     network = "" if backbone is None else f", {_network(backbone)}"
     return (
-        f"{model}{network} on {count:,} {colours} images of {height} x {width}: "
-        f"{steps:,} steps of {training.batch_size}, {passes:.3g} passes"
+        f"{model}{network} on {counted(count, f'{colours} image')} of {height} x {width}: "
+        f"{counted(steps, 'step')} of {training.batch_size}, {passes} {'pass' if passes == '1' else 'passes'}"
     )
 
 

@@ -116,7 +116,9 @@ def train_images(
     preprocessing = images.preprocessing or Preprocessing(channels=channels, height=height, width=width)
     seed = 1 if training is None else training.seed
     examples, held = _examples(images, validation, labels=method.labelled, keys=method.keyed, seed=seed)
-    require_images(len(examples), None if held is None else len(held), source=images.source)
+    require_images(
+        len(examples), None if held is None else len(held), source=images.source, use="choose the weights by"
+    )
     training = training or default_training(model, len(examples), getattr(config, "backbone", None))
     # Whatever constructor the class of a name has takes these.
     kind: Any = method.load()

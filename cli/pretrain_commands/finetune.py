@@ -12,6 +12,7 @@ from cli.console import Console, said_as_command
 from cli.options import Given, Options, Output, Switch, Threads
 from cli.pretrain_commands.inputs import LabelColumn, PairColumn, TextColumn
 from cli.pretrain_commands.pretraining import TRAINING_FIRST, Resume
+from cli.training_runs import describe_done, shown_summary
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
 from nlprep.core.progress import Progress
@@ -89,7 +90,8 @@ def finetune(
         validation: Examples that choose the weights; for classification, a tenth of the others if not given.
         test: Examples to measure the result on.
         output: Directory for everything: RUN.
-        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        overwrite: Replace what nlprep wrote there: a run of other settings or files, or one that is finished, begins
+            anew; the same one, stopped, goes on; never anything else.
         parts: What learns: all, the new head, or cross-attention.
         decoder: Translation: a GPT of the other language.
         lines: Similarity: files of single texts, one a line.
@@ -136,12 +138,15 @@ def finetune(
             # `_check` has seen to it that there is one.
             summary = job.translate(translation.resolve(train=parts), cast("Path", decoder))
     summary = {"output": str(output), "model": str(output / "model"), **summary}
+    if (done := describe_done(summary)) is not None:
+        console.note(done)
     if console.json_output:
         console.result(summary)
         return 0
+    summary = shown_summary(summary)
     if summary.get("seconds") is not None:
         summary["seconds"] = f"{summary['seconds']:.1f}"
-    hidden = ("output", "model", "settings", "labels", "validation", "test", "pairs")
+    hidden = ("output", "model", "settings", "already_done", "labels", "validation", "test", "pairs")
     rows = [
         (name.replace("_", " "), value) for name, value in summary.items() if name not in hidden and value is not None
     ]

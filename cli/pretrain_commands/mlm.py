@@ -44,7 +44,8 @@ def mlm(
     Args:
         text: Text files or folders of them; plain, .gz, .xz, .zst; - is standard input.
         output: Directory for everything: RUN.
-        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        overwrite: Replace what nlprep wrote there: a run of other settings or files, or one that is finished, begins
+            anew; the same one, stopped, goes on; never anything else.
         tokenizer: A tokenizer, or a model's; without, one is trained.
         resume: With auto, go on where RUN was stopped, or start; never refuses a RUN that was begun, must one that
             was not.

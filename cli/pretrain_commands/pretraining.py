@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cli.console import Console, said_as_command
 from cli.options import Given, Options
+from cli.training_runs import describe_done, shown_summary
 from nlprep.core.errors import OptionError
 from nlprep.language_models.text.configuration import TokenizerConfig
 
@@ -28,6 +29,7 @@ TRAINING = Options(title="training", first=TRAINING_FIRST, rest="training in det
 _LABELS = {
     "parameters": "parameters",
     "steps": "steps",
+    "ended_early": "ended early",
     "resumed_from": "resumed from step",
     "train_tokens": "tokens of text",
     "tokens_seen": "tokens seen",
@@ -108,13 +110,16 @@ def pretrain(
 def report(run: "Pretraining", console: Console) -> None:
     """Say what a run came to."""
     model = str(run.directory / "model")
-    summary = dict(run.summary)
+    summary = {"output": str(run.directory), "model": model, **run.summary}
+    if (done := describe_done(summary)) is not None:
+        console.note(done)
     speed = summary.get("tokens_per_second")
     summary["tokens_per_second"] = None if speed is None else round(speed)
     if console.json_output:
-        console.result({"output": str(run.directory), "model": model, **summary})
+        console.result(summary)
         return
     summary["seconds"] = f"{summary['seconds']:.1f}"
-    shown = summary | summary["validation"]
-    rows = [(label, shown[name]) for name, label in _LABELS.items() if shown.get(name) is not None]
+    shown = shown_summary(summary) | summary["validation"]
+    labels = _LABELS | ({"seconds": "seconds since then"} if shown.get("resumed_from") is not None else {})
+    rows = [(label, shown[name]) for name, label in labels.items() if shown.get(name) is not None]
     console.table(("pretraining", model), rows)

@@ -70,7 +70,8 @@ def compare(
         data: Images to learn from, as for train.
         test: Images to measure on; a split test of data, or else a fifth of it, if none are named.
         output: Directory for everything; a name made of DATA's, if none is given.
-        overwrite: Replace what nlprep wrote even if it is of another kind; never anything else.
+        overwrite: Replace what nlprep wrote there, a comparison of other settings or images too; the same one goes on;
+            never anything else.
         choices: What is compared and how.
         space: A model whose features FID and KID are of, ours or one of the transformers library; a classifier that is
             trained on the images, if none is named.

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from cli.console import Console, said_as_command
 from cli.options import Given, Options, Switch, Threads
+from cli.training_runs import describe_done, shown_summary
 from cli.vision_commands.inputs import OnError, skipping_named
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import OptionError
@@ -55,6 +56,7 @@ _LABELS = {
     "parameters": "parameters",
     "dimension": "numbers in a code",
     "steps": "steps",
+    "ended_early": "ended early",
     "resumed_from": "resumed from step",
     "images_per_second": "images per second",
     "seconds": "seconds",
@@ -111,7 +113,8 @@ def train(
     Args:
         data: What to train, if it is not to be a vae, and the images: [MODEL] DATA.
         output: Directory for everything; a name made of DATA's and the model's, if none is given.
-        overwrite: Replace what nlprep wrote even if it is of another kind; never anything else.
+        overwrite: Replace what nlprep wrote there: a run of other settings or images, or one that is finished, begins
+            anew; the same one, stopped, goes on; never anything else.
         on_error: What to do with a picture that cannot be read.
         split: Which of the data's splits; train, where there are some.
         cache: Where decoded images are kept; your cache directory, if none is named.
@@ -172,15 +175,18 @@ def train(
             progress=console.progress,
         )  # fmt: skip
     summary = {"output": str(run.directory), **run.summary}
+    if (done := describe_done(summary)) is not None:
+        console.note(done)
     if console.json_output:
         console.result(summary)
         return 0
-    shown = summary | summary["validation"]
+    shown = shown_summary(summary) | summary["validation"]
+    labels = _LABELS | ({"seconds": "seconds since then"} if shown.get("resumed_from") is not None else {})
     speed = shown.get("images_per_second")
     shown["images_per_second"] = None if speed is None else round(speed)
     console.table(
         ("training", str(run.directory)),
-        [(label, shown[name]) for name, label in _LABELS.items() if shown.get(name) is not None],
+        [(label, shown[name]) for name, label in labels.items() if shown.get(name) is not None],
     )
     console.note(f"see what it learned: rep-vision report {run.directory}")
     return 0

@@ -440,6 +440,13 @@ def remove_directory(path: str | os.PathLike[str]) -> None:
 
 def _take_away(path: str | os.PathLike[str], target: Path) -> None:
     """Remove a directory, looked at once more when nobody finds it any longer."""
+    with _set_aside(path, target) as aside:
+        discard(aside)
+
+
+@contextlib.contextmanager
+def _set_aside(path: str | os.PathLike[str], target: Path) -> Iterator[Path]:
+    """Rename a directory of ours, where nobody finds it any longer, and hold it for the time of the block."""
     aside = target.with_name(f".{target.name[:40]}.nlprep-{os.urandom(4).hex()}.old")
     descriptor = os.open(target, os.O_RDONLY)
     try:
@@ -450,9 +457,43 @@ def _take_away(path: str | os.PathLike[str], target: Path) -> None:
         if problem is not None:
             aside.rename(target)
             raise FileError(path, problem)
-        discard(aside)
+        yield aside
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def making_room(path: str | os.PathLike[str], came_to_something: Callable[[], bool]) -> Iterator[None]:
+    """Have a directory of ours out of the way of a run for the time of the block, and remove it at the end.
+
+    Args:
+        path: The directory: whole, and with nothing else in it.
+        came_to_something: Asked at the end. If not, what the run left is removed and the directory is put back: work
+            is not given up for a run that could not even begin.
+
+    Raises:
+        FileError: It holds something else, or was changed.
+    """
+    target = written_place(path)
+    with os_errors_named(path), _set_aside(path, target) as aside:
+        try:
+            yield
+        finally:
+            if came_to_something():
+                discard(aside)
+            else:
+                remove_run(target)
+                if not os.path.lexists(target):
+                    aside.rename(target)
+
+
+def settle_room(path: str | os.PathLike[str], came_to_something: Callable[[], bool]) -> None:
+    """Put back, or remove, what a process that was killed had taken out of a run's way with `making_room`."""
+    target = written_place(path)
+    remove_leftovers(
+        target.absolute().parent, target.name,
+        may_be_replaced=lambda aside: came_to_something() and examine(aside)[1] is None,
+    )  # fmt: skip
 
 
 def remove_run(path: str | os.PathLike[str]) -> None:

@@ -28,6 +28,7 @@ from vision.comparison.page import draw_comparison, write_page
 from vision.comparison.tables import comparison_tables
 from vision.comparison.training import clock_of, measure_step_seconds, model_settings, run_settings
 from vision.encoders.image_encoder import ImageEncoder
+from vision.images.amounts import FewImagesWarning
 from vision.models.configuration import DiffusionConfig
 from vision.models.diffusion import Diffusion
 from vision.models.files import load_model
@@ -113,6 +114,26 @@ def test_a_comparison_goes_on_where_it_was(finished, images, monkeypatch):
     assert len(trained) == 2
     assert [model.name for model in more.summaries()] == ["vae", "wae"]
     assert not [line for line in told if "steps" in line]
+
+
+def test_another_comparison_is_replaced_where_that_is_asked_for_and_few_images_are_said_once(images, tmp_path, space):
+    few = images[0].select(np.arange(40)), images[1].select(np.arange(20))
+    small = config("autoencoder", seeds=2, steps=1)
+    with pytest.warns(FewImagesWarning) as warned:
+        compare_models(*few, tmp_path / "it", small, backbone=MLP, space=space)
+    assert [str(one.message).partition(": what")[0] for one in warned] == [
+        "toy images: 36 images to train on, beside 4 to choose the weights by"
+    ]
+    other = replace(small, dimension=2)
+    with pytest.raises(OptionError, match=r"made with dimension = 3, now 2.*or give --overwrite to replace it"):
+        compare_models(*few, tmp_path / "it", other, backbone=MLP, space=space)
+    found = compare_models(*few, tmp_path / "it", other, backbone=MLP, space=space, overwrite=True)
+    assert found.record["settings"]["dimension"] == 2
+    before = (found.directory / "comparison.json").read_bytes()
+    # The same one goes on.
+    compare_models(*few, tmp_path / "it", other, backbone=MLP, space=space, overwrite=True)
+    assert (found.directory / "comparison.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
 
 
 @pytest.fixture(scope="module")

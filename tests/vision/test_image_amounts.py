@@ -25,7 +25,7 @@ def test_amounts():
     for given in ((ENOUGH_TRAINED - 1, ENOUGH_MEASURED), (ENOUGH_TRAINED, ENOUGH_MEASURED - 1), (2, None)):
         with pytest.warns(FewImagesWarning, match="says little of other images; give at least 15"):
             require_images(*given, source="x")
-    with pytest.raises(NlprepError, match="x: 1 images to train on, beside 1 to measure on: nothing can be learned"):
+    with pytest.raises(NlprepError, match="x: 1 image to train on, beside 1 to measure on: nothing can be learned"):
         require_images(1, 1, source="x")
 
 
@@ -33,12 +33,12 @@ def test_amounts():
 def test_every_use_says_so(tmp_path):
     few = toy_images(6)
     training = {"model": "autoencoder", "backbone": SMALL["mlp"], "training": settings(steps=2)}
-    with pytest.warns(FewImagesWarning, match="toy images: 5 images to train on, beside 1 to measure on"):
+    with pytest.warns(FewImagesWarning, match="toy images: 5 images to train on, beside 1 to choose the weights by"):
         train_images(few, tmp_path / "few", **training)
-    with pytest.raises(NlprepError, match="1 images to train on"):
+    with pytest.raises(NlprepError, match="1 image to train on"):
         train_images(few.select(np.arange(2)), tmp_path / "two", **training)
     assert not (tmp_path / "two").exists()
-    with pytest.raises(NlprepError, match="1 images to train on, beside 5"):
+    with pytest.raises(NlprepError, match="1 image to train on, beside 5"):
         compare_models(
             few.select(np.arange(1)),
             few.select(np.arange(5)),
@@ -49,5 +49,5 @@ def test_every_use_says_so(tmp_path):
     sides = toy_images(30), few.select(np.arange(4))
     with pytest.warns(FewImagesWarning, match="images to learn from, beside 4"):
         probe_images({"few": tmp_path / "few"}, lambda _: sides, fit_labels=True, baselines=False)
-    with pytest.raises(NlprepError, match="1 usual images to compare with, beside 5"):
+    with pytest.raises(NlprepError, match="1 usual image to compare with, beside 5 to draw the line by"):
         fit_anomalies(None, few.select(np.arange(1)), few.select(np.arange(1, 6)))

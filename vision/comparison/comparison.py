@@ -18,7 +18,8 @@ A run whose loss or gradient is no longer finite has *failed*: it is counted, an
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+import warnings
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -29,11 +30,12 @@ import numpy as np
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_file
-from nlprep.core.ownership import FILE_OF_A_RUN, check_run, claim_run
+from nlprep.core.ownership import FILE_OF_A_RUN, check_run, claim_run, making_room, read_mark, settle_room
 from nlprep.core.progress import SILENT
 from nlprep.core.temporaries import held_directory
 from nlprep.core.training.records.resuming import check_same_settings
-from vision.images.amounts import require_images
+from nlprep.core.wording import counted
+from vision.images.amounts import ENOUGH_MEASURED, FewImagesWarning, require_images
 from vision.images.splits import choose_places
 
 if TYPE_CHECKING:
@@ -140,7 +142,8 @@ def check_comparison(
     Args:
         directory: The comparison's; one of another comparison is one to go on with.
         inputs: What it reads, to which its own must do no harm.
-        overwrite: Whether a directory of another kind of ours may be replaced.
+        overwrite: Whether what is ours there may be replaced: another comparison, or another kind. The same one is gone
+            on with.
 
     Raises:
         FileError: Says why not.
@@ -195,15 +198,24 @@ def compare_models(
             f"{train.source}: has no labels to train a classifier on, whose features generated images are compared by: "
             "give classes, or name a model whose features to take"
         )
-    require_images(len(train), len(test), source=train.source)
+    _check_amounts(train, test, config)
     _check_labels(train, test, config)
     inputs = list(inputs)
     check_comparison(place, inputs=inputs, overwrite=overwrite)
-    claim_run(
-        place, COMPARISON, (RECORD, RUNS, CLASSIFIER, PAGE, *FIGURES), inputs=inputs, overwrite=overwrite
-    )  # fmt: skip
-    with held_directory(place):
-        work = _Work(place, train, test, config, backbone, unet, progress, told)
+    work = _Work(place, train, test, config, backbone, unet, progress, told)
+    with ExitStack() as held:
+        settle_room(place, work.came_to_something)
+        if place.is_dir():
+            held.enter_context(held_directory(place))
+        if overwrite and work.is_another():
+            held.enter_context(making_room(place, work.came_to_something))
+        claim_run(
+            place, COMPARISON, (RECORD, RUNS, CLASSIFIER, PAGE, *FIGURES), inputs=inputs, overwrite=overwrite
+        )  # fmt: skip
+        held.enter_context(held_directory(place))
+        # Of every run it would be said again.
+        held.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore", FewImagesWarning)
         work.open_record()
         with os_errors_named(place):
             (place / RUNS).mkdir(exist_ok=True)
@@ -216,6 +228,20 @@ def compare_models(
                 work.measure(measured, name, seed)
         work.measure_baselines(measured, names)
         return Comparison(place, config, work.record, names)
+
+
+def _check_amounts(train: Images, test: Images, config: ComparisonConfig) -> None:
+    """Refuse too few images, and warn of few, once for all models.
+
+    Raises:
+        NlprepError: There are too few.
+    """
+    from vision.comparison.training import held_out_of
+
+    require_images(len(train), len(test), source=train.source)
+    held = held_out_of(len(train), config.held_out)
+    if held < ENOUGH_MEASURED <= len(test):
+        require_images(len(train) - held, held, source=train.source, use="choose the weights by")
 
 
 def _check_labels(train: Images, test: Images, config: ComparisonConfig) -> None:
@@ -266,6 +292,22 @@ class _Work:
         self.progress, self.told = progress, told
         self.record: dict[str, Any] = {}
 
+    def came_to_something(self) -> bool:
+        """Whether a run was trained in the directory."""
+        path = self.place / RECORD
+        return path.exists() and bool(_read_record(path)["runs"])
+
+    def is_another(self) -> bool:
+        """Whether what is in the directory is another comparison, or of another kind."""
+        mark = read_mark(self.place)
+        if mark is None or mark["kind"] != COMPARISON:
+            return mark is not None
+        try:
+            self.open_record()
+        except OptionError:
+            return True
+        return False
+
     def open_record(self) -> None:
         """Read what is known, and refuse to go on with other settings."""
         from vision.training import digest_images
@@ -293,8 +335,11 @@ class _Work:
         path = self.place / RECORD
         if path.exists():
             known = _read_record(path)
-            check_same_settings(known["settings"], fresh["settings"], where=self.place)
-            check_same_settings(known["data"], fresh["data"], where=self.place)
+            try:
+                for part in ("settings", "data"):
+                    check_same_settings(known[part], fresh[part], where=self.place)
+            except OptionError as error:
+                raise OptionError(f"{error}, or give --overwrite to replace it") from None
             fresh |= known
         self.record = fresh
         self.record["sources"] = {
@@ -331,7 +376,7 @@ class _Work:
         else:
             found = {name: run.summary[name] for name in ("steps", "parameters", "best_step")}
             self.record["runs"][key] = {"training": found | {"seconds": seconds}}
-            self.told(f"{key}: {run.history.steps:,} steps in {seconds:.0f} s")
+            self.told(f"{key}: {counted(run.history.steps, 'step')} in {seconds:.0f} s")
         self.write()
 
     def _steps(self, name: str, settings: Any) -> int:

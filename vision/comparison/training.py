@@ -73,6 +73,11 @@ def clock_of(device: str) -> Callable[[], float]:
     return time.process_time if device == "cpu" else time.perf_counter
 
 
+def held_out_of(count: int, held_out: int) -> int:
+    """How many of so many training images are held out to choose weights by, at the most."""
+    return min(held_out, count // 10)
+
+
 def measure_step_seconds(
     images: Images, model: str, settings: Any, training: TrainingConfig, *, progress: Progress = SILENT
 ) -> float:
@@ -127,7 +132,7 @@ def train_run(
     began = clock()
     run = train_images(
         images, directory, model=model, config=settings, training=training,
-        validation=min(held_out, len(images) // 10) / len(images), progress=progress,
+        validation=held_out_of(len(images), held_out) / len(images), progress=progress,
     )  # fmt: skip
     seconds = clock() - began
     before = run.history.resumed_from or 0

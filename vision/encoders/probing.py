@@ -128,7 +128,9 @@ def probe_images(
     name, encoder = next(waiting)
     learn, measure = read(_wanted(encoder))
     labels = [learn.required_labels("probe"), measure.required_labels("probe")]
-    require_images(len(learn), len(measure), source=measure.source, what="images to learn from")
+    require_images(
+        len(learn), len(measure), source=measure.source, what=("image to learn from", "images to learn from")
+    )
     named = (
         Labelled(_places(learn, 0), [learn.classes[one] for one in labels[0].tolist()], name=learn.source),
         Labelled(

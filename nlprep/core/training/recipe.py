@@ -2,7 +2,8 @@
 
 A run is a directory. ``run.json`` says what made it, ``checkpoints`` and ``metrics.jsonl`` are the loop's
 (`nlprep.core.training.loop`), and ``model`` is the result, there once it is whole. The same call made again goes on
-where it was stopped; one with other settings, another base model or other data is refused. ::
+where it was stopped; one with other settings, another base model or other data is refused. Where that is asked for
+(``overwrite``), such a run, and one that is finished, is taken away, and training begins anew. ::
 
     made_by = {"kind": "curve-training", "result": "curve", "settings": {"curve": config}, "training": training}
     with prepare_run("run", **made_by) as run:
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_file
-from nlprep.core.ownership import FILE_OF_A_RUN, MARK_NAME, remove_run, seal_of
+from nlprep.core.ownership import FILE_OF_A_RUN, MARK_NAME, making_room, read_mark, remove_run, seal_of, settle_room
 from nlprep.core.progress import SILENT
 from nlprep.core.temporaries import held_directory
 from nlprep.core.training.records.runs import RESULT, check_training_run, claim_training_run
@@ -70,7 +71,8 @@ class RunArguments(TypedDict, total=False):
     Attributes:
         resume: ``auto`` goes on where the same call was stopped, or starts; ``never`` refuses a run that was begun,
             ``must`` one that was not.
-        overwrite: Whether a directory of another kind of ours may be replaced.
+        overwrite: Whether what is ours there may be replaced: a run of other settings or data, one that is finished, or
+            another kind. One of the same that was stopped goes on, unless ``resume`` is ``never``.
         accelerator: Devices and processes; found if there is none.
         progress: Gets what is done, on the main process.
     """
@@ -175,19 +177,24 @@ class TrainingRun:
         """What the run came to, in plain values.
 
         Returns:
-            ``examples``, ``parameters`` and ``trained_parameters`` (their numbers); ``steps``; the last ``train_loss``
-            and other losses; ``..._per_second``; ``best_step``, None if none was chosen; ``validation``, what the
-            evaluation of the weights that the run ended with recorded, ``validation_`` left out of the names;
+            ``examples``, ``parameters`` and ``trained_parameters`` (their numbers); ``steps``; ``already_done``,
+            whether all of these had been made before this call; ``ended_early``, why there are fewer than were asked
+            for, or None; the last ``train_loss`` and other losses; ``..._per_second``, None where this call trained none;
+            ``best_step``, None if none was chosen; ``validation``, what the evaluation of the weights that the run
+            ended with recorded, ``validation_`` left out of the names;
             ``resumed_from``, ``seconds`` (of this call), and ``settings`` by their owner. What is measured is known
             to the main process alone.
         """
         logged: Record = next((record for record in reversed(history.records) if _MARK in record), {})
         losses = {f"train_{name}": value for name, value in logged.items() if name == "loss" or name.endswith("_loss")}
+        done = history.resumed_from == history.steps
         return {
             **self._sizes,
             "steps": history.steps,
+            "already_done": done,
+            "ended_early": history.stopped,
             **(losses or {"train_loss": None}),
-            **{name: value for name, value in logged.items() if name.endswith("_per_second")},
+            **{name: None if done else value for name, value in logged.items() if name.endswith("_per_second")},
             "best_step": history.best_step,
             "validation": self._validation(history),
             "resumed_from": history.resumed_from,
@@ -242,7 +249,8 @@ def prepare_run(
         keeps: What else the run keeps in its directory.
         inputs: Files and directories that the run reads, to which its own must do no harm.
         resume: As for `nlprep.core.training.loop.fit`.
-        overwrite: Whether a directory of another kind of ours may be replaced.
+        overwrite: As `RunArguments` has it. What is replaced is out of the way in the block, and gone when that ends,
+            unless training came to no checkpoint: then it is put back.
         accelerator: As for `fit`.
         progress: Gets what is done, on the main process.
 
@@ -250,7 +258,7 @@ def prepare_run(
         The run.
 
     Raises:
-        OptionError: The directory is of another run, or ``resume`` forbids it.
+        OptionError: The directory is of another run, or ``resume`` forbids it; it must be gone on with and replaced.
         FileError: It holds something else, or cannot be read or written.
     """
     from nlprep.core.training.processes import make_accelerator
@@ -258,6 +266,8 @@ def prepare_run(
     from nlprep.core.training.records.resuming import check_resume
 
     directory = Path(directory)
+    if overwrite and resume == "must":
+        raise OptionError("resume = 'must' goes on with a run, and overwrite replaces it: leave out one of the two")
     claimed: dict[str, Any] = {"result": result, "inputs": list(inputs), "overwrite": overwrite}
     check_training_run(directory, kind, **claimed)
     record = {
@@ -267,8 +277,15 @@ def prepare_run(
         "data": dict(data or {}),
         "files": dict(files or {}),
     }
+    # As it will be read: tuples become lists.
+    record = json.loads(json.dumps(record))
     accelerator = accelerator or make_accelerator(training, directory)
     main = accelerator.is_main_process
+    if main:
+        settle_room(directory, lambda: _came_to_something(directory))
+    if overwrite:
+        # The others are to be done with looking at what may now be taken away.
+        accelerator.wait_for_everyone()
     created = not directory.exists()
     begun = False
     held = ExitStack()
@@ -276,19 +293,22 @@ def prepare_run(
         if main:
             if not created:
                 held.enter_context(held_directory(directory))
+            if overwrite and _begins_anew(directory, record, training, resume):
+                held.enter_context(making_room(directory, lambda: _came_to_something(directory)))
             claim_training_run(directory, kind, more=(RECORD, *keeps), **claimed)
             held.enter_context(held_directory(directory))
         accelerator.wait_for_everyone()
         steps = Checkpoints(directory / "checkpoints", keep=1).steps()
         check_resume(resume, steps, directory)
-        # As it will be read: tuples become lists.
-        record = json.loads(json.dumps(record))
         if steps:
             # Before the first checkpoint, being another run costs nothing.
             before = _read_record(directory)
             if before is None:
                 raise FileError(directory, f"holds checkpoints and no {RECORD} that says of what: name a new directory")
-            _check_same(before, record, directory)
+            try:
+                _check_same(before, record, directory)
+            except OptionError as error:
+                raise OptionError(f"{error}, or give --overwrite to replace it") from None
             record = _joined(before, record)
         run = TrainingRun(
             directory,
@@ -312,6 +332,8 @@ def prepare_run(
         raise
     finally:
         held.close()
+        if main:
+            settle_room(directory, lambda: _came_to_something(directory))
 
 
 def model_digest(directory: Path) -> str:
@@ -349,6 +371,37 @@ def describe_files(paths: Iterable[str | os.PathLike[str]]) -> list[list[Any]]:
             once = not S_ISREG(path.stat().st_mode)
             described.append([path.name, *((0, "") if once else seal_of(path))])
     return described
+
+
+def _begins_anew(directory: Path, record: Mapping[str, Any], training: TrainingConfig, resume: str) -> bool:
+    """Whether a run that may be replaced is: one that is finished, or not the one that is asked for."""
+    from nlprep.core.training.records.checkpoints import Checkpoints
+
+    mark = read_mark(directory)
+    if mark is None:
+        return False
+    if mark["kind"] != record["kind"] or (directory / RESULT).exists():
+        return True
+    steps = Checkpoints(directory / "checkpoints", keep=1).steps()
+    if not steps:
+        return False
+    if resume == "never" or (training.steps is not None and steps[-1] > training.steps):
+        return True
+    before = _read_record(directory)
+    if before is None:
+        return True
+    try:
+        _check_same(before, record, directory)
+    except OptionError:
+        return True
+    return False
+
+
+def _came_to_something(directory: Path) -> bool:
+    """Whether there is something in a run's directory that can be gone on with or used."""
+    from nlprep.core.training.records.checkpoints import Checkpoints
+
+    return (directory / RESULT).exists() or bool(Checkpoints(directory / "checkpoints", keep=1).steps())
 
 
 def _text(record: Mapping[str, Any]) -> str:

@@ -80,6 +80,7 @@ def test_a_run_is_a_directory_that_says_what_made_it(tmp_path):
     before = files(run.directory)
     again = train(run.directory, bases={"start": tmp_path / "base"}, data={"labels": ["x"]})
     assert again.history.resumed_from == 12
+    assert (run.summary["already_done"], again.summary["already_done"]) == (False, True)
     assert files(run.directory) == before
 
 
@@ -247,6 +248,67 @@ def test_what_is_not_ours_is_refused_before_training(tmp_path):
     (tmp_path / "run" / "run.json").write_text("{")
     with pytest.raises(FileError, match=r"run\.json: is damaged"):
         train(tmp_path / "run", kind="surface")
+
+
+def test_where_it_is_asked_for_a_run_is_replaced_if_it_is_another_or_finished(tmp_path):
+    run = tmp_path / "run"
+    train(run)
+
+    def fail(_: object) -> None:
+        raise RuntimeError("stopped")
+
+    for changes in (
+        {"config": CurveConfig(width=8)},
+        {"settings": {"line": CurveConfig()}},
+        {"training": settings(steps=3)},
+        {"bases": {"start": base(tmp_path / "base")}},
+        {},
+        # Finished: begun anew, however much more is asked for.
+        {"training": settings(steps=14)},
+    ):
+        again = train(run, overwrite=True, **changes)
+        assert again.history.resumed_from is None, changes
+        assert {path.name for path in run.iterdir()} == ENTRIES
+        assert {path.name for path in tmp_path.iterdir()} <= {"run", "base"}
+    # One that was stopped goes on, though it is asked for in the same words.
+    other = {"config": CurveConfig(width=2), "overwrite": True, "training": settings(evaluate_every=8)}
+    for changes, begun in (({}, 8), ({"resume": "never"}, None)):
+        with pytest.raises(RuntimeError):
+            train(run, **other, evaluate=fail)
+        assert train(run, **other, **changes).history.resumed_from == begun
+    with pytest.raises(OptionError, match="leave out one of the two"):
+        train(run, overwrite=True, resume="must")
+
+
+def test_nothing_is_given_up_for_a_run_that_cannot_begin_or_that_holds_more(tmp_path):
+    run = tmp_path / "run"
+    train(run)
+    before = files(tmp_path)
+    broken = make_step(Net())
+    with torch.no_grad():
+        next(broken.players["model"].parameters()).fill_(torch.nan)
+    with pytest.raises(NlprepError, match="the loss is nan"):
+        train(run, step=broken, overwrite=True)
+    assert files(tmp_path) == before
+    (run / "notes.txt").write_text("mine")
+    with pytest.raises(FileError, match=r"holds 'notes\.txt', which nlprep did not write"):
+        train(run, config=CurveConfig(width=8), overwrite=True)
+    (run / "notes.txt").unlink()
+    assert files(tmp_path) == before
+
+
+def test_what_a_killed_process_had_out_of_the_way_is_put_back_or_removed(tmp_path):
+    run, aside = tmp_path / "run", tmp_path / ".run.nlprep-01234567.old"
+    train(run)
+    run.rename(aside)
+    # Killed before anything was in its place.
+    assert train(run).history.resumed_from == 12
+    assert not aside.exists()
+    run.rename(aside)
+    train(tmp_path / "other", config=CurveConfig(width=8))
+    (tmp_path / "other").rename(run)
+    train(run, config=CurveConfig(width=8))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_checkpoints_without_a_record_are_of_nobody_knows_what(tmp_path):

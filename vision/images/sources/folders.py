@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nlprep.core.errors import FileError, os_errors_named
+from nlprep.core.wording import counted
 from vision.images.decoding import PICTURE_SUFFIXES
 from vision.images.names import PackedNames, pack_names
 from vision.images.sources.arrangement import arrange
@@ -148,8 +149,8 @@ def warn_of_unread(path: Path, names: Sequence[str]) -> None:
     unread = [name for name in names if os.path.splitext(name)[1].lower() in UNREAD_SUFFIXES]  # noqa: PTH122
     if unread:
         warnings.warn(
-            f"{path}: {len(unread):,} pictures are of kinds that are not read, such as {min(unread)}, and are left "
-            "out: convert them to JPEG or PNG",
+            f"{path}: {counted(len(unread), 'picture is', 'pictures are')} of kinds that are not read, such as "
+            f"{min(unread)}, and left out: convert to JPEG or PNG",
             SkippedPicturesWarning,
             stacklevel=2,
         )

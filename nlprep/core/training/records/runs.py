@@ -33,15 +33,21 @@ def check_training_run(
         kind: What kind of run it is.
         result: The kind of directory that it will publish.
         inputs: What the run reads, which the directory must neither be nor contain nor lie in.
-        overwrite: Whether a run or a result of another kind, ours, may be removed.
+        overwrite: Whether what is ours there may be replaced: a run of another kind, or one of this kind that is
+            finished.
 
     Raises:
         FileError: Says why not.
     """
+    inputs = list(inputs)
     check_run(directory, kind, inputs=inputs, overwrite=overwrite)
     mark = read_mark(written_place(directory))
     if mark is not None and mark["kind"] == kind:
-        check_replaceable(Path(directory) / RESULT, result, overwrite=overwrite)
+        result_place = Path(directory) / RESULT
+        check_replaceable(result_place, result, overwrite=overwrite)
+        if overwrite and result_place.exists():
+            # All of it will go.
+            check_replaceable(directory, kind, inputs=inputs, overwrite=True)
 
 
 def claim_training_run(
