@@ -18,6 +18,7 @@ from vision.images.amounts import require_images
 from vision.images.collection import ImageExamples
 from vision.models.methods import find_method
 from vision.presets import default_backbone, default_training
+from vision.requirements import check_labels, check_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,9 +95,9 @@ def train_images(
         The run; its model is also in ``directory/model``, which `vision.encoders.image_encoder.ImageEncoder` opens.
 
     Raises:
-        NlprepError: No images, or one alone to train on, labels that are missing where the model is conditioned on
-            them, validation images of another shape, or as `prepare_run` and `fit` do.
-        OptionError: No such model, settings of another one, or a share that leaves no image.
+        NlprepError: No images, or one alone to train on, validation images of another shape, or as
+            `vision.requirements.check_training`, `prepare_run` and `fit` do.
+        OptionError: No such model, settings of another one, a share that leaves no image, or as `check_training`.
     """
     from vision.images.preprocessing import Preprocessing
     from vision.models.files import IMAGE_MODEL, SavedModel, check_shape, find_saved, save_model
@@ -115,11 +116,17 @@ def train_images(
     channels, height, width = images.shape
     preprocessing = images.preprocessing or Preprocessing(channels=channels, height=height, width=width)
     seed = 1 if training is None else training.seed
+    check_labels(model, images.labels, images.classes, source=images.source)
     examples, held = _examples(images, validation, labels=method.labelled, keys=method.keyed, seed=seed)
     require_images(
         len(examples), None if held is None else len(held), source=images.source, use="choose the weights by"
     )
     training = training or default_training(model, len(examples), getattr(config, "backbone", None))
+    accelerator = run.get("accelerator")
+    check_training(
+        images, model, config, training, held_out=None if held is None else len(held),
+        device=None if accelerator is None else accelerator.device,
+    )  # fmt: skip
     # Whatever constructor the class of a name has takes these.
     kind: Any = method.load()
     made: ImageModel = kind(

@@ -10,7 +10,7 @@ from cli.options import Given, Options, Switch, Threads
 from cli.training_runs import describe_done, shown_summary
 from cli.vision_commands.inputs import OnError, skipping_named
 from nlprep.core.configuration import to_mapping
-from nlprep.core.errors import OptionError
+from nlprep.core.errors import FileError, OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from vision.backbones.configuration import BackboneConfig
 from vision.images.configuration import PreprocessingConfig
@@ -133,38 +133,45 @@ def train(
     """
     from dataclasses import replace
 
+    from nlprep.core.devices import find_device
     from nlprep.core.threads import resolve_threads, torch_threads
     from nlprep.core.training.processes import accelerator_on
     from nlprep.core.training.records.runs import check_training_run
     from vision.models.files import IMAGE_MODEL
     from vision.presets import default_backbone, default_training, default_validation, describe_choice
+    from vision.requirements import check_training
     from vision.training import RUN, held_out_places, train_images
 
     model, source = _model_and_data(data)
     place = output or Path(f"{source.resolve().name.partition('.')[0] or 'images'}-{model}")
     check_training_run(place, RUN, result=IMAGE_MODEL, inputs=console.inputs(source), overwrite=overwrite)
+    given, start = _network(backbone)
     chosen: Any = models.resolve(model=model).chosen()
     if dimension is not None:
         if not hasattr(chosen, "dimension"):
             raise OptionError(f"--dimension: the codes of {model} have the size of its network's: leave it out")
         chosen = replace(chosen, dimension=dimension)
-    given, start = _network(backbone)
-    if start is not None and images == PreprocessingConfig():
-        images = _as_seen_by(start)
+    if given is not None and not hasattr(chosen, "backbone"):
+        raise OptionError(f"{backbone.flags[0]}: model {model} has no network of that kind to choose: leave it out")
+    if start is not None:
+        images = _as_seen_by(start, images)
+    # What can be seen of pictures before they are decoded, which may take long.
+    place_of_training = find_device(device)
+    _check_listed(model, source, split, images)
     if stream:
         read = _stream(source, split, images, on_error, cache)
     else:
         read = _read(source, split, images, on_error, cache, threads, console)
     network = given or default_backbone(model, read.shape)
     own = None if start is not None else network
-    if given is not None and not hasattr(chosen, "backbone"):
-        raise OptionError(f"{backbone.flags[0]}: model {model} has no network of that kind to choose: leave it out")
     share = default_validation(len(read)) if validation is None else validation
     count = len(held_out_places(len(read), share, seed=1)[0])
     defaults = to_mapping(default_training(model, count, network))
     if stream:
         defaults["workers"] = max(1, min(_MOST_WORKERS, resolve_threads(threads) - 1))
     settings = training.resolve(defaults)
+    planned = replace(chosen, backbone=network) if hasattr(chosen, "backbone") else chosen
+    check_training(read, model, planned, settings, held_out=len(read) - count, device=place_of_training)
     console.note(describe_choice(model, network, settings, count=count, shape=read.shape))
     if start is not None:
         console.note(f"it begins with what the network of {start} learned")
@@ -238,11 +245,41 @@ def _model_and_data(words: tuple[str, ...]) -> tuple[str, Path]:
     return words[0], Path(words[1])
 
 
-def _as_seen_by(model: Path) -> PreprocessingConfig:
+def _as_seen_by(model: Path, asked: PreprocessingConfig) -> PreprocessingConfig:
+    """What a model sees, whose network another begins with.
+
+    Raises:
+        OptionError: Another shape was asked for.
+    """
     from vision.models.files import load_model
 
     seen = load_model(model).preprocessing
-    return PreprocessingConfig(channels=seen.channels, height=seen.height, width=seen.width, fit=seen.fit)
+    width = asked.height if asked.width is None else asked.width
+    wanted = {"height": asked.height, "width": width, "channels": asked.channels}
+    for name, value in wanted.items():
+        if value not in (None, getattr(seen, name)):
+            colours = "grey" if seen.channels == 1 else "colour"
+            flag = "height" if name == "width" and asked.width is None else name
+            raise OptionError(
+                f"--{flag} {value}: the network of --init {model} was trained on {colours} images of {seen.height} x "
+                f"{seen.width}, and sees no others: leave out --{flag}"
+            )
+    fit = seen.fit if asked.fit == PreprocessingConfig().fit else asked.fit
+    return PreprocessingConfig(channels=seen.channels, height=seen.height, width=seen.width, fit=fit)
+
+
+def _check_listed(model: str, source: Path, split: str | None, images: PreprocessingConfig) -> None:
+    """Fail where a list of the pictures shows already that a model cannot be trained on them."""
+    from vision.images.reading import list_images
+    from vision.models.methods import find_method
+    from vision.requirements import check_labels
+
+    method = find_method(model)
+    if method.coloured and images.channels == 1:
+        raise OptionError(f"--channels 1: {model} learns from colours: leave it out")
+    if method.labelled:
+        listed = list_images(source, split)
+        check_labels(model, listed.labels, listed.classes, source=str(source))
 
 
 def _network(backbone: Given[BackboneConfig]) -> tuple[BackboneConfig | None, Path | None]:
@@ -258,7 +295,9 @@ def _network(backbone: Given[BackboneConfig]) -> tuple[BackboneConfig | None, Pa
 
     network = backbone.resolve({"kind": "transformers"})
     path = Path(network.path or "")
-    if not path.is_dir() or is_transformers_model(path):
+    if not path.is_dir():
+        raise FileError(path, "is no directory of a model (--init): name one of ours, or one that transformers wrote")
+    if is_transformers_model(path):
         return network, None
     others = [flag for flag in backbone.flags if flag != "--init"]
     if others:

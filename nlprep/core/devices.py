@@ -1,4 +1,4 @@
-"""Which torch device to use."""
+"""Which torch device to use, and how much memory it has."""
 
 from __future__ import annotations
 
@@ -27,3 +27,14 @@ def find_device(name: str | None) -> torch.device:
         reason = str(error).strip().split("\n")[0]
         raise OptionError(f"device = {name!r}: torch cannot use it ({reason:.100}): choose cpu") from None
     return device
+
+
+def device_memory(device: torch.device) -> int | None:
+    """Bytes of memory of a device; None where it does not say."""
+    import torch
+
+    from nlprep.core.memory import machine_memory
+
+    if device.type == "cpu":
+        return machine_memory()
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None

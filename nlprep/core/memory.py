@@ -1,10 +1,12 @@
-"""Memory that a process keeps for itself."""
+"""Memory that a process keeps for itself, and how much there is."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +15,21 @@ if TYPE_CHECKING:
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _MIB = 1 << 20
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where a container is told how much of the machine's memory it may have."""
+
+
+def machine_memory() -> int | None:
+    """Bytes of memory that the machine has, or that a container may have of it; None where nobody says."""
+    try:
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    for limit in _LIMITS:
+        # The word max, a number beyond all memory, or no such file: there is no limit.
+        with suppress(OSError, ValueError):
+            found = min(found, int(limit.read_text()))
+    return found if found > 0 else None
 
 
 @contextmanager

@@ -167,7 +167,7 @@ def test_grey_images_are_made_binary_and_colours_are_levels_unless_told_otherwis
     asked = LikelihoodConfig(kind="bernoulli", binarization="threshold")
     assert asked.settled(3) is asked
     assert LikelihoodConfig(floor=0.1).settled(3) == LikelihoodConfig(kind="logistic", floor=0.1)
-    with pytest.raises(OptionError, match="binarization = 'threshold' is not for the logistic.*kind = 'bernoulli'"):
+    with pytest.raises(OptionError, match=r"binarization = 'threshold' is not for the logistic .*kind = 'bernoulli'"):
         LikelihoodConfig(binarization="threshold").settled(3)
-    with pytest.raises(OptionError, match="floor = 0.1 is not for the bernoulli likelihood, which grey images"):
+    with pytest.raises(OptionError, match=r"floor = 0\.1 is not for the bernoulli likelihood, which grey images"):
         LikelihoodConfig(floor=0.1).settled(1)

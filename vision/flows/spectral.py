@@ -54,6 +54,9 @@ class NormedLayer(nn.Module):
     @torch.no_grad()
     def refresh(self, *, until_settled: bool = False) -> None:
         """Iterate once, or until the estimate stands still."""
+        if self.weight.is_meta:
+            # Made to be counted alone: there are no numbers.
+            return
         before = 0.0
         for _ in range(_MOST_ITERATIONS if until_settled else 1):
             left = self._mapped(self.right, self.weight)

@@ -28,6 +28,7 @@ from nlprep.core.configuration import from_mapping, to_mapping
 from nlprep.core.errors import NlprepError, os_errors_named
 from nlprep.core.files import atomic_directory
 from nlprep.core.ownership import check_apart
+from vision.images.amounts import require_room
 from vision.images.collection import Images
 from vision.images.conversion import convert
 from vision.images.eviction import evict, hold_open, release_with
@@ -201,7 +202,10 @@ def _names_of_entry(source: Source, config: PreprocessingConfig) -> tuple[str, s
 def _fill(
     place: Path, source: Source, config: PreprocessingConfig, *, skip: bool, threads: int, progress: Progress
 ) -> None:
-    with PixelFile(place / PIXELS_NAME) as file, progress.task(f"reading {source.path.name}", len(source)) as task:
+    with (
+        PixelFile(place / PIXELS_NAME, str(source.path)) as file,
+        progress.task(f"reading {source.path.name}", len(source)) as task,
+    ):
         conversion = convert(source, config, file, skip=skip, threads=threads, task=task)
     tensors: dict[str, NDArray[Any]] = {}
     if source.labels is not None:
@@ -225,20 +229,30 @@ def _writable(name: str) -> str:
 
 
 class PixelFile:
-    """A safetensors file of one tensor that grows row by row; its header is written last, in room kept for it."""
+    """A safetensors file of one tensor that grows row by row; its header is written last, in room kept for it.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: The file.
+        source: What its images are of, for errors.
+    """
+
+    def __init__(self, path: Path, source: str) -> None:
+        self.path, self.source = path, source
         self.digest = ""
 
     def __enter__(self) -> PixelFile:
         with os_errors_named(self.path):
             self._stream = self.path.open("wb", buffering=0)
-        self.begin((0, 0, 0))
+        self.begin((0, 0, 0), 0)
         return self
 
-    def begin(self, shape: tuple[int, int, int]) -> None:
-        """Forget what came; images of this (height, width, channels) follow."""
+    def begin(self, shape: tuple[int, int, int], count: int) -> None:
+        """Forget what came; so many images of this (height, width, channels) follow, at the most.
+
+        Raises:
+            FileError: There is no room for them.
+        """
+        require_room(self.path.parent.parent, count, shape, source=self.source)
         self._shape, self._count = shape, 0
         self._hash = hashlib.blake2b(digest_size=16)
         with os_errors_named(self.path):

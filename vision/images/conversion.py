@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from nlprep.core.errors import FileError, NlprepError
+from vision.images.amounts import require_memory_for
 from vision.images.decoding import open_picture, plain_picture
 from vision.images.preprocessing import (
     DEFAULT_SIDE,
@@ -49,8 +50,8 @@ takes. Below, threads do; large pictures, which are decoded without Python, lose
 class Sink(Protocol):
     """What takes images as they come."""
 
-    def begin(self, shape: tuple[int, int, int]) -> None:
-        """Forget what came; images of this (height, width, channels) follow."""
+    def begin(self, shape: tuple[int, int, int], count: int) -> None:
+        """Forget what came; so many images of this (height, width, channels) follow, at the most."""
 
     def write(self, rows: NDArray[np.uint8]) -> None:
         """Take (b, height, width, channels)."""
@@ -170,7 +171,7 @@ def convert(
     plan: Plan | None = first_plan(config, _first_size(source))
     while plan is not None:
         settled = plan
-        sink.begin(settled.row)
+        _begin(sink, settled, source)
         digest, places = ContentDigest(), [np.zeros(0, np.int64)]
         skipped: list[tuple[str, str]] = []
         tiny: list[str] = []
@@ -190,6 +191,11 @@ def convert(
             places.append(np.array(block.places, np.int64))
             task.advance(len(block.digests))
     return Conversion(settled.decided, np.concatenate(places), skipped, tiny, digest.text())
+
+
+def _begin(sink: Sink, plan: Plan, source: Source) -> None:
+    require_memory_for(plan.row, source=str(source.path))
+    sink.begin(plan.row, len(source))
 
 
 def _first_size(source: Pictures) -> tuple[int, int]:
@@ -332,11 +338,11 @@ def _convert_arrays(source: Arrays, config: PreprocessingConfig, sink: Sink, tas
                 plan = first_plan(config, (height, width))
                 if is_tiny((width, height), (plan.preprocessing.width, plan.preprocessing.height)):
                     tiny = list(source.names or map(str, range(len(source))))
-                sink.begin(plan.row)
+                _begin(sink, plan, source)
             pixels = _fit_block(block, plan, str(source.path))
             if plan.expects_grey and has_colour(pixels):
                 plan = plan.with_colour()
-                sink.begin(plan.row)
+                _begin(sink, plan, source)
                 again = True
                 break
             sink.write(pixels[..., :1] if plan.expects_grey else pixels)

@@ -9,6 +9,7 @@ import numpy as np
 
 from nlprep.core.errors import FileError
 from nlprep.core.progress import SILENT
+from vision.images.amounts import require_memory_for
 from vision.images.collection import Images
 from vision.images.configuration import PreprocessingConfig
 from vision.images.conversion import convert, picture_name
@@ -98,6 +99,8 @@ def stream_images(
         raise FileError(path, "holds numbers, which are not decoded one by one: read them without streaming")
     if isinstance(preprocessing, PreprocessingConfig):
         preprocessing = _settled(source, preprocessing)
+    channels, height, width = preprocessing.shape
+    require_memory_for((height, width, channels), source=str(source.path))
     return Images(
         cast("NDArray[np.uint8]", DecodedPixels(source, preprocessing)),
         source.labels,
@@ -111,7 +114,7 @@ def stream_images(
 class _Nowhere:
     """Takes images and keeps none (see `vision.images.conversion.Sink`)."""
 
-    def begin(self, shape: tuple[int, int, int]) -> None:
+    def begin(self, shape: tuple[int, int, int], count: int) -> None:
         pass
 
     def write(self, rows: NDArray[np.uint8]) -> None:

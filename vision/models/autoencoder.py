@@ -24,6 +24,7 @@ from torch.nn import functional
 from nlprep.core.randomness import seeded_torch
 from vision.backbones.networks import make_backbone, make_decoder
 from vision.images.collection import unit_pixels
+from vision.models.labels import refuse_classes
 from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Autoencoder(ImageModel):
 
     def __init__(self, shape: Shape, config: CodeSettings, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
+        refuse_classes(num_classes, "an autoencoder")
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
         with seeded_torch(seed):
             self.backbone = make_backbone(config.backbone, shape)

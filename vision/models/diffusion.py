@@ -49,6 +49,7 @@ from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from vision.backbones.unet import UNet
 from vision.images.collection import unit_pixels
+from vision.models.labels import refuse_classes
 from vision.models.likelihoods import LEVELS
 from vision.models.model import ImageModel
 from vision.models.noising import NoisingProcess
@@ -116,8 +117,7 @@ class Diffusion(ImageModel):
 
     def __init__(self, shape: Shape, config: DiffusionConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
-        if num_classes:
-            raise OptionError(f"num_classes = {num_classes}: this diffusion model sees no labels: leave them out")
+        refuse_classes(num_classes, "this diffusion model")
         self.shape, self.config, self.num_classes = shape, config, num_classes
         self.process = NoisingProcess(
             config.schedule, config.levels, prediction=config.prediction, variance=config.variance

@@ -35,6 +35,7 @@ from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.coupled import PlainCoupledStep
 from vision.images.collection import unit_pixels
 from vision.models.joint_embedding import PooledBackbone, keys_in, make_head
+from vision.models.labels import refuse_classes
 from vision.models.model import Embedding, ImageModel
 from vision.models.momentum import follow, make_target, momentum_at
 from vision.views.making import make_views
@@ -92,6 +93,7 @@ class Dino(ImageModel):
 
     def __init__(self, shape: Shape, config: DinoConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
+        refuse_classes(num_classes, "a model of views")
         self.shape, self.config, self.num_classes = shape, config, num_classes
         with seeded_torch(seed):
             self.student = Sorter(shape, config)

@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from nlprep.core.errors import OptionError
 from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from vision.backbones.unet import UNet
@@ -42,6 +41,7 @@ from vision.flows.density import standard_normal
 from vision.flows.dequantization import LEVELS, UniformDequantization, byte_levels, byte_nats
 from vision.flows.finite import refuse_infinite
 from vision.models.diffusion import Inversion
+from vision.models.labels import refuse_classes
 from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ class MatchedFlow(ImageModel):
 
     def __init__(self, shape: Shape, config: FlowMatchingConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
-        if num_classes:
-            raise OptionError(f"num_classes = {num_classes}: flow matching sees no labels: leave them out")
+        refuse_classes(num_classes, "flow matching")
         self.shape, self.config, self.num_classes = shape, config, num_classes
         with seeded_torch(seed):
             self.network = UNet(shape, config.network)

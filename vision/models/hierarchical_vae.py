@@ -34,12 +34,12 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from nlprep.core.errors import OptionError
 from nlprep.core.randomness import seeded_torch
 from vision.backbones.backbone import Decoder
 from vision.backbones.layers import make_activation
 from vision.backbones.patch import PatchBackbone, PatchDecoder
 from vision.backbones.residual import ResidualBlock
+from vision.models.labels import refuse_classes
 from vision.models.likelihoods import make_likelihood
 from vision.models.model import ImageModel
 from vision.models.priors import NormalPrior
@@ -158,8 +158,7 @@ class HierarchicalVae(Vae):
     config: HierarchicalVaeConfig  # type: ignore[assignment]
 
     def __init__(self, shape: Shape, config: HierarchicalVaeConfig, *, num_classes: int = 0, seed: int = 1) -> None:
-        if num_classes:
-            raise OptionError("a hierarchical VAE is conditioned on no classes: take the conditional-vae for these")
+        refuse_classes(num_classes, "a hierarchical VAE")
         ImageModel.__init__(self)
         config = replace(config, likelihood=config.likelihood.settled(shape[0]))
         backbone = config.backbone

@@ -34,6 +34,7 @@ from nlprep.core.randomness import seeded_torch
 from vision.backbones.networks import make_backbone
 from vision.backbones.vit import TransformerBlock, VisionTransformer
 from vision.images.collection import unit_pixels
+from vision.models.labels import refuse_classes
 from vision.models.model import ImageModel
 from vision.models.momentum import MomentumStep, make_target
 from vision.models.pretext import seeded_head
@@ -72,6 +73,7 @@ class IJepa(ImageModel):
 
     def __init__(self, shape: Shape, config: IJepaConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
+        refuse_classes(num_classes, "an I-JEPA")
         self.shape, self.config, self.num_classes = shape, config, num_classes
         with seeded_torch(seed):
             context = make_backbone(config.backbone, shape)

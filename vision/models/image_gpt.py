@@ -29,12 +29,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nlprep.core.errors import OptionError
 from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from nlprep.objectives.token_cross_entropy import token_cross_entropy
 from vision.backbones.vit import TransformerBlock
 from vision.images.collection import unit_pixels
+from vision.models.labels import refuse_classes
 from vision.models.likelihoods import LEVELS
 from vision.models.model import ImageModel
 
@@ -69,8 +69,7 @@ class ImageGpt(ImageModel):
 
     def __init__(self, shape: Shape, config: ImageGptConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
-        if num_classes:
-            raise OptionError(f"num_classes = {num_classes}: an image GPT sees no labels: leave them out")
+        refuse_classes(num_classes, "an image GPT")
         self.shape, self.config, self.num_classes, self.dimension = shape, config, num_classes, config.width
         self.levels = config.levels if shape[0] == 1 else config.colour_levels
         self.colours, self.pixels = self.levels ** shape[0], shape[1] * shape[2]

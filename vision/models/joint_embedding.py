@@ -30,6 +30,7 @@ from nlprep.core.training.steps.step import make_adamw
 from nlprep.evaluation.encoder import evaluation_mode
 from vision.backbones.networks import make_backbone
 from vision.images.collection import unit_pixels
+from vision.models.labels import refuse_classes
 from vision.models.model import ImageModel
 from vision.views.making import make_views
 
@@ -149,6 +150,7 @@ class TwoViewModel(ImageModel):
 
     def __init__(self, shape: Shape, config: JointEmbeddingConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
+        refuse_classes(num_classes, "a model of views")
         self.shape, self.config, self.num_classes = shape, config, num_classes
         with seeded_torch(seed):
             self.network = TwoViews(

@@ -66,7 +66,7 @@ def colours_on_screen(grid: float) -> Tensor:
     Args:
         grid: The side of a square.
     """
-    levels = torch.linspace(0, 1, 52, dtype=torch.float64)
+    levels = torch.linspace(0, 1, 52, dtype=torch.float64, device="cpu")
     cube = torch.cartesian_prod(levels, levels, levels).T.reshape(1, 3, -1, 1)
     squares: Tensor = torch.unique((to_lab(cube)[0, 1:, :, 0].T / grid).round(), dim=0)
     return (squares * grid).float()

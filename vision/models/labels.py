@@ -6,7 +6,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nlprep.core.errors import NlprepError
+from nlprep.core.errors import NlprepError, OptionError
+
+
+def refuse_classes(num_classes: int, model: str) -> None:
+    """Fail if a model that sees no labels is told how many classes there are.
+
+    Args:
+        num_classes: What it is told; 0: nothing.
+        model: What it is called, with its article.
+
+    Raises:
+        OptionError: It is told some.
+
+    >>> refuse_classes(3, "an image GPT")
+    Traceback (most recent call last):
+    nlprep.core.errors.OptionError: num_classes = 3: an image GPT sees no labels: leave them out
+    """
+    if num_classes:
+        raise OptionError(f"num_classes = {num_classes}: {model} sees no labels: leave them out")
 
 
 def with_classes(codes: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:

@@ -189,8 +189,8 @@ class DiscretizedLogistic(Likelihood):
 
     def targets(self, pixels: Tensor, uniforms: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Pixels, if they are levels."""
-        # A graph that is exported takes bytes, and asks nothing of the numbers in them.
-        if torch.compiler.is_exporting():
+        # A graph that is compiled or exported takes bytes, and asks nothing of the numbers in them.
+        if torch.compiler.is_compiling():
             return pixels
         levels = pixels * (LEVELS - 1)
         if bool(((levels - levels.round()).abs() > 1e-2).any()):

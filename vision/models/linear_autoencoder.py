@@ -25,6 +25,7 @@ from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from vision.images.collection import unit_pixels
 from vision.models.autoencoder import reconstruction_errors
+from vision.models.labels import refuse_classes
 from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class LinearAutoencoder(ImageModel):
 
     def __init__(self, shape: Shape, config: LinearAutoencoderConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
+        refuse_classes(num_classes, "a linear autoencoder")
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
         pixels = math.prod(shape)
         self.register_buffer("centre", torch.full((pixels,), 0.5))

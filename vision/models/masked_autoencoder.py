@@ -31,6 +31,7 @@ from nlprep.core.randomness import combine, seeded_torch, uniforms
 from vision.backbones.networks import make_backbone
 from vision.backbones.vit import TransformerBlock, VisionTransformer
 from vision.images.collection import unit_pixels
+from vision.models.labels import refuse_classes
 from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class MaskedAutoencoder(ImageModel):
 
     def __init__(self, shape: Shape, config: MaskedAutoencoderConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
+        refuse_classes(num_classes, "a masked autoencoder")
         self.shape, self.config, self.num_classes = shape, config, num_classes
         with seeded_torch(seed):
             backbone = make_backbone(config.backbone, shape)

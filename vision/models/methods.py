@@ -27,6 +27,7 @@ class Method:
         model: The name of its class there.
         config: The class of its settings.
         labelled: Whether it is conditioned on labels, so that images must have some.
+        least_classes: Classes that it takes, if it is.
         keyed: Whether it makes something random of each image, by the key of the example: then batches have ``keys``.
         coloured: Whether it learns from colours, so that images must have some.
         training: What it wants otherwise than other models of `nlprep.core.training.configuration.TrainingConfig`.
@@ -36,6 +37,7 @@ class Method:
     model: str
     config: type
     labelled: bool = False
+    least_classes: int = 1
     keyed: bool = False
     coloured: bool = False
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -108,9 +110,13 @@ MODELS: dict[str, Method] = {
         "vision.models.diffusion", "Diffusion", configuration.DiffusionConfig, training={"weight_decay": 0.0}
     ),
     "classifier": Method(
-        "vision.models.classifier", "ImageClassifier", configuration.ImageClassifierConfig, labelled=True
+        "vision.models.classifier",
+        "ImageClassifier",
+        configuration.ImageClassifierConfig,
+        labelled=True,
+        least_classes=2,
     ),
-    "drlim": Method("vision.models.drlim", "DrLim", label_configuration.DrLimConfig, labelled=True),
+    "drlim": Method("vision.models.drlim", "DrLim", label_configuration.DrLimConfig, labelled=True, least_classes=2),
     "simclr": Method("vision.models.simclr", "SimClr", view_configuration.SimClrConfig, keyed=True),
     "barlow-twins": Method(
         "vision.models.redundancy_reduction", "BarlowTwins", view_configuration.BarlowTwinsConfig, keyed=True

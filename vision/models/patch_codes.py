@@ -15,6 +15,7 @@ from nlprep.core.errors import OptionError
 from nlprep.core.randomness import seeded_torch
 from vision.backbones.networks import make_backbone
 from vision.images.collection import unit_pixels
+from vision.models.labels import refuse_classes
 from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class PatchModel(ImageModel):
         self, shape: Shape, config: ContextPredictionConfig | CpcConfig, *, num_classes: int = 0, seed: int = 1
     ) -> None:
         super().__init__()
+        refuse_classes(num_classes, "a model of patches")
         channels, height, width = shape
         if min(height, width) < _SMALLEST:
             raise OptionError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nlprep.core.randomness import combine, seeded_torch
 from vision.images.collection import unit_pixels
 from vision.models.joint_embedding import PooledBackbone
+from vision.models.labels import refuse_classes
 from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class PretextModel(ImageModel):
 
     def __init__(self, shape: Shape, config: Any, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
+        refuse_classes(num_classes, "a model of pretext tasks")
         self.shape, self.config, self.num_classes = shape, config, num_classes
         with seeded_torch(seed):
             self.encoder = PooledBackbone(config.backbone, shape)

@@ -33,6 +33,7 @@ from nlprep.core.errors import OptionError
 from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
 from vision.images.collection import unit_pixels
+from vision.models.labels import refuse_classes
 from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class RestrictedBoltzmann(ImageModel):
 
     def __init__(self, shape: Shape, config: RestrictedBoltzmannConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
+        refuse_classes(num_classes, "a restricted Boltzmann machine")
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
         pixels = math.prod(shape)
         with seeded_torch(seed):

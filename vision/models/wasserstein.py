@@ -33,6 +33,7 @@ from nlprep.objectives.adversarial import discriminator_loss, generator_loss
 from nlprep.objectives.discrepancy import inverse_multiquadric_kernel, squared_mmd
 from vision.backbones.networks import make_backbone, make_decoder
 from vision.images.collection import unit_pixels
+from vision.models.labels import refuse_classes
 from vision.models.model import ImageModel
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class WassersteinAutoencoder(ImageModel):
 
     def __init__(self, shape: Shape, config: WassersteinConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__()
+        refuse_classes(num_classes, "a Wasserstein autoencoder")
         self.shape, self.config, self.dimension, self.num_classes = shape, config, config.dimension, num_classes
         self.seed = seed
         with seeded_torch(seed):
