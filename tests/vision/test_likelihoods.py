@@ -13,6 +13,8 @@ from nlprep.core.errors import NlprepError, OptionError
 from vision.models.configuration import LikelihoodConfig
 from vision.models.likelihoods import Bernoulli, DiscretizedLogistic, Gaussian
 
+EACH = [Bernoulli(), Gaussian(), Gaussian(each=True), DiscretizedLogistic(), DiscretizedLogistic(each=True)]
+
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
@@ -102,13 +104,13 @@ def test_the_standard_deviation_is_learned_but_never_below_its_floor():
 def test_the_masses_of_all_levels_sum_to_one(mean: float, raw: float):
     levels = (torch.arange(256, dtype=torch.float64) / 255).view(256, 1, 1, 1)
     numbers = torch.tensor([mean, raw], dtype=torch.float64).view(1, 2, 1, 1)
-    masses = DiscretizedLogistic().log_probability(numbers, levels)
+    masses = DiscretizedLogistic(each=True).log_probability(numbers, levels)
     assert bool(torch.isfinite(masses).all())
     assert float(masses.exp().sum()) == pytest.approx(1, abs=1e-9)
 
 
 def test_discretised_logistic_is_the_difference_of_distribution_functions():
-    likelihood = DiscretizedLogistic(floor=0.01)
+    likelihood = DiscretizedLogistic(floor=0.01, each=True)
     # Scales of the order of the range: the differences of the reference are no sums of rounding errors then.
     numbers, levels = 1 + 0.3 * drawn(3, 4, 2, 2).double(), (grey(3, 2, 2, 2) * 255).round().double() / 255
     levels[0, 0] = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
@@ -127,11 +129,19 @@ def test_discretised_logistic_is_the_difference_of_distribution_functions():
         expected.append(total)
     found = likelihood.log_probability(numbers, likelihood.targets(levels))
     assert found.tolist() == pytest.approx(expected, rel=1e-6)
+    # One scale of all pixels is the same as each pixel's being that one, and is learned.
+    shared = DiscretizedLogistic(floor=0.01)
+    torch.nn.init.constant_(shared.raw_scale, 0.7)
+    same = torch.cat([numbers[:, :2], torch.full_like(numbers[:, 2:], float(shared.raw_scale.detach()))], 1)
+    found = shared.log_probability(numbers[:, :2], levels)
+    torch.testing.assert_close(found, likelihood.log_probability(same, levels))
+    found.sum().backward()
+    assert float(shared.raw_scale.grad) != 0
 
 
 def test_far_from_the_mean_the_logistic_has_a_gradient_still():
     numbers = torch.tensor([-3.0, -20.0]).view(1, 2, 1, 1).requires_grad_()
-    loss = -DiscretizedLogistic().log_probability(numbers, torch.full((1, 1, 1, 1), 200 / 255)).sum()
+    loss = -DiscretizedLogistic(each=True).log_probability(numbers, torch.full((1, 1, 1, 1), 200 / 255)).sum()
     (gradient,) = torch.autograd.grad(loss, numbers)
     assert bool(torch.isfinite(gradient).all())
     assert float(gradient[0, 0, 0, 0]) < -100
@@ -142,7 +152,7 @@ def test_values_between_levels_are_refused():
         DiscretizedLogistic().targets(torch.full((1, 1, 2, 2), 0.5))
 
 
-@pytest.mark.parametrize("likelihood", [Bernoulli(), Gaussian(), Gaussian(each=True), DiscretizedLogistic()])
+@pytest.mark.parametrize("likelihood", EACH)
 def test_images_and_draws_are_images(likelihood):
     numbers = 2 * drawn(3, likelihood.multiple * 3, 4, 4)
     torch.manual_seed(3)

@@ -53,8 +53,9 @@ class LikelihoodConfig:
         choices=("dynamic", "threshold", "none"), counts_for=("kind", ("auto", "bernoulli")),
     )  # fmt: skip
     variance: str = option(
-        "shared", "standard deviation: one that is learned for all pixels, or one for each pixel, of the decoder",
-        choices=("shared", "pixel"), counts_for=("kind", ("gaussian",)),
+        "shared", "standard deviation, or a logistic's scale: one that is learned for all pixels, or one for each, of "
+        "the decoder: likelier images, and duller ones", choices=("shared", "pixel"),
+        counts_for=("kind", ("auto", "gaussian", "logistic")),
     )  # fmt: skip
     floor: float | None = option(
         None, "what the standard deviation (0.01) or the logistic's scale (0.001) stays above, pixels being in [0, 1]",
@@ -77,13 +78,14 @@ class LikelihoodConfig:
             return self
         kind = "bernoulli" if channels == 1 else "logistic"
         settled = replace(self, kind=kind)
-        other, name = ("floor", "gaussian") if kind == "bernoulli" else ("binarization", "bernoulli")
-        if getattr(settled, other) != getattr(LikelihoodConfig(), other):
-            images = "grey" if channels == 1 else "colour"
-            raise OptionError(
-                f"likelihood: {other} = {getattr(settled, other)!r} is not for the {kind} likelihood, which {images} "
-                f"images have by default: leave it out, or choose kind = {name!r}"
-            )
+        others, name = (("variance", "floor"), "gaussian") if channels == 1 else (("binarization",), "bernoulli")
+        for other in others:
+            if getattr(settled, other) != getattr(LikelihoodConfig(), other):
+                images = "grey" if channels == 1 else "colour"
+                raise OptionError(
+                    f"likelihood: {other} = {getattr(settled, other)!r} is not for the {kind} likelihood, which "
+                    f"{images} images have by default: leave it out, or choose kind = {name!r}"
+                )
         return settled
 
 

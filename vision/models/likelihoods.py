@@ -14,7 +14,9 @@ images are. Log-likelihoods are sums over all numbers of an image, in nats, one 
   [0, 1]: to compare them with those of values in 0 to 255, subtract log 255 for each number.
 - **Discretised logistic** (`DiscretizedLogistic`): a pixel is one of the 256 levels v / 255, whose probability is the
   mass of a logistic variable between half a level below and half a level above it, the outermost levels taking the
-  tails (Salimans et al. 2017, equation 2; there is one component). With a and b the standardised upper and lower edge,
+  tails (Salimans et al. 2017, equation 2; there is one component). The scale is one for all pixels, as a Gaussian's
+  is, unless the decoder is to say each pixel's: then images are likelier, and what is hard to tell, such as the colour
+  of small things, is left to a wide scale and not learned. With a and b the standardised upper and lower edge,
 
       log(s(a) - s(b)) = log s(a) + log s(-b) + log(1 - e^(b - a)),
 
@@ -173,18 +175,20 @@ class DiscretizedLogistic(Likelihood):
 
     Args:
         floor: What the scale never falls below, in [0, 1] as pixels are.
+        each: Whether each pixel has its own scale, of the decoder; otherwise one parameter is all of them.
     """
 
-    multiple = 2
-
-    def __init__(self, floor: float = 0.001) -> None:
+    def __init__(self, floor: float = 0.001, *, each: bool = False) -> None:
         super().__init__()
         self.floor = floor
+        self.multiple = 2 if each else 1
+        if not each:
+            self.raw_scale = nn.Parameter(torch.zeros(()))
 
     def _parameters_of(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         numbers = numbers.float() if numbers.dtype in (torch.bfloat16, torch.float16) else numbers
-        mean, raw = numbers.chunk(2, -3)
-        # About the middle and a tenth of the range where the decoder gives 0.
+        mean, raw = (numbers, self.raw_scale) if self.multiple == 1 else numbers.chunk(2, -3)
+        # About the middle and a tenth of the range where the decoder, or the parameter, gives 0.
         return mean + 0.5, self.floor + 0.1 * raw.exp()
 
     def targets(self, pixels: Tensor, uniforms: Tensor | None = None) -> Tensor:  # noqa: ARG002
@@ -231,7 +235,7 @@ def make_likelihood(config: LikelihoodConfig) -> Likelihood:
         return Bernoulli(config.binarization)
     if config.kind == "gaussian":
         return Gaussian(0.01 if config.floor is None else config.floor, each=config.variance == "pixel")
-    return DiscretizedLogistic(0.001 if config.floor is None else config.floor)
+    return DiscretizedLogistic(0.001 if config.floor is None else config.floor, each=config.variance == "pixel")
 
 
 def _check_binary(pixels: Tensor) -> None:
