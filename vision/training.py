@@ -16,6 +16,7 @@ from nlprep.core.training.evaluation import Assessment
 from nlprep.core.training.recipe import FinishedRun, prepare_run
 from vision.images.amounts import require_images
 from vision.images.collection import ImageExamples
+from vision.images.splits import choose_places
 from vision.models.methods import find_method
 from vision.presets import default_backbone, default_training
 from vision.requirements import check_labels, check_training
@@ -41,9 +42,11 @@ RUN = "image-training"
 """What the directories of runs are marked as."""
 MOST_HELD_OUT = 5000
 """Images that are held out at the most, where a share is asked for: more take time and change little."""
-_HOLDING_OUT = 41
+_HOLDING_OUT, _SHOWING = 41, 42
 _WHOLE_BYTES, _BLOCKS, _BLOCK = 1 << 26, 64, 1 << 20
 _SHOWN = 16
+_EVALUATIONS, _LEAST_BETWEEN = 10, 10
+"""In a run, and steps from one to the next: pictures of every step of a short run say nothing new."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +76,9 @@ def train_images(
 
     bf16 is used where the hardware computes it (``training.precision``), and there, and on a GPU, convolutions are kept
     with channels last; in fp32 a processor gains nothing by that.
-    Every evaluation leaves pictures in the run's ``pictures``: held-out images over what the model makes of them, and
-    samples, where it can.
+    Every evaluation, of which there are ten and none within ten steps of another unless the settings say otherwise,
+    leaves pictures in the run's ``pictures``: some held-out images over what the model makes of them, and samples,
+    where it can.
 
     Args:
         images: What to train on; mapped ones are read as they are needed. How pictures became these images is kept
@@ -122,6 +126,9 @@ def train_images(
         len(examples), None if held is None else len(held), source=images.source, use="choose the weights by"
     )
     training = training or default_training(model, len(examples), getattr(config, "backbone", None))
+    if training.evaluate_every is None:
+        every = max(_LEAST_BETWEEN, -(-training.num_steps(len(examples)) // _EVALUATIONS))
+        training = replace(training, evaluate_every=every)
     accelerator = run.get("accelerator")
     check_training(
         images, model, config, training, held_out=None if held is None else len(held),
@@ -326,7 +333,8 @@ def _pictures_of(model: ImageModel, shown: ImageExamples | ChosenExamples) -> Ca
 
     from vision.models.model import CanReconstruct, CanSample
 
-    given = shown.batch(np.arange(min(_SHOWN, len(shown))), np.zeros(1, np.uint64))
+    # Of all of them: in a folder of classes the first are of one class.
+    given = shown.batch(choose_places(len(shown), _SHOWN, purpose=_SHOWING), np.zeros(1, np.uint64))
     classes = model.num_classes
 
     def evaluate(_: Evaluation) -> Assessment:

@@ -142,6 +142,41 @@ def test_labels_where_they_are_needed(folder, tmp_path, refuse):
     assert "--odd cat: choose from bright, dark" in refuse(*odd, "cat", "--data", folder / "photos")
 
 
+def test_what_can_be_seen_before_pictures_are_decoded_is_said_before(folder, tmp_path, refuse):
+    shutil.copytree(folder / "photos" / "dark", tmp_path / "one" / "dark")
+    # Who decodes finds this one first.
+    (tmp_path / "one" / "dark" / "0.png").write_bytes(b"no picture")
+    assert "the only class is 'dark', and classifier tells classes apart" in refuse("train", "classifier", "one")
+    assert "has no labels, which drlim learns from" in refuse("train", "drlim", "one/dark")
+    assert "nothere: is no directory of a model (--init)" in refuse("train", "one", "--init", "nothere")
+    assert "device = 'cuda:99'" in refuse("train", "one", "--device", "cuda:99")
+    assert "--channels 1: colourization learns" in refuse("train", "colourization", "one", "--channels", "1")
+    init = ["train", "rotation", "one", "--init", folder / "run"]
+    shape = "was trained on grey images of 10 x 12, and sees no others: leave out --"
+    assert refuse(*init, "--height", "48").endswith(f"{shape}height")
+    assert refuse(*init, "--height", "10").endswith(f"{shape}height")
+    assert refuse(*init, "--height", "10", "--width", "9").endswith(f"{shape}width")
+    assert refuse(*init, "--channels", "3").endswith(f"{shape}channels")
+    # What is asked for as it was is no mistake: then it is the picture that is no good.
+    assert "0.png" in refuse(*init, "--height", "10", "--width", "12", "--fit", "pad")
+
+
+def test_no_plan_is_told_of_what_is_not_done(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos = str(folder / "photos")
+    for words, said in (
+        (["colourization", photos], "images are grey"),
+        (["simclr", photos, "--batch-size", "1"], "batch_size = 1: simclr compares the images of a batch"),
+        (["vae", photos, "--dimension", "100000000000"], "GB for its"),
+        (["dino", photos, "--height", "4"], "a view of a single pixel"),
+        (["vae", photos, "--height", "10000000"], "an image of 10,000,000 x 10,000,000 takes"),
+    ):
+        capsys.readouterr()
+        assert main(["train", *words]) == 2
+        assert said in one_line(capsys.readouterr().err)
+    assert snapshot(tmp_path) == {}
+
+
 def test_images_of_another_shape(folder, tmp_path, ask, refuse, monkeypatch):
     """Pictures are resized, each model's in its own way; what was exported or indexed for another is refused."""
     ask("train", folder / "photos", *TINY, "--height", 8, "--dimension", 3, "-o", folder / "small")

@@ -95,6 +95,20 @@ def test_pictures_are_originals_over_reconstructions(tmp_path):
     assert tiled([row, row]).shape == (1, 8, 10)
 
 
+def test_pictures_are_of_all_that_is_held_out_and_not_of_every_step(tmp_path):
+    images = toy_images(64, (1, 4, 4))
+    ordered = images.select(np.argsort(images.labels, kind="stable"))
+    training = settings(steps=12, evaluate_every=None)
+    result = train(tmp_path, images.select(np.arange(20)), validation=ordered, training=training)
+    assert [record["step"] for record in read_metrics(tmp_path / "metrics.jsonl") if "pictures" in record] == [10, 12]
+    assert result.summary["settings"]["training"]["evaluate_every"] == 10
+    pixels = decode_picture((tmp_path / "pictures" / "step-000000012" / "reconstructions.png").read_bytes())
+    shown = [pixels[:4, column : column + 4, 0] for column in range(0, 16 * 5, 5)]
+    places = [int(np.flatnonzero((ordered.pixels[:, 0] == one).all((1, 2)))[0]) for one in shown]
+    assert places == sorted(places)
+    assert {int(ordered.labels[place]) for place in places} == {0, 1}
+
+
 def test_a_run_says_which_likelihood_its_images_had(tmp_path):
     config = VaeConfig(dimension=2, backbone=SMALL["mlp"])
     result = train(tmp_path, toy_images(16, (3, 4, 4)), model="vae", config=config, training=settings(steps=1))

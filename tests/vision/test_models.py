@@ -10,6 +10,7 @@ import pytest
 import torch
 from vision_toys import SMALL, settings, toy_images
 
+from nlprep.core.errors import OptionError
 from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import fit
 from vision.backbones.configuration import UNetConfig
@@ -18,11 +19,14 @@ from vision.images.preprocessing import Preprocessing
 from vision.models.files import SavedModel, find_backbone, load_model, save_model
 from vision.models.methods import MODELS
 from vision.models.model import CanDecode, CanReconstruct, CanSample, CanScore
+from vision.requirements import plan_model
 
 # Each is a moment, and there are hundreds: of every model in the table.
 pytestmark = pytest.mark.slow
 
 SHAPE = (1, 8, 8)
+UNTOLD = ("iwae", "residual-flow")
+"""They may be told of classes, as their kin are, and are by no name."""
 EVERY = pytest.mark.parametrize("name", MODELS)
 
 
@@ -79,6 +83,26 @@ def test_a_model_says_which_likelihood_its_images_have(name: str) -> None:
         assert model.config.likelihood.kind == kind
         labels = torch.zeros(2, dtype=torch.int64) if model.num_classes else None
         assert model.numbers(torch.zeros(2, model.dimension), labels).shape == (2, numbers, 8, 8)
+
+
+@EVERY
+def test_a_plan_is_as_large_as_the_model_and_holds_nothing(name: str) -> None:
+    plan = plan_model(name, shape_of(name), small(name), num_classes=2 if MODELS[name].labelled else 0)
+    sizes = [[tensor.shape for tensor in of.state_dict().values()] for of in (plan, made(name))]
+    assert sizes[0] == sizes[1]
+    assert all(parameter.is_meta for parameter in plan.parameters())
+    assert plan.step().players
+
+
+_TOLD = {(method.home, method.model) for method in MODELS.values() if method.labelled}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in MODELS.items() if (one.home, one.model) not in _TOLD and name not in UNTOLD]
+)
+def test_models_that_see_no_labels_refuse_to_be_told_of_classes(name: str) -> None:
+    with pytest.raises(OptionError, match=r"num_classes = 2: .* sees no labels: leave them out"):
+        MODELS[name].load()(shape_of(name), small(name), num_classes=2)
 
 
 @EVERY
