@@ -92,9 +92,8 @@ def nt_xent(first: Tensor, second: Tensor, *, temperature: float | Tensor = 0.5)
     _check_pairs(first, second)
     views = torch.cat([first, second])
     logits = pair_logits(views, views, temperature=temperature)
-    itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
     others = torch.arange(len(views), device=views.device).roll(len(first))
-    return cross_entropy(logits.masked_fill(itself, -torch.inf), others)
+    return cross_entropy(logits.fill_diagonal_(-torch.inf), others)
 
 
 def pair_logits(
@@ -107,12 +106,15 @@ def pair_logits(
         raise OptionError(f"negatives of shape {list(negatives.shape)}: expected (m, {keys.shape[1]})")
     if not isinstance(temperature, torch.Tensor) and not temperature > 0:
         raise OptionError(f"temperature = {temperature}: must be above 0")
+    same = keys is queries and negatives is None
     candidates = keys if negatives is None else torch.cat([keys, negatives])
     with torch.autocast(queries.device.type, enabled=False):
         kind = torch.promote_types(torch.promote_types(queries.dtype, candidates.dtype), torch.float32)
-        queries, candidates = normalize(queries.to(kind), dim=1), normalize(candidates.to(kind), dim=1)
+        queries = normalize(queries.to(kind), dim=1)
+        candidates = queries if same else normalize(candidates.to(kind), dim=1)
         # Cosines first: divided by a very low temperature, vectors might overflow.
-        return (queries @ candidates.T) / temperature
+        cosines = queries @ candidates.T
+        return cosines / temperature if isinstance(temperature, torch.Tensor) else cosines.div_(temperature)
 
 
 def info_nce_of(logits: Tensor, *, symmetric: bool = False) -> Tensor:
