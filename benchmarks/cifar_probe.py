@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.report import describe_machine, print_table
+from benchmarks.report import describe_machine, print_table, require_files
 from nlprep.core.training import TrainingConfig, fit, read_metrics
 from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.evaluation.encoder import evaluation_mode
@@ -98,8 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     if (options.run is None) == (options.model in MODELS):
         parser.error("--run: a model needs the directory of its run, and nothing else has one")
-    if not DATA.is_file():
-        raise SystemExit(f"{DATA} is not there: this benchmark needs it")
+    require_files(DATA)
     torch.set_num_threads(options.threads)
     train, test = (read_images(DATA, split=split) for split in ("train", "test"))
     coded: Callable[[Images], NDArray[np.float32]]

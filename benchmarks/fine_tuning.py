@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from benchmarks.cifar_probe import BATCH, DATA, MODELS, encode, learn, make_parser
-from benchmarks.report import describe_machine, print_table
+from benchmarks.report import describe_machine, print_table, require_files
 from nlprep.core.randomness import combine
 from nlprep.core.training import TrainingConfig
 from nlprep.evaluation.configuration import ProbeConfig
@@ -67,8 +67,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the steps with labels, one choice of them")
     options = parser.parse_args()
-    if not DATA.is_file():
-        raise SystemExit(f"{DATA} is not there: this benchmark needs it")
+    require_files(DATA)
     if options.run is None or options.model not in MODELS:
         parser.error("--run, --model: a model of views and the directory of its run are needed")
     torch.set_num_threads(options.threads)

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.report import describe_machine, print_table
+from benchmarks.report import describe_machine, print_table, require_files
 from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import TrainingConfig, fit
 from nlprep.evaluation.detection import area_under_curve
@@ -61,8 +61,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the steps and of the images")
     parser.add_argument("--seed", type=int, default=1, help="of everything (default: 1)")
     options = parser.parse_args()
-    if not (DATA / "omniglot_small1.npz").is_file():
-        raise SystemExit(f"{DATA} lacks its images: this benchmark needs them")
+    require_files(DATA / "omniglot_small1.npz")
     torch.set_num_threads(1)
     share = 10 if options.quick else 1
     steps, most = STEPS // share, MOST // share

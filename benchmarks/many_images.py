@@ -19,11 +19,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import resource
 import tempfile
 import zipfile
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.read_images import decode_all, processor_seconds
-from benchmarks.report import describe_machine, print_table
+from benchmarks.read_images import decode_all
+from benchmarks.report import apart, describe_machine, high_water, print_table, processor_seconds
 from nlprep.core.threads import resolve_threads
 from vision.images.reading import list_images, read_images
 
@@ -102,22 +100,10 @@ def decode_alone(path: Path, _: Path, threads: int) -> Reading:
 
 
 def _measured(function: Callable[[], Any]) -> Reading:
-    imported, began = _high_water(), processor_seconds()
+    imported, began = high_water(), processor_seconds()
     function()
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    return Reading(imported, _high_water(), child, processor_seconds() - began)
-
-
-def _high_water() -> int:
-    # Not `getrusage`, where a new program begins with what the one that started it had.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
-def apart(function: Callable[..., Any], *given: Any) -> Any:
-    """Call in a new process, which knows nothing of this one."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *given).result()
+    return Reading(imported, high_water(), child, processor_seconds() - began)
 
 
 def main() -> None:

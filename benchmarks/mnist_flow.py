@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 from benchmarks.mnist_likelihood import DATA, read_digits
-from benchmarks.report import describe_machine, print_claim, print_table
+from benchmarks.report import describe_machine, print_claim, print_table, require_files
 from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import TrainingConfig, fit
 from nlprep.core.training.evaluation import Assessment
@@ -62,8 +62,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, help="where the run is kept; default: nowhere")
     parser.add_argument("--picture", type=Path, help="PNG file for samples")
     arguments = parser.parse_args()
-    if not (DATA / "mnist_train.npz").is_file():
-        raise SystemExit(f"{DATA}/mnist_train.npz is not there: this benchmark needs it")
+    require_files(DATA / "mnist_train.npz")
     torch.set_num_threads(arguments.threads)
     steps = max(20, arguments.steps // 100) if arguments.quick else arguments.steps
     print(describe_machine(), f"{steps:,} steps, {arguments.threads} threads", sep="; ", flush=True)

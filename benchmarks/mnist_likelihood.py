@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.report import describe_machine, print_table
+from benchmarks.report import describe_machine, print_table, require_files
 from nlprep.core.training import TrainingConfig, fit
 from vision.backbones.configuration import BackboneConfig
 from vision.images.collection import ImageExamples, Images
@@ -103,8 +103,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of everything (default: 1)")
     parser.add_argument("--directory", type=Path, help="where the run is kept; default: nowhere")
     arguments = parser.parse_args()
-    if not (DATA / "mnist_train.npz").is_file():
-        raise SystemExit(f"{DATA}/mnist_train.npz is not there: this benchmark needs it")
+    require_files(DATA / "mnist_train.npz")
     recipe = RECIPES[arguments.model]
     torch.set_num_threads(arguments.threads)
     print(describe_machine(), f"--model {arguments.model}, {arguments.threads} threads", sep="; ", flush=True)

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from benchmarks.cifar_probe import DATA, VIEWS, encode
-from benchmarks.report import describe_machine, print_table
+from benchmarks.report import describe_machine, print_table, require_files
 from nlprep.core.files import atomic_file
 from nlprep.core.training import TrainingConfig, fit
 from nlprep.evaluation.configuration import ProbeConfig
@@ -176,8 +176,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each method (default: 3)")
     parser.add_argument("--methods", nargs="+", default=(RANDOM, *TRAINED, PIXELS), help="which (default: all)")
     options = parser.parse_args()
-    if not DATA.is_file():
-        raise SystemExit(f"{DATA} is not there: this benchmark needs it")
+    require_files(DATA)
     torch.set_num_threads(1)
     images = [read_images(DATA, split=split) for split in ("train", "test")]
     results = []

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.report import describe_machine, median, print_claim, print_table, time_call
+from benchmarks.report import describe_machine, median, print_claim, print_table, processor_seconds, time_call
 from nlprep.core.threads import resolve_threads
 from vision.images.reading import list_images, read_images
 from vision.images.sources.source import Pictures
@@ -69,12 +69,6 @@ def decode_all(source: Pictures, side: int | None, threads: int) -> int:
         return sum(map(_decode_part, parts))
     with ProcessPoolExecutor(threads, multiprocessing.get_context("fork")) as pool:
         return sum(pool.map(_decode_part, parts))
-
-
-def processor_seconds() -> float:
-    """Of this process and of its children that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 def measure(path: Path, name: str, *, threads: int, repeats: int, kept: Path) -> dict[str, tuple[float, float]]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import multiprocessing
+import os
 import platform
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 
 def make_parser(description: str | None, *, quick: str) -> argparse.ArgumentParser:
@@ -33,6 +36,27 @@ def require_files(*paths: Path) -> None:
     for path in paths:
         if not path.is_file():
             raise SystemExit(f"{path} is not there: this benchmark needs it")
+
+
+def processor_seconds() -> float:
+    """Of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def high_water() -> int:
+    """Bytes of memory that this process had at the most; Linux's own count.
+
+    Not `getrusage`, where a new program begins with what the one that started it had.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def apart(function: Callable[..., Any], *given: Any) -> Any:
+    """Call in a new process, which knows nothing of this one."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *given).result()
 
 
 def time_call(function: Callable[[], Any]) -> tuple[float, Any]:

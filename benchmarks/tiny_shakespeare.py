@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.report import describe_machine, print_claim, print_table
+from benchmarks.report import describe_machine, print_claim, print_table, require_files
 from nlprep.core.threads import torch_threads
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.loop import fit
@@ -58,8 +58,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the steps")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (default: 1, as both are fastest)")
     arguments = parser.parse_args()
-    if not TEXT.is_file():
-        raise SystemExit(f"{TEXT} is not there: this benchmark needs it")
+    require_files(TEXT)
     steps, seeds = (200, (1,)) if arguments.quick else (2000, (1, 2, 3))
     print(describe_machine())
     rows: list[list[str]] = []

@@ -44,7 +44,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.report import describe_machine, median, print_claim, print_table
+from benchmarks.report import describe_machine, median, print_claim, print_table, processor_seconds
 from nlprep.core.memory import kept_memory
 from nlprep.core.threads import resolve_threads, torch_threads
 from nlprep.core.training.configuration import TrainingConfig
@@ -120,12 +120,6 @@ class PeersVae(nn.Module):
 
 def _halving(inside: int, outside: int) -> list[nn.Module]:
     return [nn.Conv2d(inside, outside, 4, 2, padding=1), nn.BatchNorm2d(outside), nn.ReLU()]
-
-
-def processor_seconds() -> float:
-    """Of this process and of its children that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 @dataclass
