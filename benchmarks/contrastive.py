@@ -3,9 +3,9 @@
 The same images (CIFAR-10's, or drawn ones where they are not there) and the same kinds of change in one run, each
 contender in turn::
 
-    python -m benchmarks.contrastive                      two minutes
+    python -m benchmarks.contrastive                      three minutes
     python -m benchmarks.contrastive --kornia DIR         with kornia, whose packages lie in DIR
-    python -m benchmarks.contrastive --quick              a quarter of a minute
+    python -m benchmarks.contrastive --quick              half a minute
 
 DIR is made by ``pip install --no-deps --target DIR kornia kornia_rs``, which leaves torch as it is.
 
@@ -21,7 +21,12 @@ grey with one of 0.2. Contenders:
 Measured is wall clock, and the time of processors, which is what to compare where the machine has other work to do: of
 two idle processors ours and kornia use both.
 
-Then NT-Xent of 256 pairs of 128 numbers, forward and backward.
+Then NT-Xent of 256 pairs of 128 numbers, forward and backward, against the plain form, one product of all views whose
+diagonal is masked, and against the form of lightly's loss, four products of which two lose their diagonals by an index
+(lightly itself brings another torch).
+
+Last what it costs to divide a batch by cached gradients: a step of SimCLR with its usual network on 512 images, whole
+and in parts, each in a process of its own. Memory is what the step adds to what the process had, at the most.
 """
 
 from __future__ import annotations
@@ -38,11 +43,18 @@ import numpy as np
 import PIL
 import torch
 from PIL import Image, ImageEnhance
+from torch.nn.functional import cross_entropy, normalize
 
-from benchmarks.report import describe_machine, median, print_claim, print_table
+from benchmarks.report import apart, describe_machine, high_water, median, print_claim, print_table
 from nlprep.core.memory import kept_memory
 from nlprep.core.threads import resolve_threads, torch_threads
+from nlprep.core.training.configuration import TrainingConfig
+from nlprep.core.training.processes import make_accelerator
+from nlprep.core.training.steps.updates import Updates
 from nlprep.objectives.info_nce import nt_xent
+from vision.models.simclr import SimClr
+from vision.models.view_configuration import SimClrConfig
+from vision.presets import default_backbone
 from vision.views.configuration import ViewConfig
 from vision.views.making import make_views
 
@@ -52,6 +64,8 @@ if TYPE_CHECKING:
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "images" / "cifar10_jpeg_20k_5k.zip"
 BATCH = 512
 CONFIG = ViewConfig()
+TEMPERATURE = 0.5
+PARTS = (1, 4, 16)
 TARGETS = {"Pillow": 20.0, "kornia": 8.0}
 
 
@@ -160,15 +174,107 @@ def measure_views(*, repeats: int, threads: int, kornia: str | None) -> None:
         )
 
 
+def plain_contrast(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """NT-Xent as a few lines say it."""
+    views = normalize(torch.cat([first, second]), dim=1)
+    logits = (views @ views.T / TEMPERATURE).fill_diagonal_(-torch.inf)
+    return cross_entropy(logits, torch.arange(len(views)).roll(len(first)))
+
+
+def contrast_of_blocks(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """NT-Xent with a block for each two kinds of view, of which an index takes the diagonals out."""
+    one, other = normalize(first, dim=1), normalize(second, dim=1)
+    count = len(one)
+    away = ~torch.eye(count, dtype=torch.bool)
+    own, others = ((kind @ kind.T / TEMPERATURE)[away].view(count, count - 1) for kind in (one, other))
+    logits = torch.cat(
+        [torch.cat([one @ other.T / TEMPERATURE, own], 1), torch.cat([other @ one.T / TEMPERATURE, others], 1)]
+    )
+    return cross_entropy(logits, torch.arange(count).repeat(2))
+
+
 def measure_contrast(*, repeats: int, threads: int) -> None:
     """Print what the loss takes."""
     generator = torch.Generator().manual_seed(1)
     first, second = (torch.randn(256, 128, generator=generator, requires_grad=True) for _ in range(2))
-    taken = [time_both(lambda: nt_xent(first, second).backward()) for _ in range(10 * repeats)]  # type: ignore[no-untyped-call]
+    losses: dict[str, Callable[[], torch.Tensor]] = {
+        "ours": lambda: nt_xent(first, second, temperature=TEMPERATURE),
+        "plain": lambda: plain_contrast(first, second),
+        "in four blocks": lambda: contrast_of_blocks(first, second),
+    }
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in losses}
+    values: dict[str, float] = {}
+    gradients: dict[str, torch.Tensor] = {}
+    for _ in range(10 * repeats):
+        for name, loss in losses.items():
+            first.grad = second.grad = None
+            values[name] = float(loss().detach())
+            taken[name].append(time_both(lambda loss=loss: loss().backward()))
+            gradients[name] = torch.cat([first.grad, second.grad])  # type: ignore[list-item]
+    wall = {name: median([one[0] for one in found]) for name, found in taken.items()}
+    processor = {name: min(one[1] for one in found) for name, found in taken.items()}
     print_table(
         f"NT-Xent, 256 pairs of 128, forward and backward, {threads} thread(s)",
         ["", "ms", "processor ms, least"],
-        [["ours", f"{1000 * median([one[0] for one in taken]):.2f}", f"{1000 * min(one[1] for one in taken):.2f}"]],
+        [[name, f"{1000 * wall[name]:.2f}", f"{1000 * processor[name]:.2f}"] for name in losses],
+    )
+    for name, peer in (("plain", "the plain form"), ("in four blocks", "four blocks, as in lightly")):
+        print_claim(
+            "NT-Xent/s",
+            peer=peer,
+            ratio=wall[name] / wall["ours"],
+            quality={
+                "loss apart by": round(abs(values[name] - values["ours"]), 7),
+                "gradient apart by": float(f"{(gradients[name] - gradients['ours']).abs().max():.1g}"),
+            },
+            summary="with gradients",
+            processor_ratio=round(processor[name] / processor["ours"], 2),
+            threads=threads,
+        )
+    print()
+
+
+def step_in_parts(parts: int, steps: int, threads: int) -> tuple[list[tuple[float, float]], int, torch.Tensor]:
+    """Seconds of each step (wall, processors), bytes that they added at the most, and the first step's gradient."""
+    torch.set_num_threads(threads)
+    pixels = torch.from_numpy(load_pixels())
+    shape = tuple(pixels.shape[1:])
+    backbone = default_backbone("simclr", shape)
+    config = SimClrConfig() if backbone is None else SimClrConfig(backbone=backbone)
+    model = SimClr(shape, config)
+    training = TrainingConfig(batch_size=BATCH, micro_batch_size=BATCH // parts, precision="fp32", clip_norm=None)
+    updates = Updates(model.step(), training, make_accelerator(training, None), steps + 1)
+    keys = torch.arange(BATCH)
+    batch = [{"images": some, "keys": own} for some, own in zip(pixels.chunk(parts), keys.chunk(parts), strict=True)]
+    model.network.make(pixels[:8], keys[:8])
+    before = high_water()
+    taken, gradient = [], torch.zeros(0)
+    with kept_memory():
+        for number in range(steps + 1):
+            taken.append(time_both(lambda number=number: updates.update(number, batch, stop=False)))
+            if number == 0:
+                gradient = torch.cat([one.grad.flatten() for one in model.parameters() if one.grad is not None])
+    # The first step makes what is made once.
+    return taken[1:], high_water() - before, gradient
+
+
+def measure_parts(*, steps: int, threads: int) -> None:
+    """Print what a batch of one part and of several costs."""
+    rows, found = [], {parts: apart(step_in_parts, parts, steps, threads) for parts in PARTS}
+    whole, most, wanted = found[1]
+    for parts, (taken, added, gradient) in found.items():
+        processor = min(one[1] for one in taken)
+        rows.append(
+            [
+                parts, f"{median([one[0] for one in taken]):.2f}", f"{processor:.2f}",
+                f"{processor / min(one[1] for one in whole):.2f}", f"{added / 1e6:,.0f}", f"{added / most:.2f}",
+                f"{float((gradient - wanted).norm() / wanted.norm()):.1g}",
+            ]
+        )  # fmt: skip
+    print_table(
+        f"A step of SimCLR on {BATCH} images, two views each, {threads} thread(s), {steps} steps",
+        ["parts", "s", "processor s, least", "of the whole", "MB more", "of the whole", "gradient apart by"],
+        rows,
     )
 
 
@@ -184,6 +290,7 @@ def main() -> None:
     with torch_threads(threads), kept_memory():
         measure_contrast(repeats=2 if options.quick else 10, threads=threads)
         measure_views(repeats=3 if options.quick else 20, threads=threads, kornia=options.kornia)
+    measure_parts(steps=2 if options.quick else 5, threads=threads)
 
 
 if __name__ == "__main__":
