@@ -7,17 +7,48 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from cyclopts import Argument, ArgumentCollection
 
 _WIDEST = 100
 _COLUMN = 26
 _KINDS = {int: "N", float: "X", Path: "PATH"}
+
+
+@dataclass(frozen=True)
+class Chapters:
+    """How a command of very many options parts its help: what counts for one word alone has a chapter of its own.
+
+    ``PROGRAM COMMAND --help`` lists the words and leaves out what is in chapters, which ``PROGRAM COMMAND WORD --help``
+    shows. Nothing else depends on this: every option is parsed whether or not its chapter's word is there.
+
+    Attributes:
+        title: What the words are, as a heading.
+        word: What stands for one.
+        summaries: A line on each word.
+        usage: The words of the command, as they are typed, with WORD for the word and with none.
+        headings: The headings in the chapter of a word, each with those nested in it.
+        apart: Those that are in chapters alone, likewise.
+    """
+
+    title: str
+    word: str
+    summaries: Mapping[str, str]
+    usage: tuple[str, str]
+    headings: Callable[[str], tuple[str, ...]]
+    apart: tuple[str, ...]
+
+    def shows(self, heading: str, word: str | None) -> bool:
+        """Whether a heading is in the chapter of a word, or, for None, before all chapters."""
+        wanted = self.apart if word is None else self.headings(word)
+        inside = any(heading == one or heading.startswith((f"{one} ", f"{one}: ")) for one in wanted)
+        return inside if word is not None else not inside
 
 
 def program_help(name: str, description: str, commands: Mapping[str, str], epilog: str) -> str:
@@ -31,15 +62,41 @@ def program_help(name: str, description: str, commands: Mapping[str, str], epilo
     return "\n\n".join([*parts, _section("options", options.items()), _epilog(epilog)])
 
 
-def command_help(name: str, description: str, arguments: ArgumentCollection, epilog: str) -> str:
-    """What ``PROGRAM COMMAND --help`` says: its options under their headings, in the order of these."""
+def command_help(
+    name: str,
+    description: str,
+    arguments: ArgumentCollection,
+    epilog: str,
+    *,
+    chapters: Chapters | None = None,
+    word: str | None = None,
+) -> str:
+    """What ``PROGRAM COMMAND --help`` says: its options under their headings, in the order of these.
+
+    Args:
+        name: Of the program and the command.
+        description: What the command does.
+        arguments: What it takes.
+        epilog: Examples and remarks.
+        chapters: How its help is parted, if it is.
+        word: Whose chapter is asked for.
+    """
     words = [one for one in arguments if one.field_info.is_positional]
     needed = [one for one in arguments if one.required and one not in words]
     usage = " ".join([f"usage: {name} [options]", *map(_spelled, needed), *map(_spelled, words)])
+    if chapters is not None:
+        usage = f"usage: {name} {chapters.usage[word is None].replace('WORD', word or '')}"
     sections = []
     for group in sorted(arguments.groups, key=lambda group: group.sort_key):
-        entries = [(_spelled(one), _explained(one)) for one in arguments.filter_by(group=group)]
-        sections.append(_section(group.name, entries))
+        if chapters is None or chapters.shows(group.name, word):
+            entries = [(_spelled(one), _explained(one)) for one in arguments.filter_by(group=group)]
+            sections.append(_section(group.name, entries))
+    if chapters is not None and word is None:
+        title = f"{chapters.title} ({name} {chapters.word} --help has the options of one)"
+        sections.insert(1, _section(title, chapters.summaries.items()))
+    if chapters is not None and word is not None:
+        description = f"{word}: {chapters.summaries[word]}"
+        epilog = f"What all {chapters.title} take, with examples: {name} --help"
     return "\n\n".join(
         [textwrap.fill(usage, _width(), subsequent_indent="  "), _filled(description), *sections, _epilog(epilog)]
     )

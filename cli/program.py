@@ -31,7 +31,8 @@ class Program:
         description: What it is, for ``--help``.
         epilog: Examples, for ``--help``.
         commands: A line of help for each command.
-        package: Where each command has a module of its name, with a function of its name and an ``EPILOG``.
+        package: Where each command has a module of its name, with a function of its name, an ``EPILOG`` and, if it has
+            very many options, ``CHAPTERS``.
     """
 
     def __init__(self, name: str, *, description: str, epilog: str, commands: dict[str, str], package: str) -> None:
@@ -79,7 +80,8 @@ class Program:
         name = next((word for word in argv if not word.startswith("-")), None)
         options = argv[: argv.index("--")] if "--" in argv else argv
         if not argv or ({"--help", "-h"} & set(options) and (name is None or name in self.commands)):
-            print(self.help(name), end="")
+            words = [word for word in options if not word.startswith("-")]
+            print(self.help(name, words[1] if len(words) > 1 else None), end="")
             return 0
         from cyclopts import CycloptsError
 
@@ -110,8 +112,13 @@ class Program:
             raise OptionError(f"{said.rstrip('.')} (see {asked} --help)") from None
         return command(*bound.args, **bound.kwargs) or 0
 
-    def help(self, name: str | None) -> str:
-        """What ``--help`` says of a command, or of the program."""
+    def help(self, name: str | None, word: str | None = None) -> str:
+        """What ``--help`` says of a command, or of the program.
+
+        Args:
+            name: The command.
+            word: The first after it: where the help is in chapters (`cli.help.Chapters`), perhaps that of one.
+        """
         from importlib import import_module
 
         from cli.help import command_help, program_help
@@ -123,7 +130,11 @@ class Program:
             arguments = app[name].assemble_argument_collection()
         module = import_module(f"{self.package}.{name}")
         summary = (getattr(module, name).__doc__ or "").partition("\n")[0]
-        return command_help(f"{self.name} {name}", summary, arguments, module.EPILOG)
+        chapters = getattr(module, "CHAPTERS", None)
+        known = chapters is not None and word in chapters.summaries
+        return command_help(
+            f"{self.name} {name}", summary, arguments, module.EPILOG, chapters=chapters, word=word if known else None
+        )
 
     def app(self, wanted: Collection[str | None]) -> App:
         """The program as cyclopts knows it.

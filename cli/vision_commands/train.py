@@ -1,11 +1,13 @@
 """``rep-vision train``: a model of images, learned without labels."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from cli.console import Console, said_as_command
+from cli.help import Chapters
 from cli.options import Given, Options, Switch, Threads
 from cli.training_runs import describe_done, shown_summary
 from cli.vision_commands.inputs import OnError, skipping_named
@@ -15,6 +17,7 @@ from nlprep.core.training.configuration import TrainingConfig
 from vision.backbones.configuration import BackboneConfig
 from vision.images.configuration import PreprocessingConfig
 from vision.models.configuration import METHODS, ImageModelConfig
+from vision.models.summaries import SUMMARIES
 
 if TYPE_CHECKING:
     from vision.images.collection import Images
@@ -66,6 +69,24 @@ _LABELS = {
 }
 
 
+def _headings(model: str) -> tuple[str, ...]:
+    """Under which a model's own settings stand, and those of its network, if it has one to choose."""
+    config = ImageModelConfig(model=model).chosen()
+    part = next(field.name for field in fields(ImageModelConfig) if type(field.default) is type(config))
+    network = ("network",) if hasattr(config, "backbone") else ()
+    return (f"model: {part.replace('_', ' ')}", *network, "training in detail")
+
+
+CHAPTERS = Chapters(
+    title="models",
+    word="MODEL",
+    summaries=SUMMARIES,
+    usage=("WORD [options] DATA", "[options] [MODEL] DATA"),
+    headings=_headings,
+    apart=("model", "network in detail", "training in detail"),
+)
+
+
 def train(
     *data: Annotated[str, Parameter(required=True)],
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
@@ -81,6 +102,8 @@ def train(
         Given[BackboneConfig],
         Options(
             title="network",
+            first=("kind", "path", "width"),
+            rest="network in detail",
             names={
                 "kind": "backbone",
                 "path": "init",

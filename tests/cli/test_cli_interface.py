@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from cli import pretrain, translate, vision
+from cli.help import command_help
+from cli.vision_commands.train import EPILOG
 
 LIST = Path(__file__).with_name("options.txt")
 PROGRAMS = {module.PROGRAM.name: module.PROGRAM for module in (translate, pretrain, vision)}
@@ -53,17 +57,56 @@ def test_the_interface_is_the_list():
     assert interface() == LIST.read_text(encoding="utf-8").splitlines(), __doc__
 
 
+def chapters_of(program):
+    """The commands of a program whose help is in chapters, and how."""
+    modules = {name: import_module(f"{PROGRAMS[program].package}.{name}") for name in PROGRAMS[program].commands}
+    return {name: module.CHAPTERS for name, module in modules.items() if hasattr(module, "CHAPTERS")}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 100, 200])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_help_fits_the_terminal_and_is_no_wider_than_can_be_read(program, columns, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
-    for command in (None, *PROGRAMS[program].commands):
-        text = PROGRAMS[program].help(command)
+    asked = [(command, None) for command in (None, *PROGRAMS[program].commands)]
+    longest = {command: max(chapters.summaries, key=len) for command, chapters in chapters_of(program).items()}
+    for command, word in [*asked, *longest.items()]:
+        text = PROGRAMS[program].help(command, word)
         assert text.endswith("\n")
         assert not text.endswith("\n\n")
         wide = [line for line in text.splitlines() if len(line) > min(columns, 100)]
-        assert not wide, (command, wide)
+        assert not wide, (command, word, wide)
+
+
+def test_a_long_help_is_in_chapters_that_can_be_read_and_hold_every_option(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert [(name, list(chapters_of(name))) for name in PROGRAMS if chapters_of(name)] == [("rep-vision", ["train"])]
+    program, parted = PROGRAMS["rep-vision"], chapters_of("rep-vision")["train"]
+    app = program.app(["train"])
+    with app.app_stack(["train"]):
+        arguments = app["train"].assemble_argument_collection()
+    said, *texts = (
+        command_help("rep-vision train", "Learn a model of images, without labels.", arguments, EPILOG, chapters=parted,
+                     word=word)
+        for word in (None, *parted.summaries)
+    )  # fmt: skip
+    chapters = dict(zip(parted.summaries, texts, strict=True))
+    assert max(len(text.splitlines()) for text in (said, *texts)) <= 160
+    shown = {word for text in (said, *texts) for word in re.split(r"[\s,]+", text) if word.startswith("--")}
+    assert {name for one in arguments for name in one.names if name.startswith("--")} <= shown
+    # What is of one model is in its chapter alone, and what is of all before them.
+    assert [word for word, text in chapters.items() if "--vae-beta " in text] == ["vae", "conditional-vae"]
+    assert [word for word, text in chapters.items() if "--steps " in text] == []
+    assert "--steps " in said
+    assert "--vae-beta " not in said
+    assert all(f"\n  {word} " in said or f"\n  {word}\n" in said for word in chapters)
+    for words, text in (
+        (["train", "vae", "photos", "--help"], chapters["vae"]),
+        (["train", "-h", "vae"], chapters["vae"]),
+        (["train", "photos", "--help"], said),
+    ):
+        assert program.main(words) == 0
+        assert capsys.readouterr().out == text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,42 @@
+"""A line on each model, for people who choose one; nothing of them is loaded."""
+
+from __future__ import annotations
+
+SUMMARIES = {
+    "vae": "variational autoencoder; this one, if none is named",
+    "conditional-vae": "the same, told the class",
+    "iwae": "importance-weighted autoencoder",
+    "hierarchical-vae": "a vae with groups of codes, from coarse to fine",
+    "wae": "Wasserstein autoencoder",
+    "autoencoder": "a code, from which the image is made again",
+    "conditional-autoencoder": "the same, told the class",
+    "linear": "an autoencoder that spans what PCA does",
+    "sparse": "an autoencoder whose code is mostly zeros",
+    "denoising": "an autoencoder of spoiled images",
+    "contractive": "an autoencoder whose code hardly moves with pixels",
+    "robust": "an autoencoder that outliers do not lead",
+    "masked": "an autoencoder of hidden patches",
+    "rbm": "restricted Boltzmann machine",
+    "gan": "a generator against a discriminator",
+    "conditional-gan": "the same, told the class",
+    "diffusion": "takes noise away, step by step",
+    "glow": "normalizing flow: exact likelihoods",
+    "conditional-glow": "the same, told the class",
+    "residual-flow": "a flow of invertible residual networks",
+    "flow-matching": "a continuous flow, by regression",
+    "image-gpt": "the next pixel, by all before it",
+    "simclr": "two views of an image, told from those of others",
+    "barlow-twins": "two views, and numbers that say different things",
+    "vicreg": "the same by variances and covariances",
+    "byol": "one view, predicted from the other",
+    "dino": "a student sorts views as its slow teacher does",
+    "i-jepa": "what a slow network says of hidden patches",
+    "rotation": "by how many quarters an image was turned",
+    "colourization": "which colours an image had",
+    "inpainting": "what was in the hole",
+    "context-prediction": "where a patch lay beside another",
+    "cpc": "which patch stands further down",
+    "drlim": "a map on which alike by labels is near",
+    "classifier": "learns from labels",
+}
+"""By the name of a model; each fits a line of ``--help``."""
