@@ -16,6 +16,7 @@ import numpy as np
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
+from nlprep.core.wording import counted
 from nlprep.figures.report import Heading, Paragraph, Picture, Settings, Table, write_report
 from vision.configuration import RunReportConfig
 
@@ -94,7 +95,7 @@ def write_run_report(
     from nlprep.core.ownership import check_replaceable
     from nlprep.figures.report import REPORT
     from vision.encoders.image_encoder import ImageEncoder
-    from vision.run_images import find_images, read_for_model
+    from vision.run_images import find_images, read_for_model, run_name
 
     config = config or RunReportConfig()
     place = Path(run)
@@ -105,7 +106,7 @@ def write_run_report(
     with tempfile.TemporaryDirectory() as scratch:
         made = _Page(saved, place, images, Path(scratch), config, threads, progress)
         parts, told = made.parts()
-        write_report(f"{place.resolve().name}: {len(images):,} images", parts, page, overwrite=overwrite)
+        write_report(f"{run_name(place)}: {counted(len(images), 'image')}", parts, page, overwrite=overwrite)
     return RunReport(Path(page), len(images), **told)
 
 
@@ -170,11 +171,11 @@ class _Page:
     def _summary(self, codes: NDArray[np.float32]) -> Paragraph:
         images = self.images
         channels, height, width = images.shape
-        classes = f" in {len(images.classes)} classes" if images.labels is not None else ""
+        classes = f" in {counted(len(images.classes), 'class', 'classes')}" if images.labels is not None else ""
         colours = "grey" if channels == 1 else "colour"
         return Paragraph(
-            f"{len(images):,} images{classes} from {images.source}, seen in {colours} at {height} x {width} pixels "
-            f"(height, width); each is a code of {codes.shape[1]} numbers."
+            f"{counted(len(images), 'image')}{classes} from {images.source}, seen in {colours} at {height} x {width} "
+            f"pixels (height, width); each is a code of {codes.shape[1]} numbers."
         )
 
     def _map(
@@ -223,40 +224,43 @@ class _Page:
         from nlprep.figures.heat_maps import draw_heat_maps, heat_limits
         from nlprep.figures.images import draw_images
         from nlprep.figures.scores import draw_scores
-        from vision.models.model import CanReconstruct
+        from vision.images.names import name_in_lines
 
         order = np.argsort(-scores, kind="stable")[:_ODDEST]
         oddest = self.images.select(order)
         names = [self.images.name(row) for row in order.tolist()]
-        captions = [f"{scores[row]:.4g}\n{Path(name).name}" for row, name in zip(order.tolist(), names, strict=True)]
+        captions = [
+            f"{scores[row]:.4g}\n{name_in_lines(name)}" for row, name in zip(order.tolist(), names, strict=True)
+        ]
         figure, histogram = self.scratch / "oddest.png", self.scratch / "scores.png"
-        gives_back = isinstance(self.saved.model, CanReconstruct)
-        if gives_back:
-            heats = detector.heat(oddest)
-            draw_heat_maps(
-                oddest.pixels, heats, figure, limits=heat_limits(heats), captions=captions, scale_name="squared error"
-            )
-        else:
+        heat = detector.heat(oddest)
+        if heat is None:
             draw_images(oddest.pixels, figure, captions=captions)
+        else:
+            limits = heat_limits(heat.values)
+            draw_heat_maps(
+                oddest.pixels, heat.values, figure, limits=limits, captions=captions, scale_name=heat.name
+            )  # fmt: skip
         line = detector.threshold
         draw_scores({"images": scores}, histogram, thresholds={"line": line.value}, x_label=detector.score)
         flagged = int(line.flag(scores).sum())
         doubt = "" if kept else ", if the model was not trained on the images that draw it"
         words = (
-            f"By {detector.score}. Above the line are {flagged:,} images; at most {line.rate:.0%} of usual ones are, "
-            f"with {line.confidence:.1%} confidence{doubt}."
+            f"By {detector.score}. Above the line {counted(flagged, 'image is', 'images are')}; at most "
+            f"{line.rate:.0%} of usual ones are, with {line.confidence:.1%} confidence{doubt}."
         )
-        below = "; below each, where the model gives back something else" if gives_back else ""
+        below = "" if heat is None else f" Below each, {heat.describe(detector.score)}."
         parts: list[Part] = [
             Heading("The oddest images"),
             Paragraph(words),
-            Picture(figure, f"The oddest first{below}."),
+            Picture(figure, f"The oddest first, with their {detector.score}.{below}"),
             Picture(histogram, "The scores of all images."),
         ]
         return parts, {"score": detector.score, "above_the_line": flagged, "oddest": tuple(names)}
 
     def _duplicates(self, index: ImageIndex, pairs: list[tuple[int, int, float]]) -> list[Part]:
         from nlprep.figures.images import draw_images
+        from vision.images.names import name_in_lines
 
         cosine = f"a cosine of {self.config.threshold:g} or more"
         heading = Heading("Near-duplicates")
@@ -269,11 +273,11 @@ class _Page:
         draw_images(
             self.images.pixels[[row for _, row in shown]],
             figure,
-            captions=[f"group {number}\n{Path(index.names[row]).name}" for number, row in shown],
+            captions=[f"group {number}\n{name_in_lines(index.names[row])}" for number, row in shown],
             columns=8,
         )
-        many = "1 pair has" if len(pairs) == 1 else f"{len(pairs):,} pairs have"
-        in_groups = "1 group" if len(groups) == 1 else f"{len(groups):,} groups"
+        many = counted(len(pairs), "pair has", "pairs have")
+        in_groups = counted(len(groups), "group")
         part = f"; the first {len(few)} are shown" if len(groups) > len(few) else ""
         listed = [
             (number, len(rows), ", ".join(index.names[row] for row in rows[:_OF_A_GROUP]) + _more(len(rows)))

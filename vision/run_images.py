@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from nlprep.core.ownership import read_mark
 from nlprep.core.progress import SILENT
+from nlprep.core.training.records.runs import RESULT
 from vision.images.configuration import PreprocessingConfig
 
 if TYPE_CHECKING:
@@ -48,6 +50,16 @@ def find_images(
     if not Path(source).exists():
         raise OptionError(f"the model was trained on {source}, which is not there from here: name images with --data")
     return Path(source), split
+
+
+def run_name(path: str | os.PathLike[str]) -> str:
+    """What a run, or what else there is a model in, is called: by it figures are named.
+
+    A model that lies in the directory of its run is called as the run is.
+    """
+    place = Path(path).resolve()
+    inside = place.name == RESULT and RESULT in (read_mark(place.parent) or {}).get("entries", ())
+    return (place.parent if inside else place).name
 
 
 def read_for_model(

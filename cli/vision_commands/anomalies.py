@@ -14,6 +14,7 @@ from nlprep.core.errors import OptionError
 if TYPE_CHECKING:
     from vision.images.collection import Images
     from vision.uses.anomalies import AnomalyDetector
+    from vision.uses.heat import Heat
 
 ShareIfAny = Annotated[float | None, Bounds(help="", above=0, maximum=0.999)]
 Share = Annotated[float, Bounds(help="", above=0, maximum=0.999)]
@@ -116,8 +117,9 @@ def anomalies(
         scores = made.scores(images, progress=console.progress)
         measured = None if odd is None else _measure(made, images, scores, odd)
         order = np.argsort(-scores, kind="stable")[:number]
+        heat = None
         if plot is not None:
-            _draw(made, images.select(order), scores[order], plot, overwrite=overwrite)
+            heat = _draw(made, images.select(order), scores[order], plot, overwrite=overwrite)
     flagged = made.threshold.flag(scores)
     if output is not None:
         write_scores(images, scores, flagged, output, overwrite=overwrite)
@@ -138,11 +140,13 @@ def anomalies(
                 "output": None if output is None else str(output),
                 "detector": None if detector is None else str(detector),
                 "plot": None if plot is None else str(plot),
+                "heat": None if heat is None else {"name": heat.name, "of_score": heat.of_score},
             }
         )
         return 0
     rows = [(images.name(row), float(scores[row]), "odd" if flagged[row] else "") for row in order.tolist()]
     console.table(("image", made.score, "above the line"), rows)
+    console.note(f"the oddest first, by {made.score}")
     line = made.threshold
     console.note(
         f"line: {line.value:.4g}; at most {line.rate:.0%} of usual images lie above it, with {line.confidence:.1%} "
@@ -154,7 +158,16 @@ def anomalies(
     for what, path in (("scores", output), ("detector", detector), ("figure", plot)):
         if path is not None:
             console.note(f"{what}: {path}")
+    if plot is not None:
+        console.note(_told(made, heat))
     return 0
+
+
+def _told(detector: "AnomalyDetector", heat: "Heat | None") -> str:
+    """What the colours of the figure are of."""
+    if heat is None:
+        return f"no heat: {detector.score} has no map, nor does the model give images back"
+    return heat.describe(detector.score)
 
 
 def _measure(detector: "AnomalyDetector", images: "Images", scores: "object", odd: str) -> "dict[str, object]":
@@ -172,19 +185,26 @@ def _measure(detector: "AnomalyDetector", images: "Images", scores: "object", od
     return evaluate_detection(values[~is_odd], values[is_odd], threshold=detector.threshold).to_dict()
 
 
-def _draw(detector: "AnomalyDetector", shown: "Images", scores: "object", plot: Path, *, overwrite: bool) -> None:
+def _draw(
+    detector: "AnomalyDetector", shown: "Images", scores: "object", plot: Path, *, overwrite: bool
+) -> "Heat | None":
+    """Draw the oddest images, and where they are odd, as far as there is a map of that."""
     import numpy as np
 
     from nlprep.figures.heat_maps import draw_heat_maps, heat_limits
     from nlprep.figures.images import draw_images
-    from vision.models.model import CanReconstruct
+    from vision.images.names import name_in_lines
 
-    captions = [f"{value:.4g}\n{Path(shown.name(row)).name}" for row, value in enumerate(np.asarray(scores).tolist())]
-    if isinstance(detector.saved.model, CanReconstruct):
-        heats = detector.heat(shown)
-        draw_heat_maps(
-            shown.pixels, heats, plot, limits=heat_limits(heats), captions=captions, scale_name="squared error",
-            overwrite=overwrite,
-        )  # fmt: skip
+    captions = [
+        f"{value:.4g}\n{name_in_lines(shown.name(row))}" for row, value in enumerate(np.asarray(scores).tolist())
+    ]
+    heat = detector.heat(shown)
+    title = f"the oddest first, with their {detector.score}"
+    if heat is None:
+        draw_images(shown.pixels, plot, captions=captions, title=title, overwrite=overwrite)
     else:
-        draw_images(shown.pixels, plot, captions=captions, overwrite=overwrite)
+        draw_heat_maps(
+            shown.pixels, heat.values, plot, limits=heat_limits(heat.values), captions=captions, scale_name=heat.name,
+            title=f"{title}\n{heat.describe(detector.score)}", overwrite=overwrite,
+        )  # fmt: skip
+    return heat

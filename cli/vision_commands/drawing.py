@@ -6,6 +6,13 @@ from pathlib import Path
 from cli.console import Console
 
 
+def named_figure(model: Path, what: str) -> Path:
+    """Where a figure goes if nobody says: into this directory, under the run's name, so that runs keep theirs apart."""
+    from vision.run_images import run_name
+
+    return Path(f"{run_name(model)}-{what}.png")
+
+
 def check_figure(path: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
     """Fail before the work if a figure could not be written."""
     from nlprep.core.ownership import check_replaceable

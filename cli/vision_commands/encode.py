@@ -9,6 +9,7 @@ from cli.console import Console
 from cli.options import AtLeastOne, Switch, Threads
 from cli.vision_commands.inputs import OnError, open_model, read_for
 from nlprep.core.errors import OptionError
+from nlprep.core.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +91,7 @@ def encode(
     if console.json_output:
         console.result({"output": str(output), "images": len(images), "dimension": encoder.dimension})
         return 0
-    console.note(f"{len(images):,} images x {encoder.dimension}: {output}")
+    console.note(f"{counted(len(images), 'image')} x {encoder.dimension}: {output}")
     return 0
 
 

@@ -1,10 +1,13 @@
 """``rep-vision reconstruct``: images over what a model makes of them."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from cli.console import Console
-from cli.options import AtLeastOne, Output, Switch, Threads
-from cli.vision_commands.drawing import check_figure, said
+from cli.options import AtLeastOne, Switch, Threads
+from cli.vision_commands.drawing import check_figure, named_figure, said
 from cli.vision_commands.inputs import OnError, open_model, read_images_of
 
 EPILOG = """\
@@ -21,7 +24,7 @@ def reconstruct(
     /,
     *,
     data: Path | None = None,
-    output: Output = Path("reconstructions.png"),
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
     overwrite: Switch = False,
     number: AtLeastOne = 20,
     seed: AtLeastOne = 1,
@@ -36,8 +39,8 @@ def reconstruct(
     Args:
         model: A run of rep-vision, or its model.
         data: Images, as for train.
-        output: The figure: .png, .svg or .pdf.
-        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        output: The figure, .png, .svg or .pdf; by the run's name, RUN-reconstructions.png, if none is named.
+        overwrite: No more than without it: a figure of ours is replaced, one that was changed or is not ours never.
         number: Images to show.
         seed: Of their choice.
         split: Which split of the images; train where there are some.
@@ -51,12 +54,13 @@ def reconstruct(
     from vision.images.splits import choose_places
     from vision.models.making import reconstruct_images
 
-    check_figure(output, console.inputs(model, data), overwrite=overwrite)
+    figure = output or named_figure(model, "reconstructions")
+    check_figure(figure, console.inputs(model, data), overwrite=overwrite)
     saved = open_model(model, device)
     images = read_images_of(saved, data, split, on_error, console, classes=True)
     shown = images.select(choose_places(len(images), number, seed))
     with torch_threads(threads):
         made = reconstruct_images(saved, shown)
-    draw_reconstructions(shown.pixels, {"reconstructions": made}, output, overwrite=overwrite)
+    draw_reconstructions(shown.pixels, {"reconstructions": made}, figure, overwrite=overwrite)
     error = float(((made - shown.pixels / 255.0) ** 2).mean())
-    return said(console, output, images=len(shown), mean_squared_error=round(error, 6))
+    return said(console, figure, images=len(shown), mean_squared_error=round(error, 6))

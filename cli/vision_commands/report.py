@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from cli.console import Console
 from cli.options import Options, Switch, Threads
 from cli.vision_commands.inputs import OnError, latest_run
+from nlprep.core.wording import counted
 from vision.configuration import RunReportConfig
 
 EPILOG = """\
@@ -43,7 +44,7 @@ def report(
         model: A run of rep-vision, its model, or a pretrained model of the transformers library, with data; the latest
             run in this directory if none is named.
         data: Images, as for train; those of the run if none are named.
-        output: The page, .html; the model's name with .html, in this directory, if none is named.
+        output: The page, .html; the run's name with .html, in this directory, if none is named.
         overwrite: Replace a page that was changed since; never one that is not ours.
         page: What it shows.
         split: Which split of the images; train where there are some.
@@ -56,9 +57,10 @@ def report(
     from nlprep.core.threads import torch_threads
     from nlprep.figures.report import REPORT
     from vision.report import write_run_report
+    from vision.run_images import run_name
 
     place = model or latest_run(console)
-    path = output or Path(f"{place.resolve().name}.html")
+    path = output or Path(f"{run_name(place)}.html")
     check_replaceable(path, REPORT, inputs=console.inputs(place, data), overwrite=overwrite)
     with torch_threads(threads):
         made = write_run_report(
@@ -69,6 +71,7 @@ def report(
         console.result({**vars(made), "page": str(made.page)})
     else:
         odd = "" if made.above_the_line is None else f", {made.above_the_line:,} of them odd"
-        console.note(f"{made.images:,} images{odd}; {made.near_duplicates:,} pairs that are nearly the same")
+        alike = counted(made.near_duplicates, "pair that is", "pairs that are")
+        console.note(f"{counted(made.images, 'image')}{odd}; {alike} nearly the same")
         console.note(f"page: {made.page}")
     return 0

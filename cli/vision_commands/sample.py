@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
+from cyclopts import Parameter
+
 from cli.console import Console
-from cli.options import AtLeastOne, Output, Switch, Threads
-from cli.vision_commands.drawing import check_figure, said
+from cli.options import AtLeastOne, Switch, Threads
+from cli.vision_commands.drawing import check_figure, named_figure, said
 from cli.vision_commands.inputs import open_model
 from nlprep.core.configuration import Bounds
 
@@ -25,7 +27,7 @@ def sample(
     model: Path,
     /,
     *,
-    output: Output = Path("samples.png"),
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
     overwrite: Switch = False,
     number: AtLeastOne = 60,
     of: str | None = None,
@@ -39,8 +41,8 @@ def sample(
 
     Args:
         model: A run of rep-vision, or its model.
-        output: The figure: .png, .svg or .pdf.
-        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        output: The figure, .png, .svg or .pdf; by the run's name, RUN-samples.png, if none is named.
+        overwrite: No more than without it: a figure of ours is replaced, one that was changed or is not ours never.
         number: How many.
         of: The class to draw, by a model that is conditioned on classes; each in turn if none is named.
         seed: Of the draws.
@@ -53,9 +55,10 @@ def sample(
     from nlprep.figures.images import draw_images
     from vision.models.making import sample_images
 
-    check_figure(output, console.inputs(model), overwrite=overwrite)
+    figure = output or named_figure(model, "samples")
+    check_figure(figure, console.inputs(model), overwrite=overwrite)
     saved = open_model(model, device)
     with torch_threads(threads):
         drawn = sample_images(saved, number, of=of, seed=seed, temperature=temperature)
-    draw_images(drawn, output, overwrite=overwrite)
-    return said(console, output, images=number, seed=seed)
+    draw_images(drawn, figure, overwrite=overwrite)
+    return said(console, figure, images=number, seed=seed)

@@ -10,11 +10,12 @@ from cli.options import AtLeastOne, Switch, Threads
 from cli.vision_commands.inputs import OnError, open_model, read_for
 from nlprep.core.configuration import Bounds
 from nlprep.core.errors import OptionError
+from nlprep.core.wording import counted
 
 if TYPE_CHECKING:
     from vision.images.collection import Images
     from vision.models.files import SavedModel
-    from vision.uses.image_search import ImageIndex
+    from vision.uses.image_search import Found, ImageIndex
 
 Cosine = Annotated[float, Bounds(help="", above=0, maximum=1)]
 EPILOG = """\
@@ -28,7 +29,8 @@ examples:
 Codes of the images, less their mean, are compared by cosine: 1 is the same, 0 what two images have
 on average. --index keeps them: it is written if it is not there, and read if it is, which
 spares encoding the images again. --approximate is for indexes of some 200,000 images and more.
-With --duplicates it is said how many pairs would reach the threshold by chance, were codes
+An image that is itself among those searched is left out of what is like it, and named, unless
+--with-itself is given. With --duplicates it is said how many pairs would reach the threshold by chance, were codes
 independent: where that is near what is found, raise the threshold.
 """
 
@@ -43,6 +45,7 @@ def search(
     approximate: Switch = False,
     overwrite: Switch = False,
     number: AtLeastOne = 10,
+    with_itself: Switch = False,
     duplicates: Switch = False,
     threshold: Cosine = 0.98,
     plot: Path | None = None,
@@ -62,6 +65,7 @@ def search(
         approximate: Make an index that is searched by inverted lists, faster and nearly the same; needs faiss.
         overwrite: Make the index or the figure anew.
         number: Images to find of each.
+        with_itself: Count an image as like itself, where it is among those searched.
         duplicates: Find pairs of images that are nearly the same.
         threshold: The cosine at and above which they are.
         plot: Draw what was found: .png, .svg, .pdf; the images are read for it.
@@ -73,6 +77,7 @@ def search(
     """
     from cli.vision_commands.drawing import check_figure
     from nlprep.core.threads import torch_threads
+    from vision.uses.image_search import find_others
 
     asked = image or []
     if bool(asked) == duplicates:
@@ -87,7 +92,11 @@ def search(
         )  # fmt: skip
         if duplicates:
             return _report_duplicates(codes, images, threshold, plot, threads, console, overwrite=overwrite)
-        return _report_matches(saved, codes, images, asked, number, plot, threads, console, overwrite=overwrite)
+        found = find_others(
+            saved, codes, asked, number, images=images, source=_source(saved, data, split), threads=threads,
+            with_itself=with_itself,
+        )  # fmt: skip
+    return _report_matches(saved, found, images, plot, console, overwrite=overwrite)
 
 
 def _index(
@@ -130,46 +139,54 @@ def _index(
     made = ImageIndex(codes, names, approximate=approximate, threads=threads)
     if place is not None:
         made.save(place, overwrite=overwrite)
-        console.note(f"index of {len(made):,} images: {place}")
+        console.note(f"index of {counted(len(made), 'image')}: {place}")
     return made, images
+
+
+def _source(saved: "SavedModel", data: Path | None, split: str | None) -> Path | None:
+    """Where the images lie, if that is known."""
+    from vision.run_images import find_images
+
+    try:
+        return find_images(saved, data, split)[0]
+    except OptionError:
+        return None
 
 
 def _report_matches(
     saved: "SavedModel",
-    index: "ImageIndex",
+    found: "list[Found]",
     images: "Images | None",
-    asked: list[Path],
-    number: int,
     plot: Path | None,
-    threads: int | None,
     console: Console,
     *,
     overwrite: bool,
 ) -> int:
     import numpy as np
 
-    from vision.encoders.image_encoder import ImageEncoder
-
-    codes = ImageEncoder(saved).encode(asked)
-    found = index.search(codes, number, threads=threads)
     if plot is not None and images is not None:
         from nlprep.figures.images import draw_images
+        from vision.images.names import name_in_lines
 
         pictures, captions = [], []
-        for path, matches in zip(asked, found, strict=True):
-            pictures += [saved.preprocessing(path), *(images.pixels[match.place] for match in matches)]
-            captions += [f"like\n{path.name}", *(f"{match.cosine:.3f}\n{Path(match.name).name}" for match in matches)]
-        columns = len(found[0]) + 1
+        for one in found:
+            pictures += [saved.preprocessing(one.path), *(images.pixels[match.place] for match in one.matches)]
+            asked_for = name_in_lines("/".join(one.path.parts[-2:]))
+            captions += [f"like\n{asked_for}", *(f"{it.cosine:.3f}\n{name_in_lines(it.name)}" for it in one.matches)]
+        columns = len(found[0].matches) + 1
         draw_images(np.stack(pictures), plot, captions=captions, columns=columns, overwrite=overwrite)
     if console.json_output:
         told = [
-            {"image": str(path), "matches": [vars(match) for match in matches]}
-            for path, matches in zip(asked, found, strict=True)
+            {"image": str(one.path), "itself": one.itself, "matches": [vars(match) for match in one.matches]}
+            for one in found
         ]
         console.result({"found": told, "plot": None if plot is None else str(plot)})
         return 0
-    rows = [(str(path), one.name, one.cosine) for path, some in zip(asked, found, strict=True) for one in some]
+    rows = [(str(one.path), match.name, match.cosine) for one in found for match in one.matches]
     console.table(("image", "like it", "cosine"), rows)
+    for one in found:
+        if one.itself is not None:
+            console.note(f"{one.path} is {one.itself} itself, which is left out (--with-itself keeps it)")
     if plot is not None:
         console.note(f"figure: {plot}")
     return 0
@@ -203,8 +220,8 @@ def _report_duplicates(
         return 0
     console.table(("image", "nearly the same", "cosine"), [(names[one], names[other], c) for one, other, c in pairs])
     console.note(
-        f"{len(pairs):,} pairs of {len(index):,} images with a cosine of {threshold:g} or more; by chance, were codes "
-        f"independent, {by_chance:,.1f}"
+        f"{counted(len(pairs), 'pair')} of {counted(len(index), 'image')} with a cosine of {threshold:g} or more; by "
+        f"chance, were codes independent, {by_chance:,.1f}"
     )
     if drawn:
         console.note(f"figure: {drawn}")

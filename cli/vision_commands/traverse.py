@@ -1,11 +1,13 @@
 """``rep-vision traverse``: what changes in an image as its code does."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from cli.console import Console
-from cli.options import AtLeastOne, Output, Switch, Threads
-from cli.vision_commands.drawing import check_figure, said
+from cli.options import AtLeastOne, Switch, Threads
+from cli.vision_commands.drawing import check_figure, named_figure, said
 from cli.vision_commands.inputs import OnError, open_model, read_images_of
 from nlprep.core.errors import OptionError
 
@@ -34,7 +36,7 @@ def traverse(
     /,
     *,
     data: Path | None = None,
-    output: Output = Path("traversals.png"),
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
     overwrite: Switch = False,
     between: Switch = False,
     rows: AtLeastOne = 8,
@@ -51,8 +53,8 @@ def traverse(
     Args:
         model: A run of rep-vision, or its model.
         data: Images to start from, as for train; those of the run if none are named.
-        output: The figure: .png, .svg or .pdf.
-        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        output: The figure, .png, .svg or .pdf; by the run's name, RUN-traversals.png, if none is named.
+        overwrite: No more than without it: a figure of ours is replaced, one that was changed or is not ours never.
         between: From image to image, instead of number by number.
         rows: How many numbers, or pairs of images.
         steps: Images in a row.
@@ -69,20 +71,22 @@ def traverse(
     from nlprep.figures.images import draw_image_sequences
     from vision.encoders.image_encoder import ImageEncoder
     from vision.images.splits import choose_places
+    from vision.models.abilities import describe_lack
     from vision.models.latents import CanGenerate
     from vision.models.making import labels_of
     from vision.models.model import CanDecode
 
-    check_figure(output, console.inputs(model, data), overwrite=overwrite)
+    figure = output or named_figure(model, "traversals")
+    check_figure(figure, console.inputs(model, data), overwrite=overwrite)
     saved = open_model(model, device)
     if isinstance(saved.model, CanGenerate):
         # Images are made of random numbers, which are no codes.
         with torch_threads(threads):
             made, named = _of_latents(saved, data, split, rows, steps, seed, on_error, console, between=between)
-        draw_image_sequences(made, output, column_names=named, overwrite=overwrite)
-        return said(console, output, rows=list(made))
+        draw_image_sequences(made, figure, column_names=named, overwrite=overwrite)
+        return said(console, figure, rows=list(made))
     if not isinstance(saved.model, CanDecode):
-        raise OptionError(f"{model}: a model of the kind {type(saved.model).__name__} makes no images of codes")
+        raise OptionError(describe_lack(saved.model, "makes no images of codes", (CanDecode, CanGenerate)))
     images = read_images_of(saved, data, split, on_error, console, classes=True)
     images = images.select(choose_places(len(images), 1000, seed))
     if between and len(images) < 2:
@@ -105,8 +109,8 @@ def traverse(
                 path[:, number] += np.linspace(-2, 2, steps) * spread[number]
                 drawn[f"number {number}"] = _decoded(saved, path, None if labels is None else labels[0])
             names = [f"{away:+.2g} sd" if away else "as it is" for away in np.linspace(-2, 2, steps)]
-    draw_image_sequences(drawn, output, column_names=names, overwrite=overwrite)
-    return said(console, output, rows=list(drawn))
+    draw_image_sequences(drawn, figure, column_names=names, overwrite=overwrite)
+    return said(console, figure, rows=list(drawn))
 
 
 def _of_latents(

@@ -31,7 +31,8 @@ _BAR_HEIGHT = 18
 _MARGIN = 24
 _LINE_HEIGHT = round(1.45 * SMALL_SIZE * DPI / 72)
 _LETTER_WIDTH = 0.62 * SMALL_SIZE * DPI / 72
-_LONGEST_NAME = 24
+_TITLE_LETTER = 0.62 * TITLE_SIZE * DPI / 72
+_LONGEST_NAME, _SHORT_TITLE = 24, 60
 _CAPTION_LINES = 3
 _FRAME = 216
 
@@ -290,7 +291,8 @@ def _draw(
     if scale is not None:
         longest = max(longest, len(scale.low))
     left = _MARGIN + (round(_LETTER_WIDTH * min(longest, _LONGEST_NAME)) + _GAP if longest else 0)
-    top = _MARGIN + (round(2.2 * TITLE_SIZE * DPI / 72) if title else 0)
+    said = _titled(title or "", left + columns * (width + _GAP))
+    top = _MARGIN + (round((0.7 + 1.5 * len(said)) * TITLE_SIZE * DPI / 72) if said else 0)
     words: list[tuple[float, float, str, dict[str, Any]]] = []
     placed: list[tuple[int, int, NDArray[np.uint8]]] = []
     y = top
@@ -318,8 +320,8 @@ def _draw(
         words.append((beside - 4, middle, f"{scale.high}   {scale.name}".rstrip(), {"va": "center"}))
         total_width = max(total_width, beside + round(_LETTER_WIDTH * (len(scale.high + scale.name) + 4)) + _MARGIN)
         total_height += _BAR_HEIGHT + _MARGIN
-    if title:
-        total_width = max(total_width, 2 * _MARGIN + round(0.62 * TITLE_SIZE * DPI / 72 * len(title)))
+    if said:
+        total_width = max(total_width, 2 * _MARGIN + round(_TITLE_LETTER * max(map(len, said))))
     canvas = np.full((total_height, total_width, 3), 255, np.uint8)
     for y, x, tile in placed:
         # White images would not be seen on white.
@@ -336,17 +338,31 @@ def _draw(
         axes.imshow(canvas, interpolation="none", extent=(0, total_width, total_height, 0), aspect="auto")
         for across, down, text, how in words:
             axes.text(across, down, text, fontsize=SMALL_SIZE, **how)
-        if title:
-            axes.text(_MARGIN, _MARGIN, title, fontsize=TITLE_SIZE, va="top")
+        if said:
+            axes.text(_MARGIN, _MARGIN, "\n".join(said), fontsize=TITLE_SIZE, va="top", linespacing=1.35)
     write_figure(figure, path, overwrite=overwrite)
 
 
+def _titled(title: str, width: int) -> list[str]:
+    """The lines of a title above so many pixels; one that is short is a line, however narrow the figure is."""
+    letters = max(_SHORT_TITLE, int(width / _TITLE_LETTER))
+    return [line for one in title.splitlines() for line in textwrap.wrap(one, letters)]
+
+
 def _wrap(text: str, width: int) -> str:
-    """A caption in lines of so many pixels, about; one that has lines of its own keeps them, each cut to the width."""
+    """A caption in lines of so many pixels, about; one that has lines of its own keeps them, without their middles."""
     letters = max(2, int(width / _LETTER_WIDTH))
     if "\n" in text:
-        return "\n".join(_cut(line, letters) for line in text.split("\n")[:_CAPTION_LINES])
+        return "\n".join(_without_middle(line, letters) for line in text.split("\n")[:_CAPTION_LINES])
     return "\n".join(textwrap.wrap(text, letters, max_lines=_CAPTION_LINES, placeholder="…"))
+
+
+def _without_middle(text: str, letters: int) -> str:
+    """A line that is too long, such as a file's name, of which the end tells more than the middle."""
+    if len(text) <= letters:
+        return text
+    end = max(0, (letters - 1) * 2 // 3)
+    return f"{text[: letters - 1 - end]}…{text[len(text) - end :]}"
 
 
 def _cut(text: str, letters: int) -> str:

@@ -14,6 +14,7 @@ from vision.models.configuration import METHODS, ImageModelConfig
 from vision.models.files import load_model
 from vision.models.making import reconstruct_images
 from vision.models.methods import MODELS
+from vision.models.summaries import SUMMARIES
 from vision.run_images import read_for_model
 
 pytestmark = pytest.mark.slow
@@ -94,6 +95,21 @@ def test_in_the_middle_of_a_traverse_is_what_the_model_makes_of_the_image(folder
     assert drawn["names"] == ["-2 sd", "-1 sd", "as it is", "+1 sd", "+2 sd"]
 
 
+def test_figures_that_nobody_names_are_named_by_the_run(folder, tmp_path, ask, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    few = ["--rows", 2, "--steps", 3]
+    for command, words, name in (("sample", ["--number", 4], "samples"), ("reconstruct", ["--number", 3],
+                                 "reconstructions"), ("traverse", few, "traversals")):  # fmt: skip
+        assert ask(command, folder / "run", *words)["figure"] == f"run-{name}.png"
+    # The model in it is the run's, and a copy that lies elsewhere is called as it is.
+    shutil.copytree(folder / "run" / "model", tmp_path / "other")
+    assert ask("sample", folder / "run" / "model", "--number", 4)["figure"] == "run-samples.png"
+    assert ask("sample", tmp_path / "other", "--number", 4)["figure"] == "other-samples.png"
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        "run-samples.png", "run-reconstructions.png", "run-traversals.png", "other-samples.png"
+    }  # fmt: skip
+
+
 def test_a_classifier_is_attacked_alone_and_behind_a_denoiser(folder, tmp_path, ask, capsys):
     photos, judge = folder / "photos", tmp_path / "classifier"
     ask("train", "classifier", photos, "-o", judge, *TINY, "--steps", 60, "--learning-rate", "0.01")
@@ -107,10 +123,19 @@ def test_a_classifier_is_attacked_alone_and_behind_a_denoiser(folder, tmp_path, 
     assert told["settings"]["steps"] == 3
     assert ask(*words, "--steps", 1, "--data", photos, "--number", 4)["images"] == 4
     refuse = failing(main, capsys, tmp_path)
-    assert "run: a model of the kind Vae tells no classes apart" in refuse(
+    assert "run: a model of the kind vae tells no classes apart: this does: classifier" in refuse(
         "robustness", folder / "run", "--denoiser", folder / "run"
     )
-    assert "ImageClassifier gives no images back" in refuse("robustness", judge, "--denoiser", judge)
+    assert "kind classifier does not give images back: these do: autoencoder, " in refuse(
+        "robustness", judge, "--denoiser", judge
+    )
+    # One line for whatever a model cannot do, with those that can.
+    for command, said in (
+        ("sample", "draws no images: these do: vae, conditional-vae, iwae,"),
+        ("reconstruct", "does not give images back: these do: autoencoder,"),
+        ("traverse", "makes no images of codes: these do: autoencoder,"),
+    ):
+        assert f"a model of the kind classifier {said}" in refuse(command, judge, "-o", tmp_path / "none.png")
     assert "has no labels" in refuse(*words, "--data", photos / "dark")
     assert main([*map(str, words), "--steps", "1", "--quiet"]) == 0
     assert "every one of these\t\t" in capsys.readouterr().out
@@ -128,11 +153,28 @@ def test_a_page_of_the_latest_run(folder, tmp_path, ask, monkeypatch):
 def test_the_same_command_goes_on_and_another_is_refused(folder, ask, capsys):
     words = ["train", folder / "photos", "-o", folder / "run", *TINY]
     before = snapshot(folder / "run" / "model")
-    assert ask(*words)["resumed_from"] == 12
+    again = ask(*words)
+    assert (again["already_done"], again["steps"], again["images_per_second"]) == (True, 12, None)
+    assert main([str(word) for word in words]) == 0
+    printed = capsys.readouterr()
+    assert "run is already done, at step 12: nothing was trained; to go on, give more --steps; to" in printed.err
+    assert not {"seconds", "resumed from step"} & {line.split("\t")[0] for line in printed.out.splitlines()}
     assert snapshot(folder / "run" / "model") == before
     refuse = failing(main, capsys, folder / "run")
     assert "dimension" in refuse(*words, "--dimension", "5")
     assert "--sparse-weight is for the sparse model" in refuse(*words, "--sparse-weight", "2")
+
+
+def test_a_run_of_another_model_is_replaced_where_that_is_asked_for(folder, tmp_path, ask, capsys):
+    words = [folder / "photos", "-o", tmp_path / "run", "--steps", 2, "--batch-size", 8, "--backbone", "mlp"]
+    ask("train", "autoencoder", *words)
+    refuse = failing(main, capsys, tmp_path / "run")
+    assert "holds a run of autoencoder, not of linear" in (said := refuse("train", "linear", *words[:-2]))
+    assert said.endswith("or give --overwrite to replace it")
+    told = ask("train", "linear", *words[:-2], "--overwrite")
+    assert (told["model"], told["resumed_from"]) == ("linear", None)
+    (tmp_path / "run" / "samples.png").write_bytes(b"mine")
+    assert "holds 'samples.png', which nlprep did not write" in refuse("train", *words, "--overwrite")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +216,7 @@ def test_a_test_split_with_a_broken_picture_is_no_lack_of_one(folder, tmp_path, 
 
 
 def test_commands_and_models_are_listed_where_they_are():
-    assert set(METHODS) == set(MODELS)
+    assert set(METHODS) == set(MODELS) == set(SUMMARIES)
     for name in METHODS:
         assert type(ImageModelConfig(model=name).chosen()) is MODELS[name].config
     commands = Path(main.__code__.co_filename).parent / "vision_commands"

@@ -105,6 +105,7 @@ def test_odd_images_are_drawn_and_all_scores_written(folder, tmp_path, ask, caps
         assert told["score"] == "neighbors"
         assert told["output"] == str(output)
         assert figure.read_bytes().startswith(b"\x89PNG")
+        assert told["heat"] == {"name": "neighbors by place", "of_score": True}
         rows = {"csv": read_csv, "jsonl": read_json, "parquet": read_table}[ending](output).to_pylist()
         assert list(rows[0]) == ["image", "score", "odd", "label"]
         assert len(rows) == told["images"]
@@ -120,11 +121,24 @@ def test_odd_images_are_drawn_and_all_scores_written(folder, tmp_path, ask, caps
 
 def test_images_are_searched_and_near_duplicates_found(folder, tmp_path, ask):
     run, picture = folder / "run", folder / "parts" / "train" / "left" / "7.png"
-    told = ask("search", run, "--image", picture, "--number", 3, "--index", tmp_path / "index")
-    names = [match["name"] for match in told["found"][0]["matches"]]
-    assert {name.split("/")[-1] for name in names[:2]} == {"7.png", "again.png"}
-    assert told["found"][0]["matches"][0]["cosine"] == pytest.approx(1, abs=1e-4)
-    assert ask("search", run, "--image", picture, "--number", 3, "--index", tmp_path / "index") == told
+    words = ["search", run, "--number", 3, "--index", tmp_path / "index", "--image"]
+    found = ask(*words, picture)["found"][0]
+    # Itself is left out; a copy of it is not.
+    assert found["itself"] == "train/left/7.png"
+    assert found["matches"][0]["name"] == "train/left/again.png"
+    assert len(found["matches"]) == 3
+    assert found["matches"][0]["cosine"] == pytest.approx(1, abs=1e-4)
+    assert ask(*words, picture)["found"][0] == found
+    kept = ask(*words, picture, "--with-itself")["found"][0]
+    assert kept["itself"] is None
+    assert {match["name"].split("/")[-1] for match in kept["matches"][:2]} == {"7.png", "again.png"}
+    # Under another name it is known by its content, by pixels where they are at hand.
+    other = tmp_path / "elsewhere.png"
+    other.write_bytes((folder / "parts" / "train" / "right" / "3.png").read_bytes())
+    for more in ([], ["--plot", tmp_path / "found.png"]):
+        assert ask(*words, other, *more)["found"][0]["itself"] == "train/right/3.png"
+    strange = folder / "parts" / "test" / "turned" / "0.png"
+    assert ask(*words, strange)["found"][0]["itself"] is None
     pairs = ask("search", run, "--duplicates", "--threshold", "0.9999", "--index", tmp_path / "index")
     assert {tuple(sorted(name.split("/")[-1] for name in pair["images"])) for pair in pairs["pairs"]} >= {
         ("7.png", "again.png")
@@ -135,7 +149,7 @@ def test_images_are_searched_and_near_duplicates_found(folder, tmp_path, ask):
 def test_an_approximate_index_is_made_when_it_is_asked_for(folder, tmp_path, ask):
     pytest.importorskip("faiss")
     run, picture = folder / "run", folder / "parts" / "train" / "left" / "7.png"
-    words = ["search", run, "--image", picture, "--number", 2, "--index", tmp_path / "index"]
+    words = ["search", run, "--image", picture, "--number", 2, "--index", tmp_path / "index", "--with-itself"]
     told = ask(*words, "--approximate")
     assert {match["name"].split("/")[-1] for match in told["found"][0]["matches"]} == {"7.png", "again.png"}
     assert ask(*words) == told

@@ -14,10 +14,10 @@ from vision.models.files import SavedModel, build
 from vision.uses.anomalies import (
     AnomalyDetector,
     fit_anomalies,
-    heat_of,
     supported_rate,
 )
 from vision.uses.anomaly_scores import Neighbors
+from vision.uses.heat import heat_of
 from vision.uses.usual_images import (
     BASELINES,
     CODE_SCORES,
@@ -171,7 +171,35 @@ def test_planted_images_are_found_and_the_line_keeps_its_share(saved, tmp_path):
     odd = Images(fresh.pixels[:5].transpose(0, 1, 3, 2).copy(), source="turned")
     assert detector.threshold.flag(detector.scores(odd)).all()
     assert detector.threshold.flag(detector.scores(fresh)).mean() <= 0.1
-    assert detector.heat(odd).shape == (5, 8, 8)
+    heat = detector.heat(odd)
+    assert (heat.name, heat.of_score) == ("neighbors by place", True)
+    np.testing.assert_allclose(heat.values.mean((1, 2)), detector.scores(odd), rtol=1e-4)
+
+
+@pytest.mark.parametrize("score", [*BASELINES, *PATCH_SCORES, LARGEST_SCORE])
+def test_a_map_of_a_score_is_hot_where_the_image_was_spoiled_and_its_mean_is_the_score(saved, score):
+    usual = plain_images(100)
+    detector = fit_anomalies(saved, usual, plain_images(60, seed=2), score=score)
+    spoiled = plain_images(4, seed=3).pixels.copy()
+    spoiled[:, :, :3, :3] = np.random.default_rng(0).integers(0, 256, (4, 1, 3, 3))
+    both = Images(np.concatenate([spoiled, usual.pixels[:2]]), source="some spoiled")
+    heat, scores = detector.heat(both), detector.scores(both)
+    assert heat.values.shape == (6, 8, 8)
+    # Images that were learned from are judged as if they were not, here too.
+    np.testing.assert_allclose(heat.values.mean((1, 2)), scores.clip(min=0), rtol=1e-3, atol=1e-5)
+    assert (heat.values[:4, :3, :3].mean((1, 2)) > 2 * heat.values[:4, 4:, 4:].mean((1, 2))).all()
+    assert heat.describe(score) == (
+        f"heat: {score} by place, the score that ranks; its mean over an image is the image's score"
+    )
+
+
+def test_a_score_without_a_map_is_shown_with_the_error_and_says_so(saved):
+    detector = fit_anomalies(saved, plain_images(60), plain_images(60, seed=2), score="code_neighbors")
+    heat = detector.heat(noise_images(2))
+    np.testing.assert_array_equal(heat.values, heat_of(saved, noise_images(2)))
+    assert heat.describe("code_neighbors") == (
+        "heat: squared error of what the model makes of an image; ranked by code_neighbors, which has no map"
+    )
 
 
 @pytest.mark.parametrize("score", ["reconstruction_error", *CODE_SCORES, *BASELINES, *PATCH_SCORES, LARGEST_SCORE])

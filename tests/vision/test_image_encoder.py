@@ -89,6 +89,8 @@ def test_a_saved_encoder_makes_the_same_of_its_output_and_remembers(tmp_path):
     card = (tmp_path / "saved" / "README.md").read_text()
     for said in ("ImageEncoder.from_directory", "left, right", "- dimension: 5", "- height: 8"):
         assert said in card
+    # Of its network, which began from nothing.
+    assert "pretrained" not in card
 
 
 def test_bf16_is_close():

@@ -42,6 +42,16 @@ class PackedNames(Sequence[str]):
         return (self[place] for place in range(len(self)))
 
 
+def name_in_lines(name: str) -> str:
+    """A name below a picture: the folder that it lies in, which may be its class, above the file.
+
+    >>> name_in_lines("train/cats/1.png").splitlines(), name_in_lines("1.png")
+    (['cats/', '1.png'], '1.png')
+    """
+    folder, _, file = name.rpartition("/")
+    return f"{folder.rpartition('/')[2]}/\n{file}" if folder else file
+
+
 def pack_names(names: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """What `PackedNames` opens: the bytes of all names, and where each ends."""
     data, ends = bytearray(), array("q")

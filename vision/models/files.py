@@ -298,12 +298,25 @@ def _card(config: Mapping[str, Any], numbers: int) -> str:
     ]
     if config["classes"]:
         lines += ["", "## Classes in training", "", ", ".join(config["classes"])]
-    lines += ["", "## Settings", "", *_listed(config["settings"])]
+    lines += ["", "## Settings", "", *_listed(_telling(config["settings"]))]
     # Where the images lie on this machine is nobody else's concern.
     notes = {key: value for key, value in config["notes"].items() if key != "data"}
     if notes:
         lines += ["", "## Notes", "", *_listed(notes)]
     return "\n".join(lines) + "\n"
+
+
+def _telling(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those of a network that say how to make it of a pretrained one, and nothing of what it is now.
+
+    Most networks began from nothing; and the weights of one that did not are saved with the rest.
+    """
+    left_out = {"path", "pretrained"} & settings.keys() if "kind" in settings else set()
+    return {
+        key: _telling(value) if isinstance(value, dict) else value
+        for key, value in settings.items()
+        if key not in left_out
+    }
 
 
 def _listed(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:

@@ -10,6 +10,7 @@ import torch
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.randomness import seeded_torch
+from vision.models.abilities import describe_lack
 from vision.models.flow import FlowModel
 from vision.models.labels import labels_in_turn
 from vision.models.model import CanReconstruct, CanSample
@@ -103,7 +104,7 @@ def reconstruct_images(saved: SavedModel, images: Images) -> NDArray[np.float32]
     """
     model = saved.model
     if not isinstance(model, CanReconstruct):
-        raise OptionError(f"a model of the kind {type(model).__name__} does not give images back")
+        raise OptionError(describe_lack(model, "does not give images back", CanReconstruct))
     made: list[NDArray[np.float32]] = []
     with torch.no_grad():
         for pixels, labels in batches_of(model, images):
@@ -133,11 +134,11 @@ def sample_images(
     """
     model: Any = saved.model
     if not isinstance(model, CanSample):
-        raise OptionError(f"a model of the kind {type(model).__name__} draws no images: train a vae")
+        raise OptionError(describe_lack(model, "draws no images", CanSample))
     make: Any = model.sample
     if temperature is not None:
         if not isinstance(saved.model, FlowModel):
-            raise OptionError(f"temperature = {temperature}: a model of the kind {type(model).__name__} has none")
+            raise OptionError(f"temperature = {temperature}: {describe_lack(model, 'has none', FlowModel)}")
         make = partial(make, temperature=temperature)
     classes = getattr(model, "num_classes", 0)
     if of is not None and (not classes or of not in saved.classes):

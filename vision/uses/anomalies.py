@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from nlprep.core.artifacts import fill_artifact, read_artifact
 from nlprep.core.devices import find_device
@@ -28,12 +27,10 @@ from nlprep.core.errors import FileError, NlprepError
 from nlprep.core.files import atomic_directory
 from nlprep.core.progress import SILENT
 from nlprep.evaluation.detection import Threshold, fit_threshold
-from nlprep.evaluation.encoder import evaluation_mode
 from vision.images.amounts import require_images
-from vision.images.collection import unit_pixels
 from vision.models.files import SavedModel, check_shape, load_model, save_model
-from vision.models.model import CanReconstruct
 from vision.uses.anomaly_scores import DetectorModule
+from vision.uses.heat import Heat, heat_of_score
 from vision.uses.usual_images import (
     LARGEST_SCORE,
     LearnedScores,
@@ -56,7 +53,6 @@ if TYPE_CHECKING:
 ANOMALY_DETECTOR = "anomaly-detector"
 """What directories of detectors are marked as."""
 _MODEL = "model"
-_BATCH = 128
 _RATES = (0.05, 0.1, 0.2, 0.5)
 
 
@@ -98,9 +94,9 @@ class AnomalyDetector:
         check_shape(self.saved.model, images.shape, where=images.source)
         return score_images(self.learned, images, progress=progress)[self.score]
 
-    def heat(self, images: Images) -> NDArray[np.float32]:
-        """Where images are odd: see `heat_of`."""
-        return heat_of(self.saved, images)
+    def heat(self, images: Images) -> Heat | None:
+        """Where images are odd: see `vision.uses.heat.heat_of_score`."""
+        return heat_of_score(self.saved, self.learned, self.score, images)
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a directory that `from_directory` opens: the model, what was learned of usual images, and the line.
@@ -178,7 +174,10 @@ def fit_anomalies(
         rate = supported_rate(len(held_out), confidence)
     # Before what takes time, which would be for nothing: whether there are enough does not hang on their scores.
     fit_threshold(np.zeros(len(held_out)), rate=rate, confidence=confidence)
-    require_images(len(reference), len(held_out), source=reference.source, what="usual images to compare with")
+    require_images(
+        len(reference), len(held_out), source=reference.source,
+        what=("usual image to compare with", "usual images to compare with"), use="draw the line by",
+    )  # fmt: skip
     check_shape(saved.model, held_out.shape, where=held_out.source)
     if score is not None:
         check_names(saved, [score])
@@ -201,41 +200,3 @@ def supported_rate(number: int, confidence: float = 0.95) -> float:
     (0.05, 0.1, 0.5)
     """
     return next((rate for rate in _RATES if 1 - (1 - rate) ** number >= confidence), _RATES[-1])
-
-
-def heat_of(saved: SavedModel, images: Images) -> NDArray[np.float32]:
-    """Where images are odd: the squared error of each pixel between an image and what the model makes of it.
-
-    Of a model that is conditioned on classes, what it makes of an image given the class that suits it best.
-
-    Args:
-        saved: A model that reconstructs.
-        images: Of its shape.
-
-    Returns:
-        (n, height, width), means over channels.
-
-    Raises:
-        NlprepError: The model does not reconstruct, or takes images of another shape.
-    """
-    model = saved.model
-    check_shape(model, images.shape, where=images.source)
-    if not isinstance(model, CanReconstruct):
-        raise NlprepError(f"{type(model).__name__} does not give images back, of which heat would be made")
-    device = next(model.parameters()).device
-    classes = getattr(model, "num_classes", 0)
-    heats = []
-    with evaluation_mode(model):
-        for start in range(0, len(images), _BATCH):
-            pixels = unit_pixels(torch.from_numpy(np.array(images.pixels[start : start + _BATCH])).to(device))
-            best: torch.Tensor | None = None
-            for label in range(max(1, classes)):
-                given = torch.full((len(pixels),), label, dtype=torch.int64, device=device) if classes else None
-                heat = (model.reconstruct(pixels, given).float() - pixels).square().mean(1)
-                if best is None:
-                    best = heat
-                nearer = heat.sum((1, 2), keepdim=True) < best.sum((1, 2), keepdim=True)
-                best = torch.where(nearer, heat, best)
-            assert best is not None  # noqa: S101 - there is at least one
-            heats.append(best.cpu().numpy())
-    return np.concatenate(heats)

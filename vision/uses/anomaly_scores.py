@@ -21,7 +21,7 @@ from torch.nn import functional
 from vision.images.collection import unit_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from vision.models.model import CanScore, ImageModel
 
@@ -48,17 +48,36 @@ class Neighbors(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, 1) of features (b, d)."""
+        squares = [apart.sum(1) for apart in self._squares(features)]
+        distances = torch.stack(squares, 1).sqrt().sort(1).values
+        if len(squares) == 1:
+            return distances
+        itself = self._is_itself(distances[:, :1], features)
+        return torch.where(itself, distances[:, 1:], distances[:, :-1]).mean(1, keepdim=True)
+
+    def squares(self, features: Tensor) -> Tensor:
+        """(b, d) how far features (b, d) are from each of these neighbours, squared: the mean over them."""
+        every = torch.stack(list(self._squares(features)), 1)
+        distances, order = every.sum(2).sqrt().sort(1)
+        every = every.take_along_dim(order[..., None], 1)
+        if every.shape[1] == 1:
+            return every[:, 0]
+        itself = self._is_itself(distances[:, :1], features)
+        return torch.where(itself, every[:, 1:].mean(1), every[:, :-1].mean(1))
+
+    def _squares(self, features: Tensor) -> Iterator[Tensor]:
+        """(b, d) by feature, for each of the nearest keys, of which there is one more than is wanted."""
         keys = unit_pixels(self.keys)
         # |x - y|^2 / 2 but for |x|^2 / 2, which all keys share.
         found = min(NEIGHBORS + 1, len(keys))
         nearest = (self.halved_squares - features @ keys.T).topk(found, largest=False).indices
-        # Anew from the differences: the expansion loses small distances.
-        squares = [(features - unit_pixels(self.keys[nearest[:, rank]])).square().sum(1) for rank in range(found)]
-        distances = torch.stack(squares, 1).sqrt().sort(1).values
-        itself = distances[:, :1] <= _SAME * (1 + features.square().sum(1, keepdim=True).sqrt())
-        if found == 1:
-            return distances
-        return torch.where(itself, distances[:, 1:], distances[:, :-1]).mean(1, keepdim=True)
+        for rank in range(found):
+            # Anew from the differences: the expansion loses small distances.
+            yield (features - unit_pixels(self.keys[nearest[:, rank]])).square()
+
+    def _is_itself(self, least: Tensor, features: Tensor) -> Tensor:
+        """(b, 1) whether the nearest key, at the distance ``least`` (b, 1), is the query itself."""
+        return least <= _SAME * (1 + features.square().sum(1, keepdim=True).sqrt())
 
 
 class Quadratic(nn.Module):
@@ -84,6 +103,12 @@ class Quadratic(nn.Module):
         super().__init__()
         for name, value in (("means", means), ("axes", axes), ("weights", weights), ("rest", rest)):
             self.register_buffer(name, value.float())
+
+    def left(self, features: Tensor) -> Tensor:
+        """(b, F, d) squares of what the directions of each fit leave of features (b, d)."""
+        centred = features[:, None] - self.means
+        along = torch.einsum("bfd,fkd->bfk", centred, self.axes)
+        return (centred - torch.einsum("bfk,fkd->bfd", along, self.axes)).square()
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, F) of features (b, d)."""
@@ -228,9 +253,13 @@ class LargestScore(nn.Module):
         self.register_buffer("means", means.float())
         self.register_buffer("scales", scales.float())
 
+    def standardized(self, values: Tensor) -> Tensor:
+        """(b, p) of the parts' scores (b, p): what is compared."""
+        return (values - self.means) / self.scales
+
     def combine(self, values: Tensor) -> Tensor:
         """(b, 1) of the parts' scores (b, p)."""
-        return ((values - self.means) / self.scales).amax(1, keepdim=True)
+        return self.standardized(values).amax(1, keepdim=True)
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, 1) of images."""

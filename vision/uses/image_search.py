@@ -17,6 +17,7 @@ more there is an approximate one by inverted lists, where it is asked for (`visi
 
 from __future__ import annotations
 
+import filecmp
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,13 @@ from vision.uses.inverted_lists import build_lists, fit_centroids, search_lists
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from nlprep.core.progress import Progress
+    from vision.images.collection import Images
+    from vision.models.files import SavedModel
 
 IMAGE_INDEX = "image-index"
 """What directories of indexes are marked as."""
@@ -42,6 +46,8 @@ PROBES = 16
 _AT_ONCE = 4096
 _FIRST = 16
 _ENOUGH_TO_CENTRE = 16
+_BESIDES = 16
+_THE_SAME = 1 - 1e-4
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,21 @@ class Match:
     place: int
     name: str
     cosine: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is like an image.
+
+    Attributes:
+        path: The image that was asked about.
+        itself: What it is called in the index, where it was found there and left out; else None.
+        matches: The others, the nearest first.
+    """
+
+    path: Path
+    itself: str | None
+    matches: list[Match]
 
 
 class ImageIndex:
@@ -278,3 +299,65 @@ def unit_rows(codes: NDArray[np.floating]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(codes, axis=1, keepdims=True)
     made: NDArray[np.float32] = codes / np.maximum(lengths, np.float32(1e-30))
     return made
+
+
+def find_others(
+    saved: SavedModel,
+    index: ImageIndex,
+    asked: Sequence[Path],
+    number: int = 10,
+    *,
+    images: Images | None = None,
+    source: Path | None = None,
+    with_itself: bool = False,
+    threads: int | None = None,
+) -> list[Found]:
+    """Images like pictures, each of which is left out where it is itself in the index: of several copies, one.
+
+    Args:
+        saved: The model of the index.
+        index: To search.
+        asked: Pictures.
+        number: How many images to find of each.
+        images: Those of the index, if they are at hand: by its pixels a picture is known under another name, too.
+        source: Where they lie, if that is known: there a picture is known by its path, or else by its bytes.
+        with_itself: Leave nothing out.
+        threads: Processors to use; all by default.
+
+    Raises:
+        OptionError: As `ImageIndex.search`.
+        FileError: A picture cannot be read.
+    """
+    from vision.encoders.image_encoder import ImageEncoder
+
+    codes = ImageEncoder(saved).encode(list(asked))
+    found = index.search(codes, number if with_itself else number + _BESIDES, threads=threads)
+    told = []
+    for path, matches in zip(asked, found, strict=True):
+        itself = None if with_itself else _itself(saved, path, matches, images, source)
+        others = [match for match in matches if match is not itself][:number]
+        told.append(Found(path, None if itself is None else itself.name, others))
+    return told
+
+
+def _itself(
+    saved: SavedModel, path: Path, matches: Sequence[Match], images: Images | None, source: Path | None
+) -> Match | None:
+    """The match that is the picture itself, by where it lies, or else the first with the same content."""
+    near = [match for match in matches if match.cosine >= _THE_SAME]
+    files = {match.place: source / match.name for match in near} if source is not None and source.is_dir() else {}
+    for match in near:
+        if match.place in files and files[match.place].exists() and path.samefile(files[match.place]):
+            return match
+    if not near:
+        return None
+    pixels = None if images is None else saved.preprocessing(path)
+    for match in near:
+        file = files.get(match.place)
+        if images is not None:
+            same = np.array_equal(pixels, images.pixels[match.place])
+        else:
+            same = file is not None and file.is_file() and filecmp.cmp(path, file, shallow=False)
+        if same:
+            return match
+    return None

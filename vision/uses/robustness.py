@@ -35,6 +35,8 @@ from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine, uniforms
 from nlprep.evaluation.intervals import wilson_interval
 from vision.images.collection import unit_pixels
+from vision.models.abilities import describe_lack, kind_of
+from vision.models.model import CanReconstruct
 from vision.uses.configuration import AttackConfig
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ def check_classifier(saved: SavedModel, *, where: str) -> None:
         NlprepError: It does not.
     """
     if not hasattr(saved.model, "classify"):
-        raise NlprepError(f"{where}: {_kind(saved)} tells no classes apart: name a run of the model classifier")
+        raise NlprepError(f"{where}: {kind_of(saved.model)} tells no classes apart: this does: classifier")
 
 
 def check_denoiser(saved: SavedModel, classifier: SavedModel, *, where: str) -> None:
@@ -116,22 +118,16 @@ def check_denoiser(saved: SavedModel, classifier: SavedModel, *, where: str) -> 
     Raises:
         NlprepError: It gives no images back, needs to know their classes, or takes images of another shape.
     """
-    if not hasattr(saved.model, "reconstruct"):
-        raise NlprepError(
-            f"{where}: {_kind(saved)} gives no images back: name a run of a model that does, as denoising"
-        )
+    if not isinstance(saved.model, CanReconstruct):
+        raise NlprepError(f"{where}: {describe_lack(saved.model, 'does not give images back', CanReconstruct)}")
     if getattr(saved.model, "num_classes", 0):
-        raise NlprepError(f"{where}: {_kind(saved)} wants to know the class, which the classifier is to find")
+        raise NlprepError(f"{where}: {kind_of(saved.model)} wants to know the class, which the classifier is to find")
     if saved.preprocessing.shape != classifier.preprocessing.shape:
         shape, wanted = (" x ".join(map(str, one.preprocessing.shape)) for one in (saved, classifier))
         raise NlprepError(
             f"{where}: takes images of {shape} (channels, height, width), and the classifier {wanted}: train both for "
             "one shape"
         )
-
-
-def _kind(saved: SavedModel) -> str:
-    return f"a model of the kind {type(saved.model).__name__}"
 
 
 class Defended(nn.Module):

@@ -184,7 +184,7 @@ def score_images(
     Returns:
         (n,) by name, higher the odder.
     """
-    halves = _halves_of(learned, images)
+    halves = halves_of(learned, images)
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in learned.modules}
     together = nn.ModuleList(learned.modules.values())
     device = next(together.buffers(), next(together.parameters(), torch.zeros(0))).device
@@ -299,7 +299,7 @@ def image_digests(images: Images) -> NDArray[np.uint64]:
     )
 
 
-def _halves_of(learned: LearnedScores, images: Images) -> NDArray[np.int64]:
+def halves_of(learned: LearnedScores, images: Images) -> NDArray[np.int64]:
     """(n,) the half of the usual images that each image was in, 0 or 1; -1: in none."""
     if not len(learned.digests) or all(isinstance(module, OwnScore) for module in learned.modules.values()):
         return np.full(len(images), -1)

@@ -179,7 +179,7 @@ class TrainingRun:
         Returns:
             ``examples``, ``parameters`` and ``trained_parameters`` (their numbers); ``steps``; ``already_done``,
             whether all of these had been made before this call; ``ended_early``, why there are fewer than were asked
-            for, or None; the last ``train_loss`` and other losses; ``..._per_second``, None where this call trained none;
+            for, or None; the last ``train_loss`` and other losses; ``..._per_second``, None of a call without a step;
             ``best_step``, None if none was chosen; ``validation``, what the evaluation of the weights that the run
             ended with recorded, ``validation_`` left out of the names;
             ``resumed_from``, ``seconds`` (of this call), and ``settings`` by their owner. What is measured is known
