@@ -49,7 +49,7 @@ def probe(
         train: Texts with labels to learn from.
         test: Texts with labels to measure on.
         plot: Draw accuracy by number of labels: .png, .svg, .pdf.
-        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        overwrite: No more than without it: a figure of ours is replaced, one that was changed or is not ours never.
         baselines: Compare with the first model's random weights and with counted words.
         choices: How many labels, and how often.
         encoder: How vectors are made.

@@ -40,7 +40,7 @@ def plot(
     Args:
         model: A translator made by rep-translate align.
         output: The figure: a name in .png, .svg or .pdf.
-        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        overwrite: No more than without it: a figure of ours is replaced, one that was changed or is not ours never.
         dictionary: Join the pairs of a dictionary.
         words: Source words to draw.
         num: Pairs, where they are chosen.

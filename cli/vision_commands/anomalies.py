@@ -199,7 +199,7 @@ def _draw(
         f"{value:.4g}\n{name_in_lines(shown.name(row))}" for row, value in enumerate(np.asarray(scores).tolist())
     ]
     heat = detector.heat(shown)
-    title = f"the oddest first, with their {detector.score}"
+    title = f"ranked by {detector.score}, which is the number below each"
     if heat is None:
         draw_images(shown.pixels, plot, captions=captions, title=title, overwrite=overwrite)
     else:

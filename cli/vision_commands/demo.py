@@ -31,7 +31,7 @@ def demo(
 
     Args:
         output: Where all goes.
-        overwrite: Replace what nlprep wrote even if it is of another kind; never anything else.
+        overwrite: Make all of it anew, in place of what nlprep wrote there; never of anything else.
         seed: Of the images and of training.
         steps: Of training.
         threads: Processor threads; all by default.

@@ -52,7 +52,7 @@ def probe(
         train: Images with classes to learn from, instead of data.
         test: Images with classes to measure on, with train.
         plot: Draw accuracy by number of labels: .png, .svg, .pdf.
-        overwrite: Replace what nlprep wrote even if it is of another kind, or vectors in a file; never anything else.
+        overwrite: No more than without it: a figure of ours is replaced, one that was changed or is not ours never.
         baselines: Compare with raw pixels and with the first model's random weights.
         choices: How many labels, and how often.
         on_error: Whether pictures that cannot be read are refused or skipped.

@@ -305,8 +305,8 @@ def _draw(
                 placed.append((y, x, tile))
                 if captions is not None:
                     below = {"ha": "center", "va": "top", "linespacing": 1.1}
-                    words.append((x + width / 2, y + height + 4, _wrap(captions[column], width + _GAP), below))
-            lines = 0 if captions is None else max(_wrap(caption, width + _GAP).count("\n") + 1 for caption in captions)
+                    words.append((x + width / 2, y + height + 4, _wrap(captions[column], width), below))
+            lines = 0 if captions is None else max(_wrap(caption, width).count("\n") + 1 for caption in captions)
             y += height + _GAP + lines * _LINE_HEIGHT
         y += gap - _GAP
     total_height = y - gap + _MARGIN
