@@ -207,6 +207,25 @@ def test_a_batch_may_have_any_axes(name: str) -> None:
 
 
 @EVERY
+def test_the_map_alone_is_the_same_and_computes_no_determinant(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    transform = made(name)
+    data, context = given(name, 2, 3)
+    with torch.no_grad():
+        noise, _ = transform(data, context)
+        back, _ = transform.inverse(noise, context)
+
+        def refuse(*_args: object, **_kwargs: object) -> None:
+            raise AssertionError("a determinant was computed")
+
+        # What the costly determinants are made of.
+        monkeypatch.setattr(torch.autograd, "grad", refuse)
+        torch.testing.assert_close(transform.encode(data, context), noise, atol=1e-12, rtol=1e-12)
+        torch.testing.assert_close(transform.decode(noise, context), back, atol=1e-12, rtol=1e-12)
+    with pytest.raises(NlprepError, match="axes"):
+        transform.decode(torch.zeros(()))
+
+
+@EVERY
 def test_gradients_are_finite_and_reach_every_parameter(name: str) -> None:
     transform = made(name).train()
     data, context = given(name, 4)

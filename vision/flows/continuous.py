@@ -95,6 +95,14 @@ class Continuous(Transform):
     def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         return self._carried(noise, context, to_data=True)
 
+    def _encode(self, data: Tensor, context: Tensor | None) -> Tensor:
+        with torch.autocast(data.device.type, enabled=False):
+            return self.carry(data, context, to_data=False)
+
+    def _decode(self, noise: Tensor, context: Tensor | None) -> Tensor:
+        with torch.autocast(noise.device.type, enabled=False):
+            return self.carry(noise, context, to_data=True)
+
     def _carried(self, events: Tensor, context: Tensor | None, *, to_data: bool) -> tuple[Tensor, Tensor]:
         kept = torch.is_grad_enabled()
         probes = [] if self.exact else self._draw_probes(events)

@@ -55,7 +55,7 @@ class Density(nn.Module):
             raise OptionError(f"temperature = {temperature}: give a number above 0")
         first = next(self.parameters())
         noise = temperature * torch.randn(number, self.numbers, device=first.device, dtype=first.dtype)
-        return refuse_infinite(self.transform.inverse(noise, context)[0], "samples")
+        return refuse_infinite(self.transform.decode(noise, context), "samples")
 
     def forward(self, data: Tensor, context: Tensor | None = None) -> Mapping[str, Tensor]:
         """``loss``: minus the log-density in the mean over events, in nats."""
@@ -109,7 +109,7 @@ class FlowMatching(nn.Module):
         transform = self.density.transform
         *before, last = transform.transforms if isinstance(transform, Composition) else [transform]
         for part in before:
-            data, _ = part(data, context)
+            data = part.encode(data, context)
         return {"loss": cast("Continuous", last).matching_loss(data, context).mean()}
 
     def initialize(self, data: Tensor, context: Tensor | None = None) -> None:

@@ -97,7 +97,7 @@ class MultiScale(Transform):
         with torch.no_grad():
             maps = data.reshape(-1, *data.shape[-3:])
             for level in self._transforms():
-                maps = level.initialize(self.squeeze(maps)[0])
+                maps = level.initialize(self.squeeze.encode(maps))
                 maps = maps[:, : kept_channels(maps.shape[1])]
         return super().initialize(data, context)
 
@@ -112,8 +112,7 @@ class MultiScale(Transform):
     def _forward(self, data: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         maps, total, left = data, no_change(data), []
         for place, level in enumerate(self.levels):
-            maps, _ = self.squeeze(maps)
-            maps, change = level(maps)
+            maps, change = level(self.squeeze.encode(maps))
             total = total + change
             if place < len(self.leaving):
                 kept = kept_channels(maps.shape[1])
@@ -124,21 +123,44 @@ class MultiScale(Transform):
         return torch.cat([*left, maps.flatten(1)], 1), total
 
     def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        sizes = [(channels - kept_channels(channels)) * height * width for channels, height, width in self.shapes[:-1]]
-        sizes.append(math.prod(self.shapes[-1]))
-        parts = list(torch.split(noise, sizes, 1))
-        maps, total = parts.pop().view(-1, *self.shapes[-1]), no_change(noise)
+        *left, maps = self._parted(noise)
+        total = no_change(noise)
         for place in reversed(range(len(self.levels))):
-            if place < len(self.leaving):
-                channels, height, width = self.shapes[place]
-                leaving = parts.pop().view(-1, channels - kept_channels(channels), height, width)
-                leaving, change = cast("Transform", self.leaving[place]).inverse(leaving, maps)
+            if place < len(left):
+                leaving, change = cast("Transform", self.leaving[place]).inverse(left[place], maps)
                 total = total + change
                 maps = torch.cat([maps, leaving], 1)
             maps, change = cast("Transform", self.levels[place]).inverse(maps)
             total = total + change
-            maps, _ = self.squeeze.inverse(maps)
+            maps = self.squeeze.decode(maps)
         return maps, total
+
+    def _encode(self, data: Tensor, context: Tensor | None) -> Tensor:
+        maps, left = data, []
+        for place, level in enumerate(self._transforms()):
+            maps = level.encode(self.squeeze.encode(maps))
+            if place < len(self.leaving):
+                kept = kept_channels(maps.shape[1])
+                maps, leaving = maps[:, :kept], maps[:, kept:]
+                left.append(cast("Transform", self.leaving[place]).encode(leaving, maps).flatten(1))
+        return torch.cat([*left, maps.flatten(1)], 1)
+
+    def _decode(self, noise: Tensor, context: Tensor | None) -> Tensor:
+        *left, maps = self._parted(noise)
+        for place in reversed(range(len(self.levels))):
+            if place < len(left):
+                leaving = cast("Transform", self.leaving[place]).decode(left[place], maps)
+                maps = torch.cat([maps, leaving], 1)
+            maps = self.squeeze.decode(cast("Transform", self.levels[place]).decode(maps))
+        return maps
+
+    def _parted(self, noise: Tensor) -> list[Tensor]:
+        """What left after each level, and what came of the last."""
+        shapes = [
+            (channels - kept_channels(channels), height, width) for channels, height, width in self.shapes[:-1]
+        ] + [self.shapes[-1]]
+        parts = torch.split(noise, [math.prod(shape) for shape in shapes], 1)
+        return [part.view(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 class ClassNoise(Transform):
@@ -185,22 +207,28 @@ class Squeezed(Transform):
 
     def initialize(self, data: Tensor, context: Tensor | None = None) -> Tensor:
         """The inner one."""
-        return self.squeeze.inverse(self.inner.initialize(self.squeeze(data)[0], self._told(context)))[0]
+        return self.squeeze.decode(self.inner.initialize(self.squeeze.encode(data), self._told(context)))
 
     def refresh(self, *, until_settled: bool = False) -> None:
         """The inner one."""
         self.inner.refresh(until_settled=until_settled)
 
     def _forward(self, data: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        made, change = self.inner(self.squeeze(data)[0], self._told(context))
-        return self.squeeze.inverse(made)[0], change
+        made, change = self.inner(self.squeeze.encode(data), self._told(context))
+        return self.squeeze.decode(made), change
 
     def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        made, change = self.inner.inverse(self.squeeze(noise)[0], self._told(context))
-        return self.squeeze.inverse(made)[0], change
+        made, change = self.inner.inverse(self.squeeze.encode(noise), self._told(context))
+        return self.squeeze.decode(made), change
+
+    def _encode(self, data: Tensor, context: Tensor | None) -> Tensor:
+        return self.squeeze.decode(self.inner.encode(self.squeeze.encode(data), self._told(context)))
+
+    def _decode(self, noise: Tensor, context: Tensor | None) -> Tensor:
+        return self.squeeze.decode(self.inner.decode(self.squeeze.encode(noise), self._told(context)))
 
     def _told(self, context: Tensor | None) -> Tensor | None:
-        return None if context is None else self.squeeze(context)[0]
+        return None if context is None else self.squeeze.encode(context)
 
 
 def level_shapes(shape: ImageShape, levels: int) -> list[ImageShape]:

@@ -96,6 +96,14 @@ class Residual(Transform):
         _, change = self._forward(data, context)
         return data, -change
 
+    def _encode(self, data: Tensor, context: Tensor | None) -> Tensor:
+        with torch.autocast(data.device.type, enabled=False):
+            made: Tensor = data + self.network(data)
+        return made
+
+    def _decode(self, noise: Tensor, context: Tensor | None) -> Tensor:
+        return self.solve(noise)
+
     @torch.no_grad()
     def solve(self, noise: Tensor) -> Tensor:
         """The x of y, by the fixed point.

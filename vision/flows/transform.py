@@ -9,6 +9,9 @@ An **event** is one x: a vector (1 axis) or an image (3 axes, channels first). B
 axes of a batch, none included; log-determinants have those alone. They are computed in float32 at least, whatever
 precision networks inside a transform are computed in: a sum over thousands of numbers in bf16 would be no sum.
 
+Where nobody asks for a density, as in sampling, the map alone is computed (`Transform.encode`, `Transform.decode`):
+some determinants take far longer than the map.
+
 What a transform is told besides (a class, another image) is its **context**, with the same batch axes and one event of
 its own; most use none.
 
@@ -21,17 +24,12 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from nlprep.core.errors import NlprepError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    _Map = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 class Transform(nn.Module, ABC):
@@ -62,7 +60,9 @@ class Transform(nn.Module, ABC):
         Raises:
             NlprepError: Fewer axes than an event has, or a context with another batch.
         """
-        return self._each(self._forward, data, context, self.event_axes)
+        flat, told, batch = _flattened(data, context, self.event_axes)
+        made, change = self._forward(flat, told)
+        return _unflattened(made, batch), change.reshape(batch)
 
     def inverse(self, noise: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """From noise to data; arguments and results as `forward`, the determinant that of the inverse map.
@@ -70,7 +70,19 @@ class Transform(nn.Module, ABC):
         Raises:
             NlprepError: As `forward`; or the inverse, where it is found step by step, was not found to tolerance.
         """
-        return self._each(self._inverse, noise, context, self.noise_axes)
+        flat, told, batch = _flattened(noise, context, self.noise_axes)
+        made, change = self._inverse(flat, told)
+        return _unflattened(made, batch), change.reshape(batch)
+
+    def encode(self, data: Tensor, context: Tensor | None = None) -> Tensor:
+        """Towards noise, without the determinant; arguments and errors as `forward`."""
+        flat, told, batch = _flattened(data, context, self.event_axes)
+        return _unflattened(self._encode(flat, told), batch)
+
+    def decode(self, noise: Tensor, context: Tensor | None = None) -> Tensor:
+        """From noise to data, without the determinant; arguments and errors as `inverse`."""
+        flat, told, batch = _flattened(noise, context, self.noise_axes)
+        return _unflattened(self._decode(flat, told), batch)
 
     def initialize(self, data: Tensor, context: Tensor | None = None) -> Tensor:
         """Set what depends on data, from these; the same again when called again with the same.
@@ -82,8 +94,7 @@ class Transform(nn.Module, ABC):
         Returns:
             What the transform then maps them to.
         """
-        made: Tensor = self(data, context)[0]
-        return made
+        return self.encode(data, context)
 
     def refresh(self, *, until_settled: bool = False) -> None:
         """Bring up to date what is estimated from the parameters beside them (norms of convolutions).
@@ -99,23 +110,32 @@ class Transform(nn.Module, ABC):
     def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """`inverse` of a batch of one axis."""
 
-    @staticmethod
-    def _each(mapped: _Map, given: Tensor, context: Tensor | None, axes: int) -> tuple[Tensor, Tensor]:
-        if given.dim() < axes:
-            raise NlprepError(f"an event here has {axes} axes, and this has {given.dim()}: give a batch, or one event")
-        batch = given.shape[: given.dim() - axes]
-        if len(batch) == 1:
-            return mapped(given, context)
-        count = math.prod(batch)
-        flat = given.reshape(count, *given.shape[len(batch) :])
-        if context is not None:
-            if context.shape[: len(batch)] != batch:
-                raise NlprepError(
-                    f"a batch {tuple(batch)} and a context {tuple(context.shape)}: give one for each event"
-                )
-            context = context.reshape(count, *context.shape[len(batch) :])
-        made, change = mapped(flat, context)
-        return made.reshape(*batch, *made.shape[1:]), change.reshape(batch)
+    def _encode(self, data: Tensor, context: Tensor | None) -> Tensor:
+        """`encode` of a batch of one axis; for transforms whose determinant takes long to override."""
+        return self._forward(data, context)[0]
+
+    def _decode(self, noise: Tensor, context: Tensor | None) -> Tensor:
+        """`decode` of a batch of one axis; as `_encode`."""
+        return self._inverse(noise, context)[0]
+
+
+def _flattened(given: Tensor, context: Tensor | None, axes: int) -> tuple[Tensor, Tensor | None, torch.Size]:
+    """Events and their context with one axis of a batch, and the axes that there were."""
+    if given.dim() < axes:
+        raise NlprepError(f"an event here has {axes} axes, and this has {given.dim()}: give a batch, or one event")
+    batch = given.shape[: given.dim() - axes]
+    if len(batch) == 1:
+        return given, context, batch
+    count = math.prod(batch)
+    if context is not None:
+        if context.shape[: len(batch)] != batch:
+            raise NlprepError(f"a batch {tuple(batch)} and a context {tuple(context.shape)}: give one for each event")
+        context = context.reshape(count, *context.shape[len(batch) :])
+    return given.reshape(count, *given.shape[len(batch) :]), context, batch
+
+
+def _unflattened(made: Tensor, batch: torch.Size) -> Tensor:
+    return made if len(batch) == 1 else made.reshape(*batch, *made.shape[1:])
 
 
 class Composition(Transform):
@@ -173,6 +193,16 @@ class Composition(Transform):
             total = total + change
         return noise, total
 
+    def _encode(self, data: Tensor, context: Tensor | None) -> Tensor:
+        for part in self.transforms:
+            data = part.encode(data, context)
+        return data
+
+    def _decode(self, noise: Tensor, context: Tensor | None) -> Tensor:
+        for part in reversed(self.transforms):
+            noise = part.decode(noise, context)
+        return noise
+
 
 class Inverted(Transform):
     """A transform the other way round: what was its way to data is now the way to noise.
@@ -201,6 +231,12 @@ class Inverted(Transform):
     def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         made, change = self.transform(noise, context)
         return made, change
+
+    def _encode(self, data: Tensor, context: Tensor | None) -> Tensor:
+        return self.transform.decode(data, context)
+
+    def _decode(self, noise: Tensor, context: Tensor | None) -> Tensor:
+        return self.transform.encode(noise, context)
 
 
 def no_change(batch: Tensor) -> Tensor:

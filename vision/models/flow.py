@@ -138,8 +138,7 @@ class FlowModel(ImageModel):
     def encode(self, images: Tensor) -> Tensor:
         """Codes (b, dimension) of images, a byte taken for the middle of its interval."""
         with seeded_torch(0):
-            codes: Tensor = self.transform(_middle(images))[0]
-        return codes
+            return self.transform.encode(_middle(images))
 
     def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002 - a code holds all there is
         """Images (b, channels, height, width) in [0, 1] of codes (b, dimension).
@@ -149,7 +148,7 @@ class FlowModel(ImageModel):
         """
         with seeded_torch(0):
             # Cut to [0, 1], what is infinite would be white, and nobody would know.
-            numbers = refuse_infinite(self.transform.inverse(codes)[0], "images")
+            numbers = refuse_infinite(self.transform.decode(codes), "images")
         return ((numbers * LEVELS - 0.5) / (LEVELS - 1)).clamp(0, 1)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -170,7 +169,7 @@ class FlowModel(ImageModel):
         device = next(self.parameters()).device
         codes = temperature * torch.randn(number, self.dimension, device=device)
         if self.class_noise is not None:
-            codes, _ = self.class_noise.inverse(codes, self._classes(codes, wanted))
+            codes = self.class_noise.decode(codes, self._classes(codes, wanted))
         return self.decode(codes)
 
     def scores(self, images: Tensor, labels: Tensor | None = None) -> Mapping[str, Tensor]:
