@@ -1,4 +1,4 @@
-"""Views of images, all of a batch at once.
+"""Views of images, of a batch at a time.
 
 >>> import torch
 >>> from vision.views.configuration import ViewConfig
@@ -9,9 +9,11 @@ torch.Size([1, 3, 8, 8])
 They are the augmentations of Chen et al. (2020, "A Simple Framework for Contrastive Learning of Visual
 Representations", figure 4): crops brought to the image's size, mirrored; quarter turns; changes of brightness,
 contrast, saturation and hue in an order of each image's own; colours dropped; Gaussian blur and noise; Sobel's filter;
-a square cut out. Where images are in a processor's memory a compiled function makes each while it is in cache
-(`vision.views.compiled_views`), and on other devices operators do each thing to all of a batch. Deviations: crops are resampled bilinearly, where the paper's code is bicubic; how much noise and how
+a square cut out. Deviations: crops are resampled bilinearly, where the paper's code is bicubic; how much noise and how
 large a hole is said nowhere in it.
+
+Where images are in a processor's memory, a compiled function makes the view of each while it is in cache
+(`vision.views.compiled_views`); on other devices operators do each thing to all of a batch.
 """
 
 from __future__ import annotations
@@ -31,8 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vision.views.configuration import ViewConfig
-    from vision.views.compiled_views import can_compile, compiled_views
-from vision.views.draws import ViewDraws
+    from vision.views.draws import ViewDraws
 
 # Numbers that are worked on at a time by a processor: what stays in its second cache is soon at hand again.
 _AT_ONCE = 1 << 18

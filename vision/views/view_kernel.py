@@ -93,8 +93,8 @@ def _blend(pixels, factor, aim):
     base = (_ONE - factor) * aim
     for place in range(len(pixels)):
         value = factor * pixels[place] + base
-        value = value if value > _ZERO else _ZERO
-        pixels[place] = value if value < _ONE else _ONE
+        value = max(_ZERO, value)
+        pixels[place] = min(_ONE, value)
 
 
 @compiled
@@ -104,12 +104,12 @@ def _saturate(red, green, blue, factor):
     for place in range(len(red)):
         base = rest * (_OF_RED * red[place] + _OF_GREEN * green[place] + _OF_BLUE * blue[place])
         one, two, three = factor * red[place] + base, factor * green[place] + base, factor * blue[place] + base
-        one = one if one > _ZERO else _ZERO
-        two = two if two > _ZERO else _ZERO
-        three = three if three > _ZERO else _ZERO
-        red[place] = one if one < _ONE else _ONE
-        green[place] = two if two < _ONE else _ONE
-        blue[place] = three if three < _ONE else _ONE
+        one = max(_ZERO, one)
+        two = max(_ZERO, two)
+        three = max(_ZERO, three)
+        red[place] = min(_ONE, one)
+        green[place] = min(_ONE, two)
+        blue[place] = min(_ONE, three)
 
 
 @compiled
@@ -119,10 +119,10 @@ def _turn_hue(red, green, blue, turn):
     turned = six * (turn - np.floor(turn))
     for place in range(len(red)):
         r, g, b = red[place], green[place], blue[place]
-        most = r if r > g else g
-        most = most if most > b else b
-        least = r if r < g else g
-        least = least if least < b else b
+        most = max(g, r)
+        most = max(b, most)
+        least = min(g, r)
+        least = min(b, least)
         chroma = most - least
         of_blue = r - g
         of_green = b - r
@@ -131,19 +131,19 @@ def _turn_hue(red, green, blue, turn):
         base = np.float32(2) if g == most else np.float32(4)
         over = of_red if r == most else over
         base = _ZERO if r == most else base
-        hue = over / (chroma if chroma > _TINY else _TINY) + base + turned
+        hue = over / max(_TINY, chroma) + base + turned
         hue = hue - six if hue >= six else hue
         hue = hue + six if hue < _ZERO else hue
         # Each channel as a function of the hue: a trapezium about its own place, between the least and the most.
         r = abs(hue - np.float32(3)) - _ONE
         g = np.float32(2) - abs(hue - np.float32(2))
         b = np.float32(2) - abs(hue - np.float32(4))
-        r = r if r > _ZERO else _ZERO
-        g = g if g > _ZERO else _ZERO
-        b = b if b > _ZERO else _ZERO
-        red[place] = least + chroma * (r if r < _ONE else _ONE)
-        green[place] = least + chroma * (g if g < _ONE else _ONE)
-        blue[place] = least + chroma * (b if b < _ONE else _ONE)
+        r = max(_ZERO, r)
+        g = max(_ZERO, g)
+        b = max(_ZERO, b)
+        red[place] = least + chroma * min(_ONE, r)
+        green[place] = least + chroma * min(_ONE, g)
+        blue[place] = least + chroma * min(_ONE, b)
 
 
 @compiled
@@ -225,8 +225,13 @@ def make_some(images, share, boxes, flips, turns, factors, order, grey, widths, 
     Args:
         images: (b, channels, height, width) of one or three channels.
         share: float32, what a pixel is multiplied by to be in [0, 1].
-        boxes: As in `vision.views.draws.ViewDraws`, and so are ``flips``, ``turns``, ``factors``, ``order``, ``grey``
-            and ``widths``.
+        boxes: As in `vision.views.draws.ViewDraws`, and so are the next six.
+        flips: Whether it is mirrored.
+        turns: Quarter turns.
+        factors: Of the changes of colour.
+        order: Of these.
+        grey: Whether colours are lost.
+        widths: Of the blur.
         radius: How far the blur's kernel reaches.
         made: (b, channels, height * width) float32, written.
         first: The first image.
@@ -252,4 +257,4 @@ def make_some(images, share, boxes, flips, turns, factors, order, grey, widths, 
         for channel in range(view.shape[0]):
             pixels = view[channel]
             for pixel in range(len(pixels)):
-                pixels[pixel] = pixels[pixel] if pixels[pixel] < _ONE else _ONE
+                pixels[pixel] = min(_ONE, pixels[pixel])
