@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-IGNORED = -100
-"""The label of what counts for nothing, as torch has it."""
+from nlprep.objectives.labels import IGNORED
+
 _BLOCK_NUMBERS = 1 << 19
 """Logits looked at together: two megabytes of float32, which stay in a processor's cache."""
 

@@ -7,8 +7,9 @@ from language_model_toys import CAUSAL_FAMILIES, toy_causal, toy_tokenizer
 from torch.nn import functional
 
 from nlprep.language_models.pretraining.causal import CausalBlocks, CausalLanguageModelling, causal_step
-from nlprep.language_models.text.packing import IGNORED, TokenBlocks
+from nlprep.language_models.text.packing import TokenBlocks
 from nlprep.language_models.text.token_files import tokenize_documents
+from nlprep.objectives.labels import IGNORED
 
 
 @pytest.fixture

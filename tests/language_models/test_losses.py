@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nlprep.language_models.text.packing import IGNORED
+from nlprep.objectives.labels import IGNORED
 from nlprep.objectives.token_cross_entropy import token_cross_entropy
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from nlprep.language_models.pretraining.configuration import MaskingConfig
 from nlprep.language_models.pretraining.masked import MaskedLanguageModelling, find_head, flops_per_token, masked_step
 from nlprep.language_models.pretraining.masking import Masking
-from nlprep.language_models.text.packing import IGNORED
+from nlprep.objectives.labels import IGNORED
 
 
 def masked_batch(length: int = 24, padded: int = 6):

@@ -10,8 +10,8 @@ from nlprep.core.errors import OptionError
 from nlprep.language_models.pretraining.configuration import MaskingConfig
 from nlprep.language_models.pretraining.masking import Masking
 from nlprep.language_models.text.configuration import TokenizerConfig
-from nlprep.language_models.text.packing import IGNORED
 from nlprep.language_models.text.tokenizers import train_tokenizer
+from nlprep.objectives.labels import IGNORED
 
 CLS, SEP, MASK, PAD = 2, 3, 4, 0
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.language_models.text.packing import IGNORED, TokenBlocks, pack, stream
+from nlprep.language_models.text.packing import TokenBlocks, pack, stream
 from nlprep.language_models.text.token_files import TokenFile
+from nlprep.objectives.labels import IGNORED
 
 OPENING, SEPARATOR, PADDING = 2, 3, 0
 

@@ -19,7 +19,7 @@ from nlprep.core.progress import SILENT
 from nlprep.language_models.models.files import context_length
 from nlprep.language_models.pretraining.masked import MaskedLanguageModelling
 from nlprep.language_models.text.documents import check_documents
-from nlprep.language_models.text.packing import IGNORED
+from nlprep.objectives.labels import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

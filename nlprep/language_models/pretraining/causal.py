@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nlprep.core.training.steps.step import PlainStep
 from nlprep.language_models.pretraining.masked import flops_per_token
-from nlprep.language_models.text.packing import IGNORED
+from nlprep.objectives.labels import IGNORED
 from nlprep.objectives.token_cross_entropy import token_cross_entropy
 
 if TYPE_CHECKING:

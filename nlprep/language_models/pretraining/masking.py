@@ -14,7 +14,7 @@ import numpy as np
 
 from nlprep.core.errors import OptionError
 from nlprep.core.randomness import integers, uniforms
-from nlprep.language_models.text.packing import IGNORED
+from nlprep.objectives.labels import IGNORED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

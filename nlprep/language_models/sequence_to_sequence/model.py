@@ -18,8 +18,8 @@ from nlprep.core.errors import FileError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
 from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.step import PlainStep
-from nlprep.language_models.text.packing import IGNORED
 from nlprep.language_models.text.tokenizers import fill_tokenizer, load_tokenizer
+from nlprep.objectives.labels import IGNORED
 from nlprep.objectives.token_cross_entropy import token_cross_entropy
 
 if TYPE_CHECKING:

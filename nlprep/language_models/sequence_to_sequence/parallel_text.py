@@ -10,7 +10,7 @@ import numpy as np
 from nlprep.core.errors import FileError, NlprepError
 from nlprep.core.files import read_lines
 from nlprep.core.randomness import uniforms
-from nlprep.language_models.text.packing import IGNORED
+from nlprep.objectives.labels import IGNORED
 
 if TYPE_CHECKING:
     import os

@@ -15,14 +15,12 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.language_models.text.configuration import LAYOUTS
+from nlprep.objectives.labels import IGNORED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nlprep.language_models.text.token_files import TokenFile
-
-IGNORED = -100
-"""The label of a position that no loss is taken of."""
 
 
 @dataclass(frozen=True)

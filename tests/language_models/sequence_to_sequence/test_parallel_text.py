@@ -15,8 +15,8 @@ from nlprep.language_models.sequence_to_sequence.parallel_text import (
     encode_sentences,
     read_parallel_text,
 )
-from nlprep.language_models.text.packing import IGNORED
 from nlprep.language_models.text.tokenizers import causal_form
+from nlprep.objectives.labels import IGNORED
 
 SENTENCES = ["the river is long", "a sea", "honest people sing and sing again", "yesterday [SEP] here"]
 

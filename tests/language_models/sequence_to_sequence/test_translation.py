@@ -30,8 +30,8 @@ from nlprep.language_models.sequence_to_sequence.parallel_text import (
 from nlprep.language_models.sequence_to_sequence.scores import score_translations
 from nlprep.language_models.sequence_to_sequence.training import train_auto_encoder, train_translation_model
 from nlprep.language_models.text.configuration import TokenizerConfig
-from nlprep.language_models.text.packing import IGNORED
 from nlprep.language_models.text.tokenizers import causal_form, train_tokenizer
+from nlprep.objectives.labels import IGNORED
 
 
 @pytest.fixture(scope="module")
