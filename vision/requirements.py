@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from dataclasses import replace
 from itertools import chain
@@ -28,6 +29,8 @@ _LEAST_CROP = 2.0
 _OF_WEIGHTS, _OF_IMAGES = 4, 3
 """Numbers of four bytes that are kept at the least for each weight (itself, its gradient and AdamW's two averages) and
 for each number of an image (itself, what is made of it, and the gradient of that)."""
+_MOST_KEPT = 10_000
+"""Times as much a network may keep for its gradient: with small images there is no need to look at that."""
 
 
 def check_training(
@@ -181,15 +184,19 @@ def _check_memory(
     import torch
 
     from nlprep.core.devices import device_memory
+    from vision.models.memory import planned_bytes
 
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     there = device_memory(device)
     if there is None:
         return
+    numbers = math.prod(images.shape)
     weights = sum(tensor.numel() for tensor in chain(plan.parameters(), plan.buffers()))
-    at_once = training.micro_batch_size or training.batch_size
-    of_weights = 4 * _OF_WEIGHTS * weights
-    of_images = 4 * _OF_IMAGES * at_once * math.prod(images.shape)
+    at_once = training.micro_batch_size or -(-training.batch_size // int(os.environ.get("WORLD_SIZE", "1")))
+    of_weights, of_images = 4 * _OF_WEIGHTS * weights, 4.0 * _OF_IMAGES * at_once * numbers
+    if of_weights + of_images <= there < _MOST_KEPT * of_images:
+        # In bf16 it is half of it.
+        of_images += at_once * planned_bytes(plan) / (1 if training.precision == "fp32" else 2)
     if of_weights + of_images <= there:
         return
     _, height, width = images.shape

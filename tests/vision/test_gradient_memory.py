@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_models import SHAPE, made
+from test_models import SHAPE, made, shape_of, small
 from torch import nn
 from vision_toys import toy_images
 
 from nlprep.core.training.steps.step import PlainStep
-from vision.comparison import memory
-from vision.comparison.memory import gradient_bytes
+from vision.models import memory
 from vision.models.configuration import GlowConfig
 from vision.models.flow import Glow
+from vision.models.memory import gradient_bytes, planned_bytes
 from vision.models.methods import MODELS, Method
+from vision.requirements import plan_model
 
 
 class Chain(nn.Module):
@@ -61,3 +62,16 @@ def test_a_flow_keeps_more_the_deeper_it_is() -> None:
         gradient_bytes(Glow(SHAPE, GlowConfig(levels=1, steps=steps, width=4)), toy_images(4)) for steps in (1, 4)
     )
     assert 3 < deep / shallow < 4.5
+
+
+UNSEEN = ("glow", "conditional-glow", "colourization", "dino", "masked", "i-jepa", "image-gpt")
+"""Models whose codes ask for numbers or are made by what has no gradient, and transformers."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_planned_is_never_more_than_what_is_kept(name: str) -> None:
+    shape = shape_of(name)
+    planned = planned_bytes(plan_model(name, shape, small(name), num_classes=2 if MODELS[name].labelled else 0))
+    assert planned <= 1.01 * gradient_bytes(made(name), toy_images(16, shape))
+    assert (planned > 0) == (name not in UNSEEN)

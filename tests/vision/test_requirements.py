@@ -114,11 +114,23 @@ def test_a_network_or_a_batch_beyond_all_memory_is_refused(monkeypatch):
         check(toy_images(20), batch=10**10)
     # Each way a matrix of 64 x 16 and one of 16 x 2, with 98 more numbers, of 16 bytes; 8 images of 64 numbers of 12.
     needed = 16 * (2 * 64 * 16 + 2 * 2 * 16 + 16 + 2 + 16 + 64) + 8 * 12 * 64
+    monkeypatch.setattr("vision.models.memory.planned_bytes", lambda _: 0.0)
     monkeypatch.setattr("nlprep.core.devices.device_memory", lambda _: needed)
     check(toy_images(20))
     monkeypatch.setattr("nlprep.core.devices.device_memory", lambda _: needed - 1)
     with pytest.raises(NlprepError, match=r"less than 0\.1 GB"):
         check(toy_images(20))
+
+
+def test_what_a_network_keeps_for_its_gradient_counts_where_images_are_large(monkeypatch):
+    images, there = toy_images(4, (3, 256, 256)), 4 * 12 * 3 * 256**2
+    monkeypatch.setattr("nlprep.core.devices.device_memory", lambda _: 4 * there)
+    check(images, "linear", batch=4)
+    config = SMALL["residual"]
+    with pytest.raises(NlprepError, match="simclr on images of 256 x 256 takes"):
+        check(images, "simclr", batch=4, backbone=config)
+    monkeypatch.setattr("nlprep.core.devices.device_memory", lambda _: 400 * there)
+    check(images, "simclr", batch=4, backbone=config)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from nlprep.core.randomness import seeded_torch
 from nlprep.evaluation.configuration import ProbeConfig, SampleQualityConfig
 from nlprep.evaluation.linear_probe import ProbeWarning, probe_features
 from nlprep.evaluation.sample_quality import evaluate_samples, fit_moments, measure_sample_bias
-from vision.comparison.memory import gradient_bytes
 from vision.encoders.image_encoder import ImageEncoder
 from vision.models.diffusion import Diffusion
 from vision.models.flow import FlowModel, ResidualFlow
@@ -23,6 +22,7 @@ from vision.models.flow_matching import MatchedFlow
 from vision.models.labels import labels_in_turn
 from vision.models.likelihood import estimate_likelihood
 from vision.models.making import batches_of, draw_batches
+from vision.models.memory import gradient_bytes
 from vision.models.model import CanDecode, CanReconstruct, CanSample
 from vision.models.vae import Vae
 
