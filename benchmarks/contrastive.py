@@ -36,6 +36,7 @@ import math
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +194,11 @@ def contrast_of_blocks(first: torch.Tensor, second: torch.Tensor) -> torch.Tenso
     return cross_entropy(logits, torch.arange(count).repeat(2))
 
 
+def backwards(loss: Callable[[], torch.Tensor]) -> None:
+    """A loss, and its gradient."""
+    loss().backward()  # type: ignore[no-untyped-call]
+
+
 def measure_contrast(*, repeats: int, threads: int) -> None:
     """Print what the loss takes."""
     generator = torch.Generator().manual_seed(1)
@@ -209,7 +215,7 @@ def measure_contrast(*, repeats: int, threads: int) -> None:
         for name, loss in losses.items():
             first.grad = second.grad = None
             values[name] = float(loss().detach())
-            taken[name].append(time_both(lambda loss=loss: loss().backward()))
+            taken[name].append(time_both(partial(backwards, loss)))
             gradients[name] = torch.cat([first.grad, second.grad])  # type: ignore[list-item]
     wall = {name: median([one[0] for one in found]) for name, found in taken.items()}
     processor = {name: min(one[1] for one in found) for name, found in taken.items()}
@@ -238,10 +244,9 @@ def step_in_parts(parts: int, steps: int, threads: int) -> tuple[list[tuple[floa
     """Seconds of each step (wall, processors), bytes that they added at the most, and the first step's gradient."""
     torch.set_num_threads(threads)
     pixels = torch.from_numpy(load_pixels())
-    shape = tuple(pixels.shape[1:])
+    shape = (3, 32, 32)
     backbone = default_backbone("simclr", shape)
-    config = SimClrConfig() if backbone is None else SimClrConfig(backbone=backbone)
-    model = SimClr(shape, config)
+    model = SimClr(shape, SimClrConfig() if backbone is None else SimClrConfig(backbone=backbone))
     training = TrainingConfig(batch_size=BATCH, micro_batch_size=BATCH // parts, precision="fp32", clip_norm=None)
     updates = Updates(model.step(), training, make_accelerator(training, None), steps + 1)
     keys = torch.arange(BATCH)
@@ -251,7 +256,7 @@ def step_in_parts(parts: int, steps: int, threads: int) -> tuple[list[tuple[floa
     taken, gradient = [], torch.zeros(0)
     with kept_memory():
         for number in range(steps + 1):
-            taken.append(time_both(lambda number=number: updates.update(number, batch, stop=False)))
+            taken.append(time_both(partial(updates.update, number, batch, stop=False)))
             if number == 0:
                 gradient = torch.cat([one.grad.flatten() for one in model.parameters() if one.grad is not None])
     # The first step makes what is made once.

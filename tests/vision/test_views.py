@@ -125,6 +125,8 @@ def test_a_compiled_function_and_operators_on_batches_make_the_same_views(monkey
             torch.set_num_threads(threads)
     for other in (images.double(), images.to("meta"), images[:, :2]):
         assert not can_compile(other)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert not can_compile(images)
 
 
 @pytest.mark.slow

@@ -61,13 +61,13 @@ def make_views(images: Tensor, keys: Tensor, config: ViewConfig, *, view: int = 
     if can_compile(images):
         made = compiled_views(images, draws)
         if config.noise or config.sobel or config.cutout:
-            for rows in torch.arange(len(images)).split(size):
+            for rows in torch.split(torch.arange(len(images)), size):
                 made[rows] = _filtered(made[rows], draws.select(rows), config)
         return made
     made = torch.empty(images.shape, dtype=torch.float32, device=images.device)
     # Those of which the hue is turned first, second... stand together; the views do not depend on it.
     together = _places_of_hue(draws).argsort(stable=True)
-    for rows in together.split(size):
+    for rows in torch.split(together, size):
         views = batched_views(images.index_select(0, rows), draws.select(rows), config)
         made.index_copy_(0, rows, _filtered(views, draws.select(rows), config))
     return made
