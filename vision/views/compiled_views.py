@@ -24,7 +24,7 @@ _PER_THREAD = 1 << 18
 
 
 def can_compile(images: Tensor) -> bool:
-    """Whether `compiled_views` is there for images of this kind; not within what torch compiles, where all is tensors."""
+    """Whether `compiled_views` is there for images of this kind; not within what torch compiles, all tensors."""
     known = images.device.type == "cpu" and images.dtype in {torch.uint8, torch.float32} and images.shape[1] in {1, 3}
     return known and not torch.compiler.is_compiling()
 
