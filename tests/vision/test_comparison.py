@@ -220,7 +220,7 @@ def test_seconds_become_steps_by_what_a_step_costs(images, tmp_path, monkeypatch
 
     monkeypatch.setattr(runs, "train_images", passing)
     settings = config(steps=None, seconds=30.0)
-    model = model_settings("vae", settings, MLP)
+    model = model_settings("vae", 1, settings, MLP)
     training = run_settings("vae", model, 60, settings, steps=1, seed=1)
     # Networks of this kind learn fast, whatever the one that a model has by itself.
     assert training.learning_rate == default_training("vae", 60, MLP).learning_rate
@@ -228,6 +228,17 @@ def test_seconds_become_steps_by_what_a_step_costs(images, tmp_path, monkeypatch
     # What a run costs besides its steps is not theirs.
     assert measure_step_seconds(images[0], "vae", model, training) == pytest.approx(0.25)
     assert clock_of("cpu")() >= 0
+
+
+def test_pixels_are_distributed_as_asked():
+    def found(channels, **changes):
+        likelihood = model_settings("vae", channels, config(**changes), MLP).likelihood
+        return likelihood.kind, likelihood.variance
+
+    assert found(1)[0] == "bernoulli"
+    assert found(3) == found(1, likelihood="logistic") == ("logistic", "pixel")
+    assert found(3, scale="shared") == ("logistic", "shared")
+    assert found(3, likelihood="gaussian") == ("gaussian", "shared")
 
 
 def test_a_budget_of_seconds_is_written_down(images, space, tmp_path, monkeypatch):

@@ -362,7 +362,7 @@ class _Work:
         known = self.record["runs"].get(key, {})
         if known:
             return
-        settings = model_settings(name, self.config, self.backbone, self.unet)
+        settings = model_settings(name, self.images.shape[0], self.config, self.backbone, self.unet)
         steps = self._steps(name, settings)
         training = run_settings(name, settings, len(self.images), self.config, steps=steps, seed=seed)
         try:

@@ -31,6 +31,10 @@ class ComparisonConfig:
         "bytes; gaussian; auto: bernoulli for grey images, logistic for colour",
         choices=LIKELIHOODS,
     )  # fmt: skip
+    scale: str = option(
+        "pixel", "of a logistic: each pixel's, by the decoder, by which images are likelier; or one that all share, by "
+        "which colours are livelier", choices=("pixel", "shared"),
+    )  # fmt: skip
     held_out: int = option(1000, "training images set aside to choose weights by; at most a tenth of them", minimum=1)
     most_test: int = option(10_000, "test images to measure on, at the most", minimum=20)
     generated: int = option(5000, "images that each run draws, to be compared with the test images", minimum=20)

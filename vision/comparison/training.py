@@ -31,12 +31,13 @@ _EVALUATIONS = 4
 
 
 def model_settings(
-    model: str, config: ComparisonConfig, backbone: BackboneConfig | None, unet: UNetConfig | None = None
+    model: str, channels: int, config: ComparisonConfig, backbone: BackboneConfig | None, unet: UNetConfig | None = None
 ) -> Any:
     """A model's settings in a comparison: its own, with the code, the pixels and the network that all have.
 
     Args:
         model: Its name.
+        channels: Of the images.
         config: Of the comparison.
         backbone: The network; None: each model's own default.
         unet: A diffusion model's network; None: its own default.
@@ -45,7 +46,8 @@ def model_settings(
     own = kind()
     fields = {field.name for field in dataclasses.fields(kind)}
     changes: dict[str, Any] = {"dimension": config.dimension, "latent": config.dimension}
-    changes["likelihood"] = LikelihoodConfig(kind=config.likelihood)
+    likelihood = LikelihoodConfig(kind=config.likelihood).settled(channels)
+    changes["likelihood"] = replace(likelihood, variance=config.scale) if likelihood.kind == "logistic" else likelihood
     # A masked autoencoder hides patches from a transformer, whatever network the others have.
     if backbone is not None and "backbone" in fields and (own.backbone.kind != "vit" or backbone.kind == "vit"):
         changes["backbone"] = backbone
