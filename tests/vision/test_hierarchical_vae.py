@@ -123,5 +123,5 @@ def test_all_groups_are_learned_from_the_first_step_on_and_draw_binary_pixels():
 def test_what_it_cannot_be_is_refused():
     with pytest.raises(OptionError, match="choose patch"):
         HierarchicalVaeConfig(backbone=SMALL["mlp"])
-    with pytest.raises(OptionError, match="conditional-vae"):
+    with pytest.raises(OptionError, match="sees no labels"):
         HierarchicalVae(SHAPE, HierarchicalVaeConfig(), num_classes=2)

@@ -16,8 +16,6 @@ from vision.models.methods import find_method, name_of
 from vision.models.model import CanDecode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
     from nlprep.core.training.steps.step import Step
@@ -89,7 +87,7 @@ def planned_bytes(plan: ImageModel) -> float:
         return count.most / _BATCH
 
 
-def _kept_by(model: ImageModel, step: Step, player: str, batch: Mapping[str, Tensor]) -> int:
+def _kept_by(model: ImageModel, step: Step, player: str, batch: dict[str, Tensor]) -> int:
     """Bytes that a player's losses of a batch keep at the most."""
     count = _Count({_storage(parameter)[0] for parameter in model.parameters()})
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count.keep, _give):
