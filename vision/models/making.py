@@ -134,7 +134,7 @@ def sample_images(
     """
     model: Any = saved.model
     if not isinstance(model, CanSample):
-        raise OptionError(describe_lack(model, "draws no images", CanSample))
+        raise OptionError(describe_lack(saved.model, "draws no images", CanSample))
     make: Any = model.sample
     if temperature is not None:
         if not isinstance(saved.model, FlowModel):

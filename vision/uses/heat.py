@@ -137,7 +137,8 @@ def _map(module: nn.Module, images: Tensor, halves: Tensor) -> Tensor:
     if isinstance(module, LargestScore):
         values = torch.cat([part(images) for part in module.parts], 1)
         scores, places = module.combine(values)[:, 0], module.standardized(values).argmax(1)
-        every = torch.stack([_shares(part, images, halves) for part in module.parts], 1)
+        parts = [part for part in module.parts if isinstance(part, DistanceScore)]
+        every = torch.stack([_shares(part, images, halves) for part in parts], 1)
         shares = every[torch.arange(len(images), device=images.device), places]
     else:
         assert isinstance(module, DistanceScore)  # noqa: S101 - there are no others with a map

@@ -354,7 +354,7 @@ def _itself(
     pixels = None if images is None else saved.preprocessing(path)
     for match in near:
         file = files.get(match.place)
-        if images is not None:
+        if images is not None and pixels is not None:
             same = np.array_equal(pixels, images.pixels[match.place])
         else:
             same = file is not None and file.is_file() and filecmp.cmp(path, file, shallow=False)
