@@ -138,7 +138,7 @@ def sample_images(
     make: Any = model.sample
     if temperature is not None:
         if not isinstance(saved.model, FlowModel):
-            raise OptionError(f"temperature = {temperature}: {describe_lack(model, 'has none', FlowModel)}")
+            raise OptionError(f"temperature = {temperature}: {describe_lack(saved.model, 'has none', FlowModel)}")
         make = partial(make, temperature=temperature)
     classes = getattr(model, "num_classes", 0)
     if of is not None and (not classes or of not in saved.classes):
