@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from cli.console import Console
 from cli.options import Given, Options, Switch, Threads
-from cli.vision_commands.inputs import OnError
+from cli.vision_commands.inputs import OnError, check_init
 from vision.backbones.configuration import BackboneConfig, UNetConfig
 from vision.comparison.configuration import ComparisonConfig
 from vision.images.configuration import PreprocessingConfig
@@ -96,6 +96,9 @@ def compare(
     inputs = console.inputs(data, test, space)
     check_comparison(place, inputs=inputs, overwrite=overwrite)
     named = None if space is None else open_space(space)
+    network = backbone.resolve() if backbone.flags else None
+    if network is not None and network.path is not None:
+        check_init(Path(network.path))
 
     def read(path: Path, split: str | None = None) -> "Images":
         return read_images(
@@ -113,7 +116,7 @@ def compare(
             learn, measure = split_images(learn, 0.2)
     with torch_threads(threads):
         found = compare_models(
-            learn, measure, place, choices, backbone=backbone.resolve() if backbone.flags else None,
+            learn, measure, place, choices, backbone=network,
             unet=unet.resolve() if unet.flags else None, space=named, inputs=inputs, overwrite=overwrite,
             progress=console.progress, told=console.note,
         )  # fmt: skip

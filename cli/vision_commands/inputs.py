@@ -29,6 +29,16 @@ def skipping_named() -> "Iterator[None]":
         ) from None
 
 
+def check_init(path: Path) -> None:
+    """Fail if the model that a network is to be of is not there.
+
+    Raises:
+        FileError: It is not.
+    """
+    if not path.is_dir():
+        raise FileError(path, "is no directory of a model (--init): name one that is there")
+
+
 def open_model(path: Path, device: str | None) -> "SavedModel":
     """A model, of a run or alone, or a pretrained one of the transformers library, on its device."""
     from vision.encoders.image_encoder import ImageEncoder

@@ -10,9 +10,9 @@ from cli.console import Console, said_as_command
 from cli.help import Chapters
 from cli.options import Given, Options, Switch, Threads
 from cli.training_runs import describe_done, shown_summary
-from cli.vision_commands.inputs import OnError, skipping_named
+from cli.vision_commands.inputs import OnError, check_init, skipping_named
 from nlprep.core.configuration import to_mapping
-from nlprep.core.errors import FileError, OptionError
+from nlprep.core.errors import OptionError
 from nlprep.core.training.configuration import TrainingConfig
 from vision.backbones.configuration import BackboneConfig
 from vision.images.configuration import PreprocessingConfig
@@ -318,8 +318,7 @@ def _network(backbone: Given[BackboneConfig]) -> tuple[BackboneConfig | None, Pa
 
     network = backbone.resolve({"kind": "transformers"})
     path = Path(network.path or "")
-    if not path.is_dir():
-        raise FileError(path, "is no directory of a model (--init): name one of ours, or one that transformers wrote")
+    check_init(path)
     if is_transformers_model(path):
         return network, None
     others = [flag for flag in backbone.flags if flag != "--init"]

@@ -72,6 +72,7 @@ def test_models_are_compared_and_the_same_command_goes_on(files, tmp_path, ask, 
     [
         (["nowhere.npz"], "nowhere.npz"),
         (["train.npz", "--models", "vae,wae2"], "model 'wae2': choose from"),
+        (["train.npz", "--backbone", "transformers", "--init", "nothere"], "nothere: is no directory of a model"),
         (["train.npz", "--space", "train.npz"], "train.npz"),
         (["train.npz", "--test", "train.npz", "--labels", "1"], "fewer than the 2 classes"),
         (["train.npz", "-o", "."], "contains the input"),
