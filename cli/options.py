@@ -54,6 +54,7 @@ class Options:
         omit: Fields that are no options, nested ones included.
         shown: What ``--help`` says for a default that depends on another option.
         names: Option names of fields whose own name another configuration of the command has.
+        told: What ``--help`` says of fields of which the command makes more than the configuration does.
     """
 
     title: str
@@ -62,6 +63,7 @@ class Options:
     omit: tuple[str, ...] = ()
     shown: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
 
     def flag(self, name: str) -> str:
         """The option of a `Setting.name`."""
@@ -251,7 +253,10 @@ def _option(name: str, setting: Setting, heading: str, options: Options) -> insp
     shown = options.shown.get(setting.name) or _shown(setting.default)
     hint: Any = Literal[bounds.choices] if bounds.choices else kind
     described = Parameter(
-        name=options.flag(setting.name), help=bounds.help, group=heading, show_default=lambda _: shown
+        name=options.flag(setting.name),
+        help=options.told.get(setting.name, bounds.help),
+        group=heading,
+        show_default=lambda _: shown,
     )
     return inspect.Parameter(
         f"{name}__{setting.name}",

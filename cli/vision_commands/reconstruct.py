@@ -12,7 +12,7 @@ from cli.vision_commands.inputs import OnError, open_model, read_images_of
 
 EPILOG = """\
 examples:
-  rep-vision reconstruct photos-vae
+  rep-vision reconstruct photos-vae     # photos-vae-reconstructions.png
   rep-vision reconstruct photos-vae --data others/ --output others.png
 
 Without --data the images are those that the model was trained on.

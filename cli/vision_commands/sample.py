@@ -14,7 +14,7 @@ from nlprep.core.configuration import Bounds
 TemperatureIfAny = Annotated[float | None, Bounds(help="", above=0)]
 EPILOG = """\
 examples:
-  rep-vision sample vae
+  rep-vision sample vae                 # vae-samples.png
   rep-vision sample conditional-vae --of cat --number 40 --output cats.png
   rep-vision sample glow --temperature 0.9
 

@@ -112,6 +112,7 @@ def train(
                 **_NETWORK,
             },
             shown=dict.fromkeys(_BY_IMAGES, "by the model and the images"),
+            told={"path": "begin with the network of another run, or with a vision model that transformers wrote"},
         ),
     ],
     validation: float | None = None,

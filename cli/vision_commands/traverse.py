@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 examples:
-  rep-vision traverse vae
+  rep-vision traverse vae               # vae-traversals.png
   rep-vision traverse vae --rows 10 --steps 9 --seed 4 --output numbers.png
   rep-vision traverse vae --between --rows 6
 
