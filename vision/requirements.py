@@ -70,7 +70,7 @@ def check_training(
         plan = plan_model(model, images.shape, config, num_classes=len(images.classes) if method.labelled else 0)
     except OptionError as error:
         raise OptionError(f"{images.source}: {error}") from None
-    _check_crops(config, images)
+    _check_views(config, images)
     _check_batches(plan, model, images.source, training, held_out)
     _check_memory(plan, model, images, training, device)
     if same_everywhere(images):
@@ -144,7 +144,7 @@ def same_everywhere(images: Images) -> bool:
     return True
 
 
-def _check_crops(config: Any, images: Images) -> None:
+def _check_views(config: Any, images: Images) -> None:
     views = getattr(config, "views", None)
     if views is None:
         return
@@ -153,6 +153,11 @@ def _check_crops(config: Any, images: Images) -> None:
         names["least_small_crop"] = config.least_small_crop
     name = min(names, key=lambda one: names[one])
     _, height, width = images.shape
+    if views.rotation and height != width:
+        raise OptionError(
+            f"{images.source}: views_rotation = {views.rotation}: images of {height} x {width} are not square, and "
+            "cannot be turned by a quarter: set it to 0"
+        )
     if names[name] < 1 and names[name] * height * width < _LEAST_CROP:
         raise OptionError(
             f"{images.source}: {name} = {names[name]}: of images of {height} x {width} that is a view of a single "

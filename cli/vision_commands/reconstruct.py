@@ -63,4 +63,6 @@ def reconstruct(
         made = reconstruct_images(saved, shown)
     draw_reconstructions(shown.pixels, {"reconstructions": made}, figure, overwrite=overwrite)
     error = float(((made - shown.pixels / 255.0) ** 2).mean())
-    return said(console, figure, images=len(shown), mean_squared_error=round(error, 6))
+    # An error of what is mostly given says little of the rest.
+    known = {"told": f"{saved.model.told}, which is in the error as right"} if saved.model.told else {}
+    return said(console, figure, images=len(shown), mean_squared_error=round(error, 6), **known)

@@ -96,6 +96,8 @@ def test_only_the_hole_counts_and_what_is_in_it_is_not_seen() -> None:
     middle = model.holes(torch.tensor([[3, 3]])).expand(4, 3, -1, -1)
     assert torch.equal(picture[~middle], pixels[~middle])
     assert torch.equal(model.reconstruct(torch.where(middle, 0.9, pixels)), picture)
+    # What it is told is no merit of its own, and said so.
+    assert model.told == "all but the middle"
 
 
 def test_holes_are_drawn_everywhere() -> None:

@@ -23,6 +23,7 @@ from vision.images.streaming import DecodedPixels, stream_images
 from vision.models.methods import MODELS
 from vision.requirements import check_training, same_everywhere
 from vision.training import train_images
+from vision.views.configuration import ViewConfig
 
 MLP = SMALL["mlp"]
 
@@ -90,6 +91,13 @@ def test_crops_of_a_single_pixel_are_refused(model, side, name):
     with pytest.raises(OptionError, match=f"toy images: {name}.* a view of a single pixel"):
         check(toy_images(20, (3, side, side)), model)
     check(toy_images(20, (3, 8, 8)), model)
+
+
+def test_quarter_turns_of_images_that_are_not_square_are_refused():
+    turned = ViewConfig(rotation=0.5)
+    with pytest.raises(OptionError, match=r"toy images: views_rotation = 0.5: images of 8 x 10 are not square"):
+        check(toy_images(20, (3, 8, 10)), "simclr", views=turned)
+    check(toy_images(20, (3, 8, 8)), "simclr", views=turned)
 
 
 def test_labels_are_looked_for_first():

@@ -58,6 +58,11 @@ def test_any_flow_can_be_learned(kind):
     assert found.sample(3).shape == (3, 2)
 
 
+def test_one_column_has_a_density():
+    found = train_density(ROWS[:, :1], SMALL, training=BRIEF)
+    assert np.isfinite(found.log_density(ROWS[:5, :1])).all()
+
+
 def test_a_run_goes_on_where_it_stopped(tmp_path):
     training = settings(steps=4, batch_size=16, checkpoint_every=2)
     whole = train_density(ROWS[:60], SMALL, training=training, directory=tmp_path / "run")
@@ -81,4 +86,10 @@ def test_what_has_no_density_is_refused(density):
         density.log_density(np.zeros(2))
     with pytest.raises(OptionError, match="held_out"):
         train_density(ROWS, SMALL, held_out=1.5)
+    with pytest.raises(NlprepError, match=r"no table of numbers .*'a'"):
+        train_density([["a", "b"]], SMALL)
+    with pytest.raises(OptionError, match=r"kind = 'spline': .* there is one: choose 'maf' or"):
+        train_density(ROWS[:, :1])
+    with pytest.raises(OptionError, match="number = -1"):
+        density.sample(-1)
     assert density.log_density(np.zeros((0, 2))).shape == (0,)

@@ -93,6 +93,8 @@ class Measured:
             return {"none": EXACT}
         if not isinstance(model, CanReconstruct):
             return {"none": NOT_GIVEN_BACK}
+        if model.told:
+            return {"none": f"is told {model.told}, and gives that back as it was"}
         total = 0.0
         with torch.inference_mode(), seeded_torch(1):
             for images, labels in batches_of(model, self.test, _BATCH):

@@ -9,6 +9,9 @@ from nlprep.core.configuration import check, option
 VECTOR_FLOWS = ("nice", "realnvp", "spline", "maf", "spline-maf", "iaf", "residual", "continuous")
 """The names of flows of vectors."""
 
+COUPLINGS = ("nice", "realnvp", "spline")
+"""Those that change some numbers by others, of which there must be two at least."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableFlowConfig:

@@ -30,7 +30,7 @@ from nlprep.core.progress import SILENT
 from nlprep.core.randomness import combine, seeded_torch, uniforms
 from nlprep.core.training import TrainingConfig, fit
 from nlprep.evaluation.encoder import evaluation_mode
-from vision.flows.configuration import TableFlowConfig
+from vision.flows.configuration import COUPLINGS, VECTOR_FLOWS, TableFlowConfig
 from vision.flows.density import Density
 from vision.flows.finite import refuse_infinite
 from vision.flows.vectors import make_vector_flow
@@ -111,8 +111,13 @@ class TableDensity:
         Args:
             number: How many.
             seed: Of the draws.
-            temperature: As for `vision.flows.density.Density.sample`, which says what is raised.
+            temperature: As for `vision.flows.density.Density.sample`, which says what else is raised.
+
+        Raises:
+            OptionError: A negative number.
         """
+        if number < 0:
+            raise OptionError(f"number = {number}: give 0 or more")
         with evaluation_mode(self.flow), seeded_torch(seed):
             drawn = self.flow.sample(number, temperature=temperature).double().numpy()
         rows: NDArray[np.float64] = drawn * self.deviation + self.mean
@@ -192,6 +197,11 @@ def train_density(
         kept, other = np.split(values[order], [len(values) - round(held_out * len(values))])
     else:
         kept, other = values, _checked(held_out, values.shape[1])
+    if values.shape[1] == 1 and config.kind in COUPLINGS:
+        raise OptionError(
+            f"kind = {config.kind!r}: changes some columns by others, and there is one: choose "
+            f"{' or '.join(repr(name) for name in VECTOR_FLOWS if name not in COUPLINGS)}"
+        )
     if len(kept) < 2:
         raise NlprepError(f"{len(kept)} rows to learn from: give at least two")
     mean, deviation = kept.mean(0), kept.std(0)
@@ -216,7 +226,10 @@ def _make_flow(config: TableFlowConfig, numbers: int, *, seed: int) -> Density:
 
 
 def _checked(rows: ArrayLike, numbers: int | None = None) -> NDArray[np.float64]:
-    values = np.asarray(rows, np.float64)
+    try:
+        values = np.asarray(rows, np.float64)
+    except (TypeError, ValueError) as error:
+        raise NlprepError(f"rows that are no table of numbers ({error}): give (rows, columns) of numbers") from None
     if values.ndim != 2 or not values.shape[1]:
         raise NlprepError(f"rows of the shape {values.shape}: give a table, (rows, columns)")
     if numbers is not None and values.shape[1] != numbers:

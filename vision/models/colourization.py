@@ -65,6 +65,7 @@ class Colourization(PretextModel):
     """
 
     config: ColourizationConfig
+    told = "how light each place is"
     colours: Tensor
     weights: Tensor
 

@@ -50,6 +50,7 @@ class Inpainting(PretextModel):
     """
 
     config: InpaintingConfig
+    told = "all but the middle"
 
     def __init__(self, shape: Shape, config: InpaintingConfig, *, num_classes: int = 0, seed: int = 1) -> None:
         super().__init__(shape, config, num_classes=num_classes, seed=seed)

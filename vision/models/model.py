@@ -8,7 +8,7 @@ start with *Can* are what commands and instruments ask for.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -28,12 +28,14 @@ class ImageModel(nn.Module, ABC):
         num_classes: How many classes it is conditioned on; 0: it sees no labels.
         config: Its settings, a dataclass in `vision.models.configuration`, whose ``backbone``, if it has one, says
             which network makes features.
+        told: What of an image it is told and gives back as it was, in words, by a model that fills in the rest.
     """
 
     shape: Shape
     config: Any
     dimension: int
     num_classes: int = 0
+    told: ClassVar[str] = ""
 
     @abstractmethod
     def forward(self, images: Tensor, **given: Tensor) -> Mapping[str, Tensor]:
