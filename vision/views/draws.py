@@ -11,12 +11,17 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nlprep.core.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
     from vision.images.collection import Shape
     from vision.views.configuration import ViewConfig
 
@@ -127,9 +132,9 @@ def _boxes(draws: Tensor, shape: Shape, config: ViewConfig) -> Tensor:
     if config.least_crop == 1:
         return torch.cat([torch.zeros_like(whole), whole]).expand(len(draws), 4)
     areas = height * width * (config.least_crop + (config.most_crop - config.least_crop) * draws[:, _AREA])
-    ratios = ((2 * draws[:, _RATIO] - 1) * math.log(config.stretch)).exp()
+    ratios = _apart(np.exp, torch.exp, (2 * draws[:, _RATIO] - 1) * math.log(config.stretch))
     # Height and width, (b, tries, 2).
-    sides = torch.stack([areas / ratios, areas * ratios], 2).sqrt().round().long()
+    sides = _apart(np.sqrt, torch.sqrt, torch.stack([areas / ratios, areas * ratios], 2)).round().long()
     fits = ((sides > 0) & (sides <= whole)).all(2)
     # What fits of itself stands at the end.
     ratio = min(max(width / height, 1 / config.stretch), config.stretch)
@@ -141,6 +146,14 @@ def _boxes(draws: Tensor, shape: Shape, config: ViewConfig) -> Tensor:
     places = (draws[:, [_TOP, _LEFT]] * (room + 1)).long()
     places = torch.where((first == _TRIES)[:, None], room // 2, places)
     return torch.cat([places, chosen], 1)
+
+
+def _apart(
+    here: Callable[[NDArray[np.float64]], NDArray[np.float64]], there: Callable[[Tensor], Tensor], values: Tensor
+) -> Tensor:
+    # On a processor NumPy's: torch shares out even two thousand numbers between its threads, and where other programs
+    # run too, to wait for these took five times as long as all draws.
+    return torch.from_numpy(here(values.numpy())) if values.device.type == "cpu" else there(values)
 
 
 def normals(keys: Tensor, count: int) -> Tensor:
