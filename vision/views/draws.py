@@ -134,7 +134,8 @@ def _boxes(draws: Tensor, shape: Shape, config: ViewConfig) -> Tensor:
     areas = height * width * (config.least_crop + (config.most_crop - config.least_crop) * draws[:, _AREA])
     ratios = _apart(np.exp, torch.exp, (2 * draws[:, _RATIO] - 1) * math.log(config.stretch))
     # Height and width, (b, tries, 2).
-    sides = _apart(np.sqrt, torch.sqrt, torch.stack([areas / ratios, areas * ratios], 2)).round().long()
+    lengths = _apart(np.sqrt, torch.sqrt, torch.stack([areas / ratios, areas * ratios], 2))
+    sides = _apart(np.rint, torch.round, lengths).long()
     fits = ((sides > 0) & (sides <= whole)).all(2)
     # What fits of itself stands at the end.
     ratio = min(max(width / height, 1 / config.stretch), config.stretch)
