@@ -43,8 +43,8 @@ from nlprep.core.memory import kept_memory
 from nlprep.core.threads import resolve_threads, torch_threads
 from nlprep.core.training.steps.precision import has_bf16
 from vision.flows.dequantization import LEVELS
-from vision.models.configuration import GlowConfig
 from vision.models.flow import Glow
+from vision.models.flow_configuration import GlowConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -35,9 +35,9 @@ from vision.images.configuration import PreprocessingConfig
 from vision.images.preprocessing import Preprocessing
 from vision.images.reading import read_images
 from vision.images.splits import choose_places
-from vision.models.configuration import GlowConfig
 from vision.models.files import SavedModel
 from vision.models.flow import Glow
+from vision.models.flow_configuration import GlowConfig
 from vision.models.methods import find_method
 from vision.uses.code_lengths import code_nats
 from vision.uses.likelihood_scores import LIKELIHOOD_SCORES

@@ -35,8 +35,8 @@ from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import TrainingConfig, fit
 from nlprep.core.training.evaluation import Assessment
 from vision.images.collection import ImageExamples
-from vision.models.configuration import GlowConfig
 from vision.models.flow import Glow
+from vision.models.flow_configuration import GlowConfig
 from vision.models.methods import find_method
 from vision.training import tiled
 

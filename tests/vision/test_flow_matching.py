@@ -19,7 +19,7 @@ from vision.comparison.configuration import ComparisonConfig
 from vision.comparison.measuring import AS_LARGE, Measured, way_of_drawing
 from vision.flows.continuous import SCHEMES, Continuous, VectorVelocity
 from vision.images.collection import ImageExamples
-from vision.models.configuration import FlowMatchingConfig
+from vision.models.flow_configuration import FlowMatchingConfig
 from vision.models.flow_matching import MatchedFlow
 
 pytestmark = pytest.mark.slow

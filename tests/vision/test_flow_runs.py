@@ -14,9 +14,9 @@ from vision_toys import settings, toy_images
 
 from vision.comparison.configuration import ComparisonConfig
 from vision.comparison.measuring import EXACT, Measured, way_of_drawing
-from vision.models.configuration import GlowConfig, ResidualFlowConfig
 from vision.models.files import load_model
 from vision.models.flow import Glow
+from vision.models.flow_configuration import GlowConfig, ResidualFlowConfig
 from vision.models.methods import MODELS
 from vision.presets import default_training
 from vision.training import train_images

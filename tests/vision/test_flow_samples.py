@@ -18,9 +18,10 @@ from vision.flows.elementwise import ActNorm
 from vision.flows.vectors import make_vector_flow
 from vision.images.collection import ImageExamples
 from vision.images.preprocessing import Preprocessing
-from vision.models.configuration import GlowConfig, ResidualFlowConfig, VaeConfig
+from vision.models.configuration import VaeConfig
 from vision.models.files import SavedModel, build, save_model
 from vision.models.flow import Glow, ResidualFlow
+from vision.models.flow_configuration import GlowConfig, ResidualFlowConfig
 from vision.models.making import sample_images
 
 if TYPE_CHECKING:

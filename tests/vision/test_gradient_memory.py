@@ -10,8 +10,8 @@ from vision_toys import toy_images
 
 from nlprep.core.training.steps.step import PlainStep
 from vision.models import memory
-from vision.models.configuration import GlowConfig
 from vision.models.flow import Glow
+from vision.models.flow_configuration import GlowConfig
 from vision.models.memory import gradient_bytes, planned_bytes
 from vision.models.methods import MODELS, Method
 from vision.requirements import plan_model

@@ -12,14 +12,9 @@ from nlprep.evaluation.detection import area_under_curve
 from vision.backbones.configuration import BackboneConfig
 from vision.images.collection import Images
 from vision.images.preprocessing import Preprocessing
-from vision.models.configuration import (
-    AutoencoderConfig,
-    GlowConfig,
-    LikelihoodConfig,
-    RestrictedBoltzmannConfig,
-    VaeConfig,
-)
+from vision.models.configuration import AutoencoderConfig, LikelihoodConfig, RestrictedBoltzmannConfig, VaeConfig
 from vision.models.files import SavedModel, build
+from vision.models.flow_configuration import GlowConfig
 from vision.uses.anomalies import AnomalyDetector, fit_anomalies
 from vision.uses.code_lengths import code_nats, deflated_bits, rice_bits
 from vision.uses.likelihood_scores import ATYPICALITY, COMPLEXITY, LIKELIHOOD_SCORES

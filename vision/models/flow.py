@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from vision.flows.transform import Transform
     from vision.images.collection import Shape
-    from vision.models.configuration import GlowConfig, ResidualFlowConfig
+    from vision.models.flow_configuration import GlowConfig, ResidualFlowConfig
 
 
 class FlowModel(ImageModel):

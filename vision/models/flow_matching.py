@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vision.images.collection import Shape
-    from vision.models.configuration import FlowMatchingConfig
+    from vision.models.flow_configuration import FlowMatchingConfig
 
 _UNIT = 1000
 """The network tells levels of noise of 1,000 apart."""
