@@ -224,7 +224,7 @@ def measure_contrast(*, repeats: int, threads: int) -> None:
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in losses}
     values: dict[str, float] = {}
     gradients: dict[str, torch.Tensor] = {}
-    for _ in range(10 * repeats):
+    for _ in range(3 * repeats):
         for name, loss in losses.items():
             first.grad = second.grad = None
             values[name] = float(loss().detach())
