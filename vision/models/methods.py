@@ -10,7 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from nlprep.core.errors import OptionError
-from vision.models import configuration, label_configuration, pretext_configuration, view_configuration
+from vision.models import (
+    configuration,
+    flow_configuration,
+    label_configuration,
+    pretext_configuration,
+    view_configuration,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +63,7 @@ _OF_FLOWS = {
     "clip_norm": 2000.0,
 }  # fmt: skip
 _GAN = Method("vision.models.gan", "Gan", configuration.GanConfig, training=_OF_PLAYERS)
-_GLOW = Method("vision.models.flow", "Glow", configuration.GlowConfig, training=_OF_FLOWS)
+_GLOW = Method("vision.models.flow", "Glow", flow_configuration.GlowConfig, training=_OF_FLOWS)
 _VAE = Method("vision.models.vae", "Vae", configuration.VaeConfig)
 
 MODELS: dict[str, Method] = {
@@ -79,9 +85,14 @@ MODELS: dict[str, Method] = {
     "wae": Method("vision.models.wasserstein", "WassersteinAutoencoder", configuration.WassersteinConfig),
     "glow": _GLOW,
     "conditional-glow": replace(_GLOW, labelled=True),
-    "residual-flow": Method("vision.models.flow", "ResidualFlow", configuration.ResidualFlowConfig, training=_OF_FLOWS),
+    "residual-flow": Method(
+        "vision.models.flow", "ResidualFlow", flow_configuration.ResidualFlowConfig, training=_OF_FLOWS
+    ),
     "flow-matching": Method(
-        "vision.models.flow_matching", "MatchedFlow", configuration.FlowMatchingConfig, training={"weight_decay": 0.0}
+        "vision.models.flow_matching",
+        "MatchedFlow",
+        flow_configuration.FlowMatchingConfig,
+        training={"weight_decay": 0.0},
     ),
     "linear": Method(
         "vision.models.linear_autoencoder",
