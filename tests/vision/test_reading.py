@@ -114,7 +114,7 @@ def test_kinds_that_are_not_read_are_missed_aloud(tmp_path):
     write_pictures(tmp_path, ["a.png"])
     (tmp_path / "b.HEIC").write_bytes(b"?")
     for path in (tmp_path, zip_folder(tmp_path, tmp_path.parent / "heic.zip")):
-        with pytest.warns(SkippedPicturesWarning, match=r"1 pictures are of kinds that are not read, such as b\.HEIC"):
+        with pytest.warns(SkippedPicturesWarning, match=r"1 picture is of kinds that are not read, such as b\.HEIC"):
             assert len(read_images(path)) == 1
 
 

@@ -37,11 +37,14 @@ def make_betas(schedule: str, levels: int) -> Tensor:
         schedule: ``linear`` or ``cosine``.
         levels: T.
     """
+    # Not torch.linspace, which the transformers library replaces for a while: what torch learns meanwhile of functions
+    # that make tensors, on the device of a plan for one (`vision.requirements.plan_model`), leaves it out.
+    places = torch.arange(levels + 1, dtype=torch.float64)
     if schedule == "linear":
         scale = 1000 / levels
-        betas = torch.linspace(scale * 1e-4, scale * 0.02, levels, dtype=torch.float64)
+        betas = scale * 1e-4 + scale * (0.02 - 1e-4) * places[:-1] / max(1, levels - 1)
     else:
-        shares = torch.linspace(0, 1, levels + 1, dtype=torch.float64)
+        shares = places / levels
         signal = (math.pi / 2 * (shares + 0.008) / 1.008).cos().square()
         betas = 1 - signal[1:] / signal[:-1]
     return betas.clamp(max=_LARGEST_BETA)
