@@ -23,8 +23,7 @@ two idle processors ours and kornia use both. In each repeat a contender makes a
 as the others, so that what else runs disturbs all alike.
 
 Then NT-Xent of 256 pairs of 128 numbers, forward and backward, against the plain form, one product of all views whose
-diagonal is masked, and against the form of lightly's loss, four products of which two lose their diagonals by an index
-(lightly itself brings another torch).
+diagonal is masked, and against one of four products, of which two lose their diagonals by an index.
 
 Last what it costs to divide a batch by cached gradients: a step of SimCLR with its usual network on 512 images, whole
 and in parts, each in a process of its own, of one thread. Memory is what the steps add to what the process had, at the
@@ -237,7 +236,7 @@ def measure_contrast(*, repeats: int, threads: int) -> None:
         ["", "ms", "processor ms, least"],
         [[name, f"{1000 * wall[name]:.2f}", f"{1000 * processor[name]:.2f}"] for name in losses],
     )
-    for name, peer in (("plain", "the plain form"), ("in four blocks", "four blocks, as in lightly")):
+    for name, peer in (("plain", "the plain form"), ("in four blocks", "four blocks")):
         print_claim(
             "NT-Xent/s",
             peer=peer,

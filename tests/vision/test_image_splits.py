@@ -31,6 +31,12 @@ def test_a_split_without_labels():
     assert (len(stays), len(aside)) == (75, 25)
 
 
+def test_chosen_images_are_called_what_they_were():
+    for images, names in ((Images(PIXELS), ["7", "3"]), (IMAGES, ["n7", "n3"])):
+        chosen = images.select(np.array([9, 7, 3])).select(np.array([1, 2]))
+        assert [chosen.name(row) for row in range(2)] == names
+
+
 def test_examples_of_some_places_copy_nothing():
     _, aside = split_places(IMAGES, 0.2)
     examples = ImageExamples(IMAGES, labels=True, places=aside)

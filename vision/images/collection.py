@@ -98,12 +98,12 @@ class Images:
         return self.labels
 
     def select(self, indices: NDArray[np.int64]) -> Images:
-        """Those of the given places, copied."""
+        """Those of the given places, copied; each is called what it was."""
         return replace(
             self,
             pixels=self.pixels[indices],
             labels=None if self.labels is None else self.labels[indices],
-            names=None if self.names is None else [self.names[place] for place in indices],
+            names=[self.name(place) for place in indices.tolist()],
             digest=None,
         )
 

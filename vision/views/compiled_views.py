@@ -1,7 +1,7 @@
 """Views of images in a processor's memory, made image after image by a compiled function, in as many threads as torch.
 
 The same views as the operators of this package make of a batch on any device, to one part in a hundred thousand of the
-range of pixels (`tests/vision/test_views.py`), in a ninth of their time.
+range of pixels (`tests/vision/test_views.py`), without a pass over the batch for each thing that is done.
 """
 
 from __future__ import annotations

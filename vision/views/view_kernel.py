@@ -1,7 +1,7 @@
 """A compiled function that makes views one image after the other, each while it is in the first cache.
 
 It does what `vision.views.resampling`, `vision.views.colours` and the blur of `vision.views.filters` do to a batch, by
-the same formulas in float32. As operators on batches these take six times as long: each goes through all of its
+the same formulas in float32. Operators on batches take longer for them: each goes through all
 pixels, and of the images whose hue turns at one place of their order copies must be made.
 """
 
