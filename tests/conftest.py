@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 from pathlib import Path
@@ -17,6 +18,17 @@ _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 if _WORKER and hasattr(os, "sched_setaffinity"):
     _PROCESSORS = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {_PROCESSORS[int(_WORKER.removeprefix("gw")) % len(_PROCESSORS)]})
+
+
+def _leave(process: int) -> None:
+    if os.getpid() == process:
+        os._exit(0)
+
+
+# What is registered first is done last: all is said and written by then, and taking thousands of modules apart one by
+# one would keep everybody waiting for seconds.
+if _WORKER:
+    atexit.register(_leave, os.getpid())
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

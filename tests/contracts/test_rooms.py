@@ -96,6 +96,7 @@ def complaints(tmp_path_factory) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "imported"), [(place, name) for place, imported in PLANTED.items() for name in imported]
 )

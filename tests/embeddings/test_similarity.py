@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from gensim.models import KeyedVectors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +35,8 @@ def vectors() -> WordVectors:
 
 @pytest.fixture(scope="module")
 def gensim_vectors(vectors: WordVectors) -> Any:
+    from gensim.models import KeyedVectors
+
     keyed = KeyedVectors(vectors.dimension)
     keyed.add_vectors(vectors.words, np.array(vectors.matrix))
     return keyed

@@ -17,6 +17,7 @@ from nlprep.evaluation.configuration import ClusteringConfig
 pairs_of_numbers = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=2, max_size=14)
 
 
+@pytest.mark.slow
 @given(pairs_of_numbers)
 @settings(max_examples=40, deadline=None)
 def test_the_figures_are_their_definitions(pairs):

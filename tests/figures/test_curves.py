@@ -101,6 +101,7 @@ def test_lines_that_cannot_be_drawn(tmp_path, line, problem):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_cannot_be_drawn(tmp_path):
     with pytest.raises(OptionError, match=r"end its name in \.png"):
         draw_probe_curves(CURVES, tmp_path / "a.jpg")

@@ -49,6 +49,7 @@ def test_the_same_picture_has_the_same_bytes(tmp_path, ending):
     assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_users_own_settings_change_nothing(tmp_path):
     from matplotlib import rc_context, rcParams
 

@@ -12,6 +12,7 @@ USUAL = np.random.default_rng(0).normal(size=400)
 ODD = np.random.default_rng(1).normal(size=50) + 3
 
 
+@pytest.mark.slow
 def test_groups_and_thresholds_are_named(tmp_path):
     for name in ("a.svg", "b.svg"):
         draw_scores(

@@ -201,6 +201,7 @@ def test_other_settings_or_another_model_are_not_resumed(masked, tmp_path):
     assert train(temperature=0.05).history.resumed_from == 2
 
 
+@pytest.mark.slow
 def test_a_model_without_dropout_is_warned_of(masked, tmp_path):
     with pytest.warns(DropoutWarning, match="no dropout"):
         train_sentence_encoder(

@@ -65,6 +65,7 @@ def test_curves_of_the_encoder_and_of_what_it_must_beat(model):
     assert direct == mine
 
 
+@pytest.mark.slow
 def test_features_of_pairs(model):
     config = ProbeConfig(labels="100%", repeats=1)
     result = probe({"mine": model}, topics(60, paired=True), topics(30, seed=1, paired=True), config)

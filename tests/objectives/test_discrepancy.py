@@ -61,6 +61,7 @@ def test_descending_it_brings_samples_together(kernel, slow):
     assert bool((step.mean(0) < codes.mean(0)).all())
 
 
+@pytest.mark.slow
 def test_the_unbiased_one_is_nothing_in_the_mean_and_the_biased_one_more():
     unbiased, biased = [], []
     for seed in range(300):

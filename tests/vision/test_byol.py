@@ -38,6 +38,7 @@ def trained(**changes: Any) -> dict[str, torch.Tensor]:
     return dict(model.state_dict())
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_a_loop_over_images() -> None:
     model = Byol(SHAPE, CONFIG)
     with torch.no_grad():
