@@ -44,7 +44,7 @@ def main() -> None:
         encoder = TextEncoder.from_directory(run.directory)
         print("vectors:", encoder.encode(["The cow sleeps.", "It rains."]).shape)
 
-        result = probe({"pretrained": encoder}, labelled(500, 2), labelled(300, 3), ProbeConfig(repeats=3))
+        result = probe({"pretrained": encoder}, labelled(500, 2), labelled(300, 3), ProbeConfig(repeats=2))
         for curve in result.curves:
             points = ", ".join(f"{point.accuracy:.0%} of {point.num_labels} labels" for point in curve.points)
             print(f"{curve.name}: {points}")

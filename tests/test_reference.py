@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 from pathlib import Path
 
@@ -17,6 +18,8 @@ def reference():
     spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "reference.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    # All rooms are read once, which takes seconds.
+    module.write_pages = functools.cache(module.write_pages)
     return module
 
 

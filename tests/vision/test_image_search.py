@@ -53,9 +53,9 @@ def test_few_codes_and_codes_that_are_alike_are_compared_as_they_are():
     assert len(ImageIndex(np.full((20, 3), 0.7), range(20)).near_duplicates()) == 190
 
 
-@pytest.mark.parametrize("dimension", [2, 3, 8])
-def test_pairs_by_chance_are_those_of_independent_codes(dimension):
-    index = ImageIndex(drawn_codes(1500, dimension) + 5, range(1500))
+@pytest.mark.parametrize(("dimension", "count"), [(2, 500), (3, 500), (8, 1500)])
+def test_pairs_by_chance_are_those_of_independent_codes(dimension, count):
+    index = ImageIndex(drawn_codes(count, dimension) + 5, range(count))
     for threshold in (0.5, 0.8):
         found = len(index.near_duplicates(threshold))
         assert index.pairs_by_chance(threshold) == pytest.approx(found, rel=0.1)

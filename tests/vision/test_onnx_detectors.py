@@ -37,8 +37,8 @@ def run(tmp_path_factory):
     return place, load_model(place), images
 
 
-# Of a model's own scores one, and one of each kind of feature and of each distance: an export takes seconds.
-SCORES = ("code_mahalanobis", "neighbors")
+# One of the model's own and one of codes: an export takes seconds. The test by command exports the default, by neighbours.
+SCORES = ("code_mahalanobis",)
 
 
 def test_scores_give_the_same_verdicts(run, tmp_path):
@@ -82,8 +82,9 @@ def test_by_command(run, tmp_path, monkeypatch, capsys):
     assert [line.partition("\t")[0] for line in printed.out.splitlines()[1:]] == ["codes", "score", "is_anomaly"]
     opened = AnomalyDetector.from_directory("detector")
     _, found, odd = onnxruntime.InferenceSession("detector.onnx").run(None, {"images": images.pixels[:4]})
-    np.testing.assert_allclose(found, opened.module(_tensor(images.pixels[:4])).detach(), rtol=2e-4)
-    assert odd.dtype == bool
+    assert opened.score == "neighbors"
+    np.testing.assert_allclose(found, opened.scores(images.select(np.arange(4))), rtol=2e-4)
+    np.testing.assert_array_equal(odd, opened.threshold.flag(found))
     assert main(["export", str(place), "-o", "codes.onnx", "--quiet"]) == 0
     (codes,) = onnxruntime.InferenceSession("codes.onnx").run(None, {"images": images.pixels[:4]})
     np.testing.assert_allclose(codes, ImageEncoder.from_directory(place).encode(images)[:4], atol=1e-4)
@@ -95,12 +96,6 @@ def test_by_command(run, tmp_path, monkeypatch, capsys):
         capsys.readouterr()
         assert main(words) == 2
         assert said in capsys.readouterr().err
-
-
-def _tensor(pixels):
-    import torch
-
-    return torch.from_numpy(np.array(pixels))
 
 
 def test_what_cannot_be_expressed_is_said(run, tmp_path, monkeypatch):
