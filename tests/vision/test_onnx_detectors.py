@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     return place, load_model(place), images
 
 
-# One of the model's own and one of codes: an export takes seconds. The test by command exports the default, by neighbours.
+# One of the model's own and one of codes, as an export takes seconds; the default is exported by command below.
 SCORES = ("code_mahalanobis",)
 
 
