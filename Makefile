@@ -27,7 +27,7 @@ demo: install  ## two languages from text to translations, in a minute, with a f
 test: install  ## run the tests, on two processors
 	$(BIN)/python -m pytest $(BESIDE)
 
-test-fast: install  ## run the tests that take no time, in a minute or so
+test-fast: install  ## run the tests that take no time, in less than a minute
 	$(BIN)/python -m pytest $(BESIDE) -m "not slow"
 
 check: install format lint types contracts test  ## everything that must hold before a change lands
