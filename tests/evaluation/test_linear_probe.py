@@ -13,6 +13,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.special import softmax
 
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.evaluation import linear_probe
 from nlprep.evaluation.configuration import ProbeConfig
 from nlprep.evaluation.intervals import wilson_interval
 from nlprep.evaluation.linear_probe import (
@@ -189,6 +190,24 @@ def test_the_penalty_is_chosen_by_held_out_labels():
     assert choose_l2(features, labels, 2) in L2_GRID
     # One of each class: nothing to hold out.
     assert choose_l2(features[:2], labels[:2], 2) == 0.01
+
+
+@pytest.mark.slow
+def test_of_many_examples_rough_fits_choose_what_exact_ones_do(monkeypatch):
+    features, labels = blobs(5600, dimension=12, apart=0.3)
+    features[:, ::2] *= np.random.default_rng(5).normal(size=(len(labels), 6))
+    tolerances = []
+
+    def record(*data, tolerance, **settings):
+        tolerances.append(tolerance)
+        return fit_linear_probe(*data, tolerance=tolerance, **settings)
+
+    monkeypatch.setattr(linear_probe, "fit_linear_probe", record)
+    rough = choose_l2(features, labels, 3)
+    monkeypatch.setattr(linear_probe, "_ROUGHLY", linear_probe._EXACTLY)
+    assert choose_l2(features, labels, 3) == rough
+    choose_l2(features[:100], labels[:100], 3)
+    assert tolerances == [1e-4] * len(L2_GRID) + [1e-6] * 2 * len(L2_GRID)
 
 
 def test_spread_is_the_sample_standard_deviation():
