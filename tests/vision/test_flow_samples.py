@@ -14,14 +14,14 @@ from nlprep.core.randomness import seeded_torch
 from nlprep.core.training import fit
 from vision.backbones.configuration import BackboneConfig
 from vision.flows.density import Density
-from vision.flows.elementwise import ActNorm
+from vision.flows.elementwise import ActNorm, Logit
 from vision.flows.vectors import make_vector_flow
-from vision.images.collection import ImageExamples
+from vision.images.collection import ImageExamples, Images
 from vision.images.preprocessing import Preprocessing
 from vision.models.configuration import VaeConfig
 from vision.models.files import SavedModel, build, save_model
 from vision.models.flow import Glow, ResidualFlow
-from vision.models.flow_configuration import GlowConfig, ResidualFlowConfig
+from vision.models.flow_configuration import GlowConfig, PixelConfig, ResidualFlowConfig
 from vision.models.making import sample_images
 
 if TYPE_CHECKING:
@@ -117,3 +117,36 @@ def test_parts_of_a_batch_do_not_show_in_what_it_sets() -> None:
     for whole, parts in zip(*found, strict=True):
         assert float(whole.abs().max()) > 0.1
         torch.testing.assert_close(whole, parts, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [GlowConfig, ResidualFlowConfig])
+def test_grey_pixels_go_through_a_logit_and_colours_do_not(kind: Any) -> None:
+    settled = {channels: kind().pixels.settled(channels).kind for channels in (1, 3)}
+    assert settled == {1: "logit", 3: "centred"}
+    assert kind(pixels=PixelConfig(kind="centred")).pixels.settled(1).kind == "centred"
+    with pytest.raises(OptionError, match=r"margin = 0.1 is of the logit"):
+        PixelConfig(margin=0.1).settled(3)
+    small = kind(levels=1, steps=1, width=4, pixels=PixelConfig(margin=0.01))
+    model = (Glow if kind is GlowConfig else ResidualFlow)(SHAPE, small)
+    first = model.transform.transforms[0]
+    assert isinstance(first, Logit)
+    assert (model.config.pixels.kind, first.margin) == ("logit", 0.01)
+
+
+def test_black_and_white_pixels_cost_a_logit_little_from_the_start() -> None:
+    """Of 256 levels images have two: after one batch has set the scales, before anything is learned."""
+    black = Images(np.random.default_rng(1).choice(np.array([0, 255], np.uint8), (16, 1, 6, 6)))
+    bits = {}
+    for way in ("centred", "logit"):
+        model = Glow(black.shape, GlowConfig(levels=1, steps=1, width=4, pixels=PixelConfig(kind=way)))
+        with torch.no_grad(), seeded_torch(1):
+            model.initialize(torch.from_numpy(black.pixels))
+            bits[way] = float(model(torch.from_numpy(black.pixels))["bits_per_dimension"])
+    assert bits["logit"] < bits["centred"] - 2
+
+
+def test_what_is_infinite_stays_no_number_through_a_logit() -> None:
+    data, change = Logit(1e-6).inverse(torch.tensor([[[[float("inf"), 0.0]]]]))
+    assert torch.isnan(data[0, 0, 0, 0])
+    assert not torch.isfinite(change).any()
+    assert float(data[0, 0, 0, 1]) == pytest.approx(0.5)

@@ -110,7 +110,9 @@ class Logit(Transform):
         return logits, self._change(logits)
 
     def _inverse(self, noise: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        return (noise.sigmoid() - self.margin) / (1 - 2 * self.margin), -self._change(noise)
+        # What is infinite stays no number: a sigmoid would make white of it, and nobody would know.
+        data = (noise.sigmoid() - self.margin) / (1 - 2 * self.margin) + 0 * noise
+        return data, -self._change(noise)
 
     def _change(self, logits: Tensor) -> Tensor:
         # Of the sigmoid: s(y) s(-y); of the margin, its factor.

@@ -1,7 +1,8 @@
 """Normalizing flows of images: Glow and residual flows.
 
-An image's bytes become real numbers by noise (`vision.flows.dequantization`), these are centred, and a transform f of
-several scales maps them to as many standard normal numbers. Minimised is the bound, in nats, a mean over images,
+An image's bytes become real numbers by noise (`vision.flows.dequantization`), these are centred or, where images are
+grey, go through a logit (`vision.flows.elementwise.Logit`), and a transform f of several scales maps them to as many
+standard normal numbers. Minimised is the bound, in nats, a mean over images,
 
     -log P(b) <= log q(u | b) - log N(f(y); 0, I) - log |det df/dy| + d log 256,
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -39,7 +41,7 @@ from vision.flows.dequantization import (
     bits_per_dimension,
     byte_nats,
 )
-from vision.flows.elementwise import ActNorm, Affine
+from vision.flows.elementwise import ActNorm, Affine, Logit
 from vision.flows.finite import refuse_infinite
 from vision.flows.linear import NormedLinear
 from vision.flows.multiscale import ClassNoise, MultiScale, Squeezed, level_shapes
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
 
     from vision.flows.transform import Transform
     from vision.images.collection import Shape
-    from vision.models.flow_configuration import GlowConfig, ResidualFlowConfig
+    from vision.models.flow_configuration import GlowConfig, PixelConfig, ResidualFlowConfig
 
 
 class FlowModel(ImageModel):
@@ -70,7 +72,7 @@ class FlowModel(ImageModel):
         seed: Of its weights.
 
     Attributes:
-        transform: From images in [-1/2, 1/2) to vectors of noise.
+        transform: From images in [0, 1) to vectors of noise.
         dequantization: What makes real numbers of bytes.
 
     Raises:
@@ -84,6 +86,7 @@ class FlowModel(ImageModel):
         self, shape: Shape, config: GlowConfig | ResidualFlowConfig, *, num_classes: int = 0, seed: int = 1
     ) -> None:
         super().__init__()
+        config = replace(config, pixels=config.pixels.settled(shape[0]))
         self.shape, self.config, self.num_classes = shape, config, num_classes
         self.dimension = math.prod(shape)
         with seeded_torch(seed):
@@ -93,7 +96,7 @@ class FlowModel(ImageModel):
             def network(inputs: int, outputs: int) -> nn.Module:
                 return ImageNetwork(inputs, outputs, width=width)
 
-            self.transform = Composition(Affine(-0.5, 1.0), MultiScale(shape, levels, network))
+            self.transform = Composition(_first(config.pixels), MultiScale(shape, levels, network))
             last = level_shapes(shape, config.levels)[-1]
             self.class_noise = ClassNoise(last, num_classes) if num_classes else None
             self.dequantization = self._dequantization(shape)
@@ -254,6 +257,10 @@ class ResidualFlow(FlowModel):
             for block in level.modules()
             if isinstance(block, Residual)
         )
+
+
+def _first(config: PixelConfig) -> Transform:
+    return Logit(config.margin) if config.kind == "logit" else Affine(-0.5, 1.0)
 
 
 def _middle(images: Tensor) -> Tensor:

@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nlprep.core.configuration import check, option
+from nlprep.core.errors import OptionError
 from vision.backbones.configuration import UNetConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelConfig:
+    """How pixels in [0, 1] become numbers of any size, before a flow takes them."""
+
+    kind: str = option(
+        "auto", "centred, moved to lie around 0; logit, which spreads out what is nearly black or white; auto, logit for "
+        "grey images, centred for others", choices=("auto", "centred", "logit"),
+    )  # fmt: skip
+    margin: float = option(1e-6, "how near to 0 and 1 pixels come before their logit", above=0, maximum=0.4,
+                           counts_for=("kind", ("logit", "auto")))  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def settled(self, channels: int) -> PixelConfig:
+        """What it is for images of so many channels.
+
+        Most pixels of digits and drawings are black or white, one level of 256: centred, a flow has to stretch it to
+        the width of all its noise, which maps that stretch little at a time learn last. Between, a logit bends.
+
+        Raises:
+            OptionError: A margin for images that are only centred.
+        """
+        if self.kind != "auto":
+            return self
+        if channels == 1:
+            return replace(self, kind="logit")
+        if self.margin != PixelConfig().margin:
+            raise OptionError(
+                f"pixels: margin = {self.margin!r} is of the logit, which colour images do not go through by default: "
+                "leave it out, or choose kind = 'logit'"
+            )
+        return replace(self, kind="centred")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +58,7 @@ class GlowConfig:
                                  choices=("uniform", "variational"))  # fmt: skip
     dequantization_steps: int = option(4, "steps of the flow that makes this noise", minimum=1,
                                        counts_for=("dequantization", ("variational",)))  # fmt: skip
+    pixels: PixelConfig = option(PixelConfig(), "how pixels become numbers of any size")
     temperature: float = option(0.7, "what the noise of samples is multiplied by; 1: of the model itself", above=0)
 
     def __post_init__(self) -> None:
@@ -37,6 +74,7 @@ class ResidualFlowConfig:
     width: int = option(64, "channels inside a block", minimum=1)
     lipschitz: float = option(0.9, "Lipschitz constant that blocks keep to, below 1", above=0, maximum=0.99)
     terms: int = option(20, "of the series of a block's log-determinant, in evaluation", minimum=1)
+    pixels: PixelConfig = option(PixelConfig(), "how pixels become numbers of any size")
     temperature: float = option(0.7, "what the noise of samples is multiplied by; 1: of the model itself", above=0)
 
     def __post_init__(self) -> None:
