@@ -14,8 +14,8 @@ class PixelConfig:
     """How pixels in [0, 1] become numbers of any size, before a flow takes them."""
 
     kind: str = option(
-        "auto", "centred, moved to lie around 0; logit, which spreads out what is nearly black or white; auto, logit for "
-        "grey images, centred for others", choices=("auto", "centred", "logit"),
+        "auto", "centred, moved to lie around 0; logit, which spreads out what is nearly black or white; auto, logit "
+        "for grey images, centred for others", choices=("auto", "centred", "logit"),
     )  # fmt: skip
     margin: float = option(1e-6, "how near to 0 and 1 pixels come before their logit", above=0, maximum=0.4,
                            counts_for=("kind", ("logit", "auto")))  # fmt: skip
