@@ -18,10 +18,13 @@ _ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Ta
 def make_perceptron(inputs: int, config: CorrelationConfig, outputs: int | None = None) -> nn.Sequential:
     """Hidden layers as the settings say, and a linear one at the end.
 
+    What makes codes has no constant there: no correlation depends on it, its gradient would be rounding, and an
+    optimiser that divides by the gradient's size would let it drift.
+
     Args:
         inputs: Numbers in a thing, of whatever shape.
         config: The settings.
-        outputs: Numbers that it makes; by default those of the settings.
+        outputs: Numbers that it makes; none: codes, as the settings say.
     """
     layers: list[nn.Module] = [nn.Flatten()]
     size = inputs
@@ -30,7 +33,8 @@ def make_perceptron(inputs: int, config: CorrelationConfig, outputs: int | None 
         if config.dropout:
             layers.append(nn.Dropout(config.dropout))
         size = config.width
-    layers.append(nn.Linear(size, outputs or config.outputs or config.dimension))
+    numbers = outputs or config.outputs or config.dimension
+    layers.append(nn.Linear(size, numbers, bias=outputs is not None))
     return nn.Sequential(*layers)
 
 

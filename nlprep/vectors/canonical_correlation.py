@@ -7,9 +7,8 @@ and those of one number in different views are as correlated as may be::
 
 For two views the solution is closed (Björck and Golub 1973): a QR decomposition of each centred view and the singular
 values of its triangle give coordinates of variance one, Q_i, and the singular values of Q_1^T Q_2 are the correlations.
-Without a
-ridge, no covariance is made on the way to it, which would lose half of the digits. For more views there are several criteria
-(Kettenring, "Canonical analysis of several sets of variables", Biometrika 1971):
+Without a ridge, no covariance is made on the way to it, which would lose half of the digits. For more views there are
+several criteria (Kettenring, "Canonical analysis of several sets of variables", Biometrika 1971):
 
 - ``pairs``, the sum of correlations above, found as in `nlprep.vectors.joint_whitening`, whose maps without
   re-weighting and de-whitening these are, for pairs of which every view has all;
