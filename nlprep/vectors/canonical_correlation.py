@@ -55,7 +55,8 @@ class CanonicalCorrelation:
 
     Attributes:
         means: Of every view, (d_i,) float64.
-        directions: Of every view, (d_i, r) float64, by falling correlation.
+        directions: Of every view, (d_i, r) float64, by falling correlation; of the two signs that each may have, the
+            one by which the largest number of the first view's is positive.
         correlations: (r,) float64 in [0, 1], of the vectors that it was fitted to; for more than two views averaged
             over every two. With a ridge they are less than Pearson's, as variances count for more
             (`measure_correlations` gives Pearson's).
@@ -131,7 +132,7 @@ def fit_canonical_correlation(
         turns, correlations = _turn(crossed, ranks)
     else:
         turns, correlations = _turn_to_all(whitened, crossed, ranks, count, itself=criterion == "shared")
-    directions = tuple(basis @ turn[:, :count] for basis, turn in zip(bases, turns, strict=True))
+    directions = _with_signs([basis @ turn[:, :count] for basis, turn in zip(bases, turns, strict=True)])
     # Rounding may leave a hair above one.
     return CanonicalCorrelation(means, directions, np.clip(correlations[:count], 0, 1))
 
@@ -186,6 +187,13 @@ def _whitening_basis(view: NDArray[np.float64], ridge: float, given: np.dtype[An
     kept = deviations > max(_LEAST_DEVIATION, rounding) * deviations.max(initial=0.0)
     basis: NDArray[np.float64] = scales[:, None] * rows[kept].T / deviations[kept]
     return basis
+
+
+def _with_signs(directions: list[NDArray[np.float64]]) -> tuple[NDArray[np.float64], ...]:
+    """The same with one of two equal answers chosen: in the first view, what counts most counts positively."""
+    first = directions[0]
+    signs = np.sign(first[np.abs(first).argmax(axis=0), np.arange(first.shape[1])])
+    return tuple(one * np.where(signs == 0, 1, signs) for one in directions)
 
 
 def _turn_to_all(

@@ -185,3 +185,13 @@ def test_bad_kernels_are_told() -> None:
         fitted.project(2, one)
     with pytest.raises(OptionError, match=r"vectors of shape \(60, 4\): view 0 has rows of 5 values"):
         fitted.project(0, other)
+
+
+def test_one_of_two_signs_is_chosen() -> None:
+    views = drawn()
+    for criterion in ("pairs", "shared"):
+        fitted = fit_canonical_correlation(views, criterion=criterion)
+        first = fitted.directions[0]
+        assert (first[np.abs(first).argmax(axis=0), np.arange(3)] > 0).all()
+    turned = fit_canonical_correlation([-views[0], views[1]])
+    np.testing.assert_allclose(turned.directions[0], fit_canonical_correlation(views[:2]).directions[0], atol=1e-12)
