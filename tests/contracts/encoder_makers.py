@@ -17,12 +17,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "vision"))
 from language_model_toys import sentences, toy_causal, toy_masked, toy_tokenizer
 from vision_toys import SMALL, toy_images, write_transformers_model
 
+from multimodal.correlation.configuration import DeepCcaConfig
+from multimodal.correlation.deep_cca import DeepCca
+from multimodal.correlation.encoder import ViewEncoder
 from nlprep.embeddings.averaged_vectors import AveragedWordVectors, sif_weights
 from nlprep.embeddings.word_vectors import WordVectors
 from nlprep.evaluation.encoder import Encoder
 from nlprep.language_models.encoders.configuration import EncoderConfig
 from nlprep.language_models.encoders.text_encoder import TextEncoder
 from nlprep.language_models.encoders.tf_idf import TfIdfEncoder
+from nlprep.vectors.canonical_correlation import fit_canonical_correlation
 from vision.baselines.configuration import PatchDictionaryConfig
 from vision.baselines.linear_encoder import LinearEncoder, fit_ica, fit_lda, fit_pca
 from vision.baselines.patch_dictionary import PatchDictionary
@@ -163,6 +167,17 @@ def _raw_pixels() -> RawPixels:
     return RawPixels(Preprocessing(channels=1, height=6, width=7, fit="pad"))
 
 
+ROWS = tuple(map(tuple, np.random.default_rng(6).standard_normal((6, 5)).tolist()))
+
+
+def _view() -> ViewEncoder:
+    """The second view of a model whose codes end in linear CCA."""
+    model = DeepCca({"one": (2, 3), "other": (5,)}, DeepCcaConfig(dimension=3, width=8, dropout=0.5))
+    views = [np.random.default_rng(seed).standard_normal((40, 3)) for seed in (7, 8)]
+    model.set_coordinates(fit_canonical_correlation(views))
+    return ViewEncoder(model, "other")
+
+
 def _image_case(kind: type, make: Callable[[], Encoder[Any]]) -> Case:
     return Case(kind, make, items=PICTURES, strangers=NO_PICTURES, singles=NO_PICTURE_LISTS)
 
@@ -183,4 +198,11 @@ CASES = {
     "discriminants": _image_case(LinearEncoder, lambda: fit_lda(_images(), 3)),
     "independent components": _image_case(LinearEncoder, lambda: fit_ica(_images(), 3)),
     "patch dictionary": _image_case(PatchDictionary, _dictionary),
+    "one of several views": Case(
+        ViewEncoder,
+        _view,
+        items=ROWS,
+        strangers=(7, None, b"bytes", ["a", "text"], np.zeros(4), np.zeros((5, 5))),
+        singles=("a text", None, 3, np.float32(3.0), np.zeros(5)),
+    ),
 }
