@@ -1,0 +1,1 @@
+"""Files of questions: one module a format."""
