@@ -87,9 +87,9 @@ def soft_accuracies(given: Sequence[str]) -> dict[str, float]:
     """What each answer that people gave is worth; any other is worth nothing.
 
     Of every choice of all people but one, an answer is worth a third for each who gave it, and one at the most; this is
-    the mean over these choices (Antol et al. 2015; visualqa.org/evaluation.html). Of ten people one, two, three and more
-    who agree make 0.3, 0.6, 0.9 and 1. A single answer is worth 1: the measure is then exact match. Of two people or
-    three, one or two stand for the third, as there are no more.
+    the mean over these choices (Antol et al. 2015; visualqa.org/evaluation.html). Of ten people one, two, three and
+    more who agree make 0.3, 0.6, 0.9 and 1. A single answer is worth 1: the measure is then exact match. Of two people
+    or three, one or two stand for three, as there are no more.
 
     >>> soft_accuracies(["red"] * 2 + ["pink"] * 8)
     {'red': 0.6, 'pink': 1.0}

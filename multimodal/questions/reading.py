@@ -186,9 +186,7 @@ class _Files:
     def _in_folder(cls, folder: Path, images: Path | None, split: str | None) -> _Files:
         if any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
             if images is not None:
-                raise FileError(
-                    folder, "holds pictures of its own: give no images with a directory that datasets saved"
-                )
+                raise FileError(folder, "holds pictures of its own: give no images with a saved data set")
             return cls("saved", folder, folder)
         if (folder / "questions.json").is_file():
             return cls("easy-vqa", folder / "questions.json", images or folder / "images")

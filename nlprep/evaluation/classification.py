@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.errors import NlprepError
 from nlprep.evaluation.arrays import checked_features, checked_labels
+from nlprep.evaluation.calibration import BINS, measure_reliability
 from nlprep.evaluation.intervals import Interval, wilson_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
-
-BINS = 15
-"""Of the calibration error, as in Guo et al. 2017."""
 
 
 @dataclass(frozen=True)
@@ -172,10 +170,9 @@ def report_classification(
 def calibration_error(probabilities: ArrayLike, truth: ArrayLike, *, num_bins: int = BINS) -> float:
     """The expected calibration error: how far confidence is from accuracy, in [0, 1].
 
-    The confidence of an answer is the greatest probability. The examples are put into bins of equal width by it, each
-    bin open below and closed above; the error is the mean of |accuracy - mean confidence| over bins, weighted by their
-    examples (Guo, Pleiss, Sun and Weinberger 2017, "On calibration of modern neural networks", equation 3). Of equally
-    probable classes the first is the answer.
+    The confidence of an answer is the greatest probability. The examples are put into bins of equal width by it; the
+    error is the mean of |accuracy - mean confidence| over bins, weighted by their examples
+    (`nlprep.evaluation.calibration.measure_reliability`). Of equally probable classes the first is the answer.
 
     >>> calibration_error([[0.9, 0.1], [0.9, 0.1]], [0, 1])
     0.4
@@ -189,8 +186,6 @@ def calibration_error(probabilities: ArrayLike, truth: ArrayLike, *, num_bins: i
         NlprepError: No examples, or not probabilities.
         OptionError: Less than one bin.
     """
-    if num_bins < 1:
-        raise OptionError(f"num_bins = {num_bins}: must be at least 1")
     chances = checked_features(probabilities, "probabilities").astype(np.float64)
     right = checked_labels(truth, len(chances), "right answers")
     if chances.min() < 0 or not np.allclose(chances.sum(axis=1), 1, atol=1e-4):
@@ -201,7 +196,4 @@ def calibration_error(probabilities: ArrayLike, truth: ArrayLike, *, num_bins: i
         raise NlprepError(f"the right answers reach class {right.max()}, the probabilities {chances.shape[1] - 1} only")
     confidence = np.minimum(chances.max(axis=1), 1.0)
     correct = chances.argmax(axis=1) == right
-    bins = np.maximum(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0)
-    # Within a bin |accuracy - confidence| times its examples is the absolute value of a sum.
-    gaps = np.bincount(bins, weights=correct - confidence, minlength=num_bins)
-    return float(np.abs(gaps).sum() / len(right))
+    return measure_reliability(confidence, correct, num_bins=num_bins).error

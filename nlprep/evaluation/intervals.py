@@ -161,14 +161,48 @@ def repeated_interval(right: ArrayLike, *, level: float = 0.95) -> Interval:
     answers = np.asarray(right, np.float64)
     if answers.ndim != 2 or not answers.size:
         raise NlprepError(f"answers of shape {answers.shape}: give (questions, times)")
-    questions, times = answers.shape
-    shares = answers.mean(1)
-    share = float(shares.mean())
-    varied = float(shares.var(ddof=1)) / questions if questions > 1 else 0.0
+    return clustered_interval(answers.ravel(), np.repeat(np.arange(len(answers)), answers.shape[1]), level=level)
+
+
+def clustered_interval(right: ArrayLike, clusters: ArrayLike, *, level: float = 0.95) -> Interval:
+    """The score interval of a share where examples come in clusters, such as the questions about one image.
+
+    What is alike in a cluster is seen once, not as often as the cluster has examples. So `wilson_interval` is taken with
+    as many trials as independent examples would vary alike (Korn and Graubard 1998): the share is a ratio of clusters'
+    sums, whose variance is by its linear approximation m / (m - 1) sum_c (right_c - share n_c)^2 / n^2 (Cochran 1977,
+    "Sampling techniques", 6.4). There are at most as many trials as examples, and at least n^2 / sum_c n_c^2, which is
+    what is left where all of a cluster are alike.
+
+    >>> clustered_interval([True, True, False, False] * 10, [0, 0, 1, 1] * 10)
+    Interval(value=0.5, low=0.0945..., high=0.9054..., level=0.95)
+
+    Args:
+        right: (n,) whether each is right, or how right, in [0, 1].
+        clusters: (n,) whole numbers that tell clusters apart.
+        level: How often such intervals hold the true share, roughly.
+
+    Raises:
+        NlprepError: No examples, arrays of other shapes, or values outside [0, 1].
+        OptionError: A level out of range.
+    """
+    values, members = np.asarray(right, np.float64), np.asarray(clusters)
+    if values.ndim != 1 or values.shape != members.shape or not len(values):
+        raise NlprepError(
+            f"values {values.shape} in clusters {members.shape}: give one cluster for each of some values"
+        )
+    if not (values.min() >= 0 and values.max() <= 1):
+        raise NlprepError(f"values run from {values.min():.4g} to {values.max():.4g}: give shares, in [0, 1]")
+    _, which = np.unique(members, return_inverse=True)
+    sizes, sums = np.bincount(which), np.bincount(which, weights=values)
+    share = float(values.mean())
+    least, most = len(values) ** 2 / float((sizes.astype(np.float64) ** 2).sum()), float(len(values))
+    number = len(sizes)
+    varied = 0.0
+    if number > 1:
+        varied = number / (number - 1) * float(((sums - share * sizes) ** 2).sum()) / len(values) ** 2
     # Where all are right or none is, how they vary is not known.
-    trials = share * (1 - share) / varied if varied > 0 else questions
-    trials = min(max(trials, questions), questions * times)
-    return _wilson(share, trials, level)
+    trials = share * (1 - share) / varied if varied > 0 else least
+    return _wilson(share, min(max(trials, least), most), level)
 
 
 def bootstrap_interval(

@@ -53,14 +53,14 @@ class ImageNames:
                 if found == _MANY:
                     several = [one for one in self.names if spell(one) == key][:2]
                     raise UnknownImageError(
-                        f"image {name!r} may be any of {', '.join(several)} in {self.where}: write more of its name"
+                        f"image {name!r} may be any of {', '.join(several)} among {self.where}: write more of its name"
                     )
                 if found is not None:
                     return found
         some = ", ".join(self.names[place] for place in range(min(3, len(self.names))))
         raise UnknownImageError(
-            f"image {name!r} is not in {self.where}, which has {len(self.names):,}, such as {some}: correct the name, or "
-            "add the image"
+            f"image {name!r} is not among {self.where}, {len(self.names):,} such as {some}: correct the name, or add the "
+            "image"
         )
 
 

@@ -36,9 +36,7 @@ def list_saved_questions(folder: Path, split: str | None, *, answered: bool) -> 
     for part in parts:
         columns = [name for name, feature in part.features.items() if type(feature).__name__ != "Image"]
         if "question" not in columns:
-            raise FileError(
-                folder, f"has no column 'question', but {', '.join(columns) or 'none'}: rename the right one"
-            )
+            raise FileError(folder, f"has no column 'question', but {', '.join(columns) or 'none'}: rename one")
         for values in part.select_columns(columns).with_format(None):
             number = len(rows.found)
             rows.add(parse_row(values, Spot(str(folder), entry=f"row {number}"), answered=answered, image=str(number)))
