@@ -1,4 +1,4 @@
-"""How good given answers are: exactly and softly, by kind of question and answer, and where they go most surely wrong."""
+"""How good given answers are: exactly and softly, by kind of question and of answer, and the surest mistakes."""
 
 from __future__ import annotations
 

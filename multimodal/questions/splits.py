@@ -87,8 +87,8 @@ class SharedImages:
         some = ", ".join(self.names[:_SHOWN]) + (", ..." if len(self.names) > _SHOWN else "")
         return (
             f"{len(self.by_pixels) + len(self.by_name):,} of {self.second_images:,} images, with "
-            f"{counted(self.second_questions, 'question')}, are on both sides ({len(self.by_pixels):,} by their pixels, "
-            f"{len(self.by_name):,} by their names alone): {some}"
+            f"{counted(self.second_questions, 'question')}, are on both sides ({len(self.by_pixels):,} by their "
+            f"pixels, {len(self.by_name):,} by their names alone): {some}"
         )
 
 

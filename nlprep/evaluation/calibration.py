@@ -26,7 +26,7 @@ class Reliability:
         examples: (m,) int64, in each bin.
         confidence: (m,) their mean confidence; NaN where there are none.
         accuracy: (m,) the share of right answers; NaN where there are none.
-        error: The expected calibration error: the mean of \\|accuracy - confidence\\| over examples, in [0, 1].
+        error: The expected calibration error: the mean over examples of how far the two are apart in their bin, in [0, 1].
     """
 
     examples: NDArray[np.int64]
@@ -63,11 +63,12 @@ class Reliability:
 
 
 def measure_reliability(confidences: ArrayLike, right: ArrayLike, *, num_bins: int = BINS) -> Reliability:
-    """Compare confidence with accuracy (Guo, Pleiss, Sun and Weinberger 2017, "On calibration of modern neural
-    networks", equation 3).
+    """Compare confidence with accuracy.
 
-    >>> measure_reliability([0.9, 0.9, 0.6], [True, False, True]).error
-    0.4
+    Source: Guo, Pleiss, Sun and Weinberger 2017, "On calibration of modern neural networks", equation 3.
+
+    >>> measure_reliability([0.75, 0.75, 0.5, 0.5], [True, True, True, False]).error
+    0.125
 
     Args:
         confidences: (n,) in [0, 1].

@@ -115,7 +115,7 @@ def draw_scenes(config: DrawnQuestionsConfig) -> Scenes:
     >>> from multimodal.questions.configuration import DrawnQuestionsConfig
     >>> scenes = draw_scenes(DrawnQuestionsConfig(images=2))
     >>> [sorted(thing.shape for thing in scenes.things(number)) for number in (0, 1)]
-    [['cross', ...], ['cross', ...]]
+    [['circle', 'square', 'square', 'triangle'], ['circle', 'square', 'square', 'triangle']]
 
     Args:
         config: How many, and of what.

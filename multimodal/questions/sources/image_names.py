@@ -59,8 +59,8 @@ class ImageNames:
                     return found
         some = ", ".join(self.names[place] for place in range(min(3, len(self.names))))
         raise UnknownImageError(
-            f"image {name!r} is not among {self.where}, {len(self.names):,} such as {some}: correct the name, or add the "
-            "image"
+            f"image {name!r} is not among {self.where}, {len(self.names):,} such as {some}: correct the name, or add "
+            "the image"
         )
 
 
