@@ -26,7 +26,7 @@ class Reliability:
         examples: (m,) int64, in each bin.
         confidence: (m,) their mean confidence; NaN where there are none.
         accuracy: (m,) the share of right answers; NaN where there are none.
-        error: The expected calibration error: the mean over examples of how far the two are apart in their bin, in [0, 1].
+        error: The expected calibration error: the mean over examples of how far the two are apart in their bin.
     """
 
     examples: NDArray[np.int64]

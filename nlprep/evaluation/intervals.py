@@ -170,8 +170,8 @@ def clustered_interval(right: ArrayLike, clusters: ArrayLike, *, level: float = 
     What is alike in a cluster is seen once, not as often as the cluster has examples. So `wilson_interval` is taken
     with as many trials as independent examples would vary alike (Korn and Graubard 1998): the share is a ratio of
     clusters' sums, whose variance is by its linear approximation m / (m - 1) sum_c (right_c - share n_c)^2 / n^2
-    (Cochran 1977, "Sampling techniques", 6.4). There are at most as many trials as examples, and at least n^2 / sum_c n_c^2, which is
-    what is left where all of a cluster are alike.
+    (Cochran 1977, "Sampling techniques", 6.4). There are at most as many trials as examples, and at least
+    n^2 / sum_c n_c^2, which is what is left where all of a cluster are alike.
 
     >>> clustered_interval([True, True, False, False] * 10, [0, 0, 1, 1] * 10)
     Interval(value=0.5, low=0.0945..., high=0.9054..., level=0.95)
