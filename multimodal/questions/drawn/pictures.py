@@ -6,6 +6,7 @@ for all images: shapes are drawn at 17 x 17 offsets, and looked up.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,7 +61,7 @@ def draw_pictures(scenes: Scenes, keys: Seeds, config: DrawnQuestionsConfig) -> 
         (n, 3, side, side) uint8, kept with the channels last.
     """
     side = config.cell * config.cells
-    covers = _covers(config)
+    covers = _covers(config.cell, config.shapes, config.jitter)
     pixels = np.empty((len(scenes), side, side, 3), np.uint8)
     for start in range(0, len(scenes), _AT_ONCE):
         pixels[start : start + _AT_ONCE] = _drawn(
@@ -98,19 +99,19 @@ def _drawn(
     return np.rint(np.clip(found, 0, 255)).astype(np.uint8)
 
 
-def _covers(config: DrawnQuestionsConfig) -> NDArray[np.float32]:
+@lru_cache(maxsize=1)
+def _covers(cell: int, shapes: int, jitter: float) -> NDArray[np.float32]:
     """(shapes, sizes, steps, steps, cell, cell): what share of each pixel is covered, by the offset down and right."""
-    cell = config.cell
     # Points a pixel along each axis; of a large cell fewer do.
     fine = 4 if cell <= 32 else 2
     points = ((np.arange(cell * fine) + 0.5) / fine - cell / 2).astype(np.float32)
     steps = np.arange(-_STEPS, _STEPS + 1) / np.float32(_STEPS)
-    found = np.empty((config.shapes, len(SIZES), len(steps), len(steps), cell, cell), np.float32)
+    found = np.empty((shapes, len(SIZES), len(steps), len(steps), cell, cell), np.float32)
     for size, radius in enumerate(RADII):
         extent = np.float32(radius * cell)
-        offsets = steps * np.float32(config.jitter) * (cell / 2 - extent)
+        offsets = steps * np.float32(jitter) * (cell / 2 - extent)
         from_middle = (points - offsets[:, None]) / extent
-        for shape in range(config.shapes):
+        for shape in range(shapes):
             inside = _INSIDE[SHAPES[shape]]
             for down in range(len(steps)):
                 filled = inside(from_middle[:, None, :], from_middle[down, None, :, None])
