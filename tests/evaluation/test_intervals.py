@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.evaluation.intervals import (
     bootstrap_interval,
+    clustered_interval,
     compare_answers,
     compare_systems,
     repeated_interval,
@@ -159,3 +160,49 @@ def test_questions_asked_once_have_wilsons_interval():
     assert repeated_interval(np.ones((4, 5))) == wilson_interval(4, 4)
     with pytest.raises(NlprepError, match="questions, times"):
         repeated_interval([True, False])
+
+
+# Clusters
+
+
+def test_clusters_of_one_are_independent_examples():
+    right = np.random.default_rng(0).random(200) < 0.7
+    assert clustered_interval(right, np.arange(200)) == wilson_interval(int(right.sum()), 200)
+
+
+def test_a_cluster_whose_examples_are_alike_counts_once():
+    right = np.repeat([True] * 30 + [False] * 10, 5)
+    found = clustered_interval(right, np.repeat(np.arange(40), 5))
+    assert found == wilson_interval(30, 40)
+    # However they are numbered, and in whatever order.
+    order = np.random.default_rng(0).permutation(200)
+    again = clustered_interval(right[order], 7 - 3 * np.repeat(np.arange(40), 5)[order])
+    assert (again.low, again.high) == pytest.approx((found.low, found.high))
+    # Where how they vary is not known, those of one cluster are one: 8^2 / (7^2 + 1) of them.
+    every, more = clustered_interval([True] * 8, [0] * 7 + [1]), wilson_interval(2, 2)
+    assert wilson_interval(1, 1).low < every.low < more.low
+
+
+def test_intervals_of_clusters_of_many_sizes_hold_the_share():
+    random = np.random.default_rng(3)
+    held, naive = 0, 0
+    for _ in range(300):
+        sizes = random.integers(1, 20, 60)
+        chances = np.repeat(random.beta(0.7, 0.3, 60), sizes)
+        right = random.random(len(chances)) < chances
+        found = clustered_interval(right, np.repeat(np.arange(60), sizes))
+        alone = wilson_interval(int(right.sum()), len(right))
+        assert found.value == alone.value
+        held += found.low <= 0.7 <= found.high
+        naive += alone.low <= 0.7 <= alone.high
+    assert held > 0.91 * 300
+    assert naive < 0.7 * 300
+
+
+def test_what_has_no_clusters_is_refused():
+    with pytest.raises(NlprepError, match=r"values \(2,\) in clusters \(1,\)"):
+        clustered_interval([True, False], [1])
+    with pytest.raises(NlprepError, match="values run from 0 to 2: give shares"):
+        clustered_interval([0.0, 2.0], [1, 2])
+    with pytest.raises(OptionError):
+        clustered_interval([True], [1], level=1.0)

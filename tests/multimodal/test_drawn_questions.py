@@ -83,8 +83,8 @@ def slow_answer(text, things):
     "config",
     [
         CONFIG,
-        DrawnQuestionsConfig(images=200, cells=5, fewest=8, most=20, colours=8, shapes=6, relate=6, neighbour=5, compare=3,
-                             count=3, seed=5),
+        DrawnQuestionsConfig(images=200, cells=5, fewest=8, most=20, colours=8, shapes=6, relate=6, neighbour=5,
+                             compare=3, count=3, seed=5),
         DrawnQuestionsConfig(images=300, cells=2, fewest=4, most=4, colours=2, shapes=2, seed=6),
     ],
     ids=["default", "hard", "least"],

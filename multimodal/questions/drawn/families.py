@@ -128,8 +128,8 @@ def _ask_neighbour(scenes: Scenes, pairs: Seeds, images: Seeds, config: DrawnQue
     row, column = np.divmod(scenes.places[image, thing], scenes.cells)
     grid[image, row + 1, column + 1] = thing
     beside = np.full((count, most, len(_SIDES)), NOTHING)
-    for side, (_, down, right) in enumerate(_SIDES):
-        beside[image, thing, side] = grid[image, row + 1 + down, column + 1 + right]
+    for number, (_, down, right) in enumerate(_SIDES):
+        beside[image, thing, number] = grid[image, row + 1 + down, column + 1 + right]
     able = ((beside != NOTHING) & _alone(scenes)[..., None]).reshape(count, -1)
     image, which = _chosen(able, uniforms(images, able.shape[1], purpose=_NEIGHBOUR), config.neighbour)
     thing, side = np.divmod(which, len(_SIDES))
@@ -224,7 +224,8 @@ def _held(scenes: Scenes) -> NDArray[np.int64]:
 def _alone(scenes: Scenes) -> NDArray[np.bool_]:
     """(n, m) whether an object is there, and the only one of its colour and shape."""
     names = _names(scenes)
-    return scenes.there & ((names[:, :, None] == names[:, None, :]).sum(2) == 1)
+    found: NDArray[np.bool_] = scenes.there & ((names[:, :, None] == names[:, None, :]).sum(2) == 1)
+    return found
 
 
 def _called(name: int) -> str:

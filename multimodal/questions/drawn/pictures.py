@@ -7,7 +7,7 @@ for all images: shapes are drawn at 17 x 17 offsets, and looked up.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from multimodal.questions.drawn.scenes import Scenes
     from nlprep.core.randomness import Seeds
 
-    Shape = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.bool_]]
+    Shape = Callable[[NDArray[np.floating[Any]], NDArray[np.floating[Any]]], NDArray[np.bool_]]
 
 PALETTE = np.array(
     [
@@ -119,12 +119,12 @@ def _covers(cell: int, shapes: int, jitter: float) -> NDArray[np.float32]:
     return found
 
 
-def _in_ring(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _in_ring(x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     distance = x**2 + y**2
     return (distance <= 1) & (distance >= 0.33)
 
 
-def _in_cross(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _in_cross(x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     return (np.minimum(abs(x), abs(y)) <= 0.3) & (np.maximum(abs(x), abs(y)) <= 1)
 
 
