@@ -100,9 +100,16 @@ def train(way: str, images: Images, likelihood: str, *, steps: int, seed: int) -
 
 
 def steps_for(way: str, images: Images, likelihood: str, seconds: float) -> int:
-    """How many steps take so many seconds of the processor, by a long and a short trial."""
-    short, long = (train(way, images, likelihood, steps=steps, seed=1)[1] for steps in (SHORT, LONG))
-    return max(1, round(seconds / max(1e-6, (long - short) / (LONG - SHORT))))
+    """How many steps take so many seconds of the processor, by a long and a short trial.
+
+    Raises:
+        RuntimeError: The long trial took no longer than the short one: the machine has to be quieter.
+    """
+    # The first run loads what the others find loaded, which would count for the short trial alone.
+    _, short, long = (train(way, images, likelihood, steps=steps, seed=1)[1] for steps in (1, SHORT, LONG))
+    if long <= short:
+        raise RuntimeError(f"{LONG} steps took {long:.2f} s, {SHORT} steps {short:.2f} s: try again")
+    return max(1, round(seconds / ((long - short) / (LONG - SHORT))))
 
 
 def bits(model: Vae, images: Images) -> float:
