@@ -262,8 +262,8 @@ def _fill(
         for values in source(places[missing]):
             room(values)
             count = len(values["vectors"])
-            for name, rows in values.items():
-                scratch[name][missing[done : done + count]] = rows
+            for name, made in values.items():
+                scratch[name][missing[done : done + count]] = made
             done += count
             task.advance(count)
     tensors = {"digests": digests.view(np.uint8).reshape(len(digests), _DIGEST_BYTES), **scratch}

@@ -125,7 +125,8 @@ def _in_ring(x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> NDAr
 
 
 def _in_cross(x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    return (np.minimum(abs(x), abs(y)) <= 0.3) & (np.maximum(abs(x), abs(y)) <= 1)
+    inside: NDArray[np.bool_] = (np.minimum(abs(x), abs(y)) <= 0.3) & (np.maximum(abs(x), abs(y)) <= 1)
+    return inside
 
 
 _INSIDE: dict[str, Shape] = {
