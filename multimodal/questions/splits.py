@@ -68,7 +68,7 @@ class SharedImages:
         by_pixels: (k, 2) int64, places in the first and in the second images of those with the same pixels, one pair
             for each image of the second.
         by_name: (k, 2) int64, likewise of those that are called the same and show something else, as when a picture was
-            compressed again. Names that are mere numbers say nothing, unless the images are the same collection.
+            compressed again. Names that are mere numbers say nothing.
         names: What the first of `by_pixels`, then of `by_name`, are called on the second side.
         second_images: Images that the second set asks about.
         second_questions: Questions of the second set that are about any of them.
@@ -122,7 +122,8 @@ def find_shared_images(first: Questions, second: Questions) -> SharedImages:
 
 def _telling_name(questions: Questions, place: int) -> str:
     """What an image is called, without folders and ending, if that is more than a number."""
-    stem = questions.images.name(place).rpartition("/")[2].partition(".")[0]
+    file = questions.images.name(place).rpartition("/")[2]
+    stem = file.rpartition(".")[0] or file
     return "" if stem.isdecimal() else stem
 
 

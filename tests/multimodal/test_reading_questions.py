@@ -168,6 +168,32 @@ def test_questions_about_missing_images_may_be_left_out_but_not_all(tmp_path, fo
         read_questions(lines, folder, on_error="skip")
 
 
+def test_pictures_of_every_kind_are_red_green_and_blue_bytes(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    colours = Image.fromarray(picture(1))
+    opaque = colours.convert("RGBA")
+    opaque.putalpha(255)
+    deep = Image.fromarray((np.arange(48).reshape(6, 8) * 257).astype(np.uint16))
+    kinds = {
+        "colour": colours,
+        "rgba": opaque,
+        "grey": colours.convert("L"),
+        "palette": colours.quantize(200),
+        "deep": deep,
+    }
+    for name, one in kinds.items():
+        one.save(folder / f"{name}.png")
+    rows = [{**ROWS[0], "image": name} for name in kinds]
+    questions = read_questions(write_lines(tmp_path / "q.jsonl", rows), folder)
+    found = dict(zip(kinds, questions.images.pixels[questions.places], strict=True))
+    assert questions.images.shape == (3, 6, 8)
+    for name in ("colour", "rgba", "palette"):
+        np.testing.assert_array_equal(found[name].transpose(1, 2, 0), picture(1), err_msg=name)
+    assert (found["grey"] == np.asarray(colours.convert("L"))).all()
+    assert (found["deep"] == np.arange(48).reshape(6, 8)).all()
+
+
 def test_repeated_questions_are_said_or_refused(tmp_path, folder):
     lines = write_lines(tmp_path / "q.jsonl", [*ROWS, {**ROWS[0], "answer": "pink"}])
     with pytest.warns(
