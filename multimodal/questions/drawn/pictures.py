@@ -46,7 +46,8 @@ _DARKEST, _LIGHTEST = 20, 80
 _STEPS = 8
 """Offsets to either side of the middle."""
 _NOISE = 18
-_AT_ONCE = 512
+_BYTES_AT_ONCE = 1 << 24
+"""Of the numbers that pixels are computed as."""
 
 
 def draw_pictures(scenes: Scenes, keys: Seeds, config: DrawnQuestionsConfig) -> NDArray[np.uint8]:
@@ -63,10 +64,10 @@ def draw_pictures(scenes: Scenes, keys: Seeds, config: DrawnQuestionsConfig) -> 
     side = config.cell * config.cells
     covers = _covers(config.cell, config.shapes, config.jitter)
     pixels = np.empty((len(scenes), side, side, 3), np.uint8)
-    for start in range(0, len(scenes), _AT_ONCE):
-        pixels[start : start + _AT_ONCE] = _drawn(
-            scenes, np.arange(start, min(start + _AT_ONCE, len(scenes))), keys, covers, config
-        )
+    rows = max(1, _BYTES_AT_ONCE // (side * side * 3 * 4))
+    for start in range(0, len(scenes), rows):
+        numbers = np.arange(start, min(start + rows, len(scenes)))
+        pixels[numbers] = _drawn(scenes, numbers, keys, covers, config)
     return pixels.transpose(0, 3, 1, 2)
 
 
