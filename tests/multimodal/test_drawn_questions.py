@@ -13,7 +13,7 @@ from multimodal.questions.configuration import DrawnQuestionsConfig
 from multimodal.questions.drawn.drawing import draw_questions
 from multimodal.questions.drawn.families import FAMILIES
 from multimodal.questions.drawn.files import write_drawn_questions
-from multimodal.questions.drawn.pictures import PALETTE
+from multimodal.questions.drawn.pictures import PALETTE, cover_cells
 from multimodal.questions.drawn.scenes import COLOURS, SHAPES, SIZES
 from multimodal.questions.reading import SkippedQuestionsWarning, read_questions
 from multimodal.questions.splits import find_shared_images
@@ -218,6 +218,28 @@ def test_things_are_drawn_where_and_as_they_are():
     for (shape, size), found in areas.items():
         radius = 24 * {"small": 0.23, "large": 0.42}[size]
         np.testing.assert_allclose(found, unit[shape] * radius**2, rtol=0.08, err_msg=f"{size} {shape}")
+
+
+def test_everything_that_is_asked_can_be_seen():
+    """In the noise and colours of the default: the best match of all shapes at all places, and the nearest colour."""
+    made = draw_questions(DrawnQuestionsConfig(images=60, seed=3))
+    scenes = made.scenes
+    shown = made.questions.images.pixels.transpose(0, 2, 3, 1).reshape(60, 3, 16, 3, 16, 3).transpose(0, 1, 3, 2, 4, 5)
+    shown = shown.reshape(60, 9, 256, 3).astype(np.float32)
+    image, thing = np.nonzero(scenes.there)
+    filled = np.zeros((60, 9), bool)
+    filled[image, scenes.places[image, thing]] = True
+    ground = np.array([shown[number][~filled[number]].mean() for number in range(60)], np.float32)[image, None]
+    above = shown[image, scenes.places[image, thing]].transpose(0, 2, 1) - ground[..., None]
+    covers = cover_cells(16, 4, 1.0)
+    flat = covers.reshape(-1, 256)
+    unit = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+    match = ((above.reshape(-1, 256) @ unit.T).reshape(len(image), 3, -1) ** 2).sum(1).argmax(1)
+    shape, size = np.unravel_index(match, covers.shape[:4])[:2]
+    colour = np.einsum("ncp,np->nc", above, flat[match]) / (flat[match] ** 2).sum(1)[:, None] + ground
+    nearest = ((colour[:, None] - PALETTE[:6]) ** 2).sum(2).argmin(1)
+    for found, true in ((shape, scenes.shapes), (size, scenes.sizes), (nearest, scenes.colours)):
+        assert (found == true[image, thing]).mean() > 0.995
 
 
 def test_jitter_tint_and_noise_are_as_asked():

@@ -62,7 +62,7 @@ def draw_pictures(scenes: Scenes, keys: Seeds, config: DrawnQuestionsConfig) -> 
         (n, 3, side, side) uint8, kept with the channels last.
     """
     side = config.cell * config.cells
-    covers = _covers(config.cell, config.shapes, config.jitter)
+    covers = cover_cells(config.cell, config.shapes, config.jitter)
     pixels = np.empty((len(scenes), side, side, 3), np.uint8)
     rows = max(1, _BYTES_AT_ONCE // (side * side * 3 * 4))
     for start in range(0, len(scenes), rows):
@@ -101,8 +101,17 @@ def _drawn(
 
 
 @lru_cache(maxsize=1)
-def _covers(cell: int, shapes: int, jitter: float) -> NDArray[np.float32]:
-    """(shapes, sizes, steps, steps, cell, cell): what share of each pixel is covered, by the offset down and right."""
+def cover_cells(cell: int, shapes: int, jitter: float) -> NDArray[np.float32]:
+    """What share of each pixel of a cell an object covers, by its shape, its size and where it lies.
+
+    Args:
+        cell: Pixels of a cell's side.
+        shapes: How many of `multimodal.questions.drawn.scenes.SHAPES`.
+        jitter: How far from the middle offsets go, as a share of the room that there is.
+
+    Returns:
+        (shapes, sizes, steps, steps, cell, cell) in [0, 1]; steps go down, then to the right.
+    """
     # Points a pixel along each axis; of a large cell fewer do.
     fine = 4 if cell <= 32 else 2
     points = ((np.arange(cell * fine) + 0.5) / fine - cell / 2).astype(np.float32)
