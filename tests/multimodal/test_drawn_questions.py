@@ -82,7 +82,7 @@ def slow_answer(text, things):
 @pytest.mark.parametrize(
     "config",
     [
-        CONFIG,
+        pytest.param(CONFIG, marks=pytest.mark.slow),
         DrawnQuestionsConfig(images=200, cells=5, fewest=8, most=20, colours=8, shapes=6, relate=6, neighbour=5,
                              compare=3, count=3, seed=5),
         DrawnQuestionsConfig(images=300, cells=2, fewest=4, most=4, colours=2, shapes=2, seed=6),
@@ -269,6 +269,7 @@ def test_a_smaller_set_is_the_beginning_of_a_larger_one():
     assert (other.images.pixels != few.images.pixels).any((1, 2, 3)).all()
 
 
+@pytest.mark.slow
 def test_files_are_read_as_they_were_drawn_and_the_same_seed_gives_the_same_bytes(tmp_path):
     config = DrawnQuestionsConfig(images=30, seed=4)
     for name in ("one", "two"):
