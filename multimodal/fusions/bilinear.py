@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from multimodal.fusions.fusion import Fusion
@@ -85,7 +86,7 @@ class Mfb(Fusion):
     def fuse(self, text: Tensor, image: Tensor) -> Tensor:
         """Sums of ``rank`` products that follow each other, normalised if the settings say so."""
         products: Tensor = self.from_text(text) * self.from_image(image)
-        sums = products.unflatten(1, (self.dimension, self.rank)).sum(2)
+        sums = products.view(-1, self.dimension, self.rank).sum(2)
         return normalized(sums) if self.config.normalized else sums
 
 
@@ -96,4 +97,5 @@ def outer_products(first: Tensor, second: Tensor) -> Tensor:
         >>> outer_products(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 5.0]]))
         tensor([[ 3.,  5.,  6., 10.]])
     """
-    return (first[:, :, None] * second[:, None, :]).flatten(1)
+    # A product of matrices, as its gradients are then: quicker than those of numbers multiplied and added.
+    return torch.bmm(first[:, :, None], second[:, None, :]).flatten(1)

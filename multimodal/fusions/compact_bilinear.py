@@ -130,7 +130,8 @@ class _Convolution(torch.autograd.Function):
         spectra = torch.fft.rfft(first), torch.fft.rfft(second)
         context.save_for_backward(*spectra)
         # Without its length an odd one would come back a number short.
-        return torch.fft.irfft(spectra[0] * spectra[1], first.shape[1])
+        convolved: Tensor = torch.fft.irfft(spectra[0] * spectra[1], first.shape[1])
+        return convolved
 
     @staticmethod
     @once_differentiable

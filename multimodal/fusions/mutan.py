@@ -40,5 +40,5 @@ class Mutan(Fusion):
         """P sum_r (M_r t~) o (N_r v~) + b."""
         texts, images = self.from_text(text).tanh(), self.from_image(image).tanh()
         products: Tensor = self.text_slices(texts) * self.image_slices(images)
-        fused: Tensor = self.out(products.unflatten(1, (self.rank, self.width)).sum(1))
+        fused: Tensor = self.out(products.view(-1, self.rank, self.width).sum(1))
         return fused

@@ -57,7 +57,8 @@ class LowRankTensorFusion(Fusion):
     def fuse(self, text: Tensor, image: Tensor) -> Tensor:
         """Products of (b, rank, d) factors, added over the rank."""
         products: Tensor = self.from_text(text) * self.from_image(image)
-        return products.unflatten(1, (self.rank, self.dimension)).sum(1) + self.bias
+        fused: Tensor = products.view(-1, self.rank, self.dimension).sum(1) + self.bias
+        return fused
 
 
 def with_one(values: Tensor) -> Tensor:
