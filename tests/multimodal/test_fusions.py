@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import doctest
 import importlib
 import inspect
 import os
@@ -45,12 +46,14 @@ def given(fusion: Fusion, count: int = 5, seed: int = 0) -> tuple[torch.Tensor, 
     return torch.randn(count, TEXT, generator=generator), torch.randn(count, *places, IMAGE, generator=generator)
 
 
+MODULES = [name for _, name, _ in pkgutil.iter_modules(multimodal.fusions.__path__, "multimodal.fusions.")]
+
+
 def fusions_defined() -> set[type]:
     """Every class of fusions in the room."""
-    names = [name for _, name, _ in pkgutil.iter_modules(multimodal.fusions.__path__, "multimodal.fusions.")]
     return {
         kind
-        for module in map(importlib.import_module, names)
+        for module in map(importlib.import_module, MODULES)
         for kind in vars(module).values()
         if inspect.isclass(kind) and issubclass(kind, Fusion) and kind is not Fusion
     }
@@ -89,6 +92,12 @@ def test_every_fusion_has_a_name_and_its_settings() -> None:
         find_fusion("blend")
     with pytest.raises(OptionError, match=r"fusion 'blend': choose from"):
         make_fusion(2, 3, "blend")
+
+
+def test_examples_say_what_comes_out() -> None:
+    results = [doctest.testmod(importlib.import_module(name)) for name in MODULES]
+    assert sum(result.attempted for result in results) >= 8
+    assert sum(result.failed for result in results) == 0
 
 
 @PLAIN
