@@ -13,6 +13,7 @@ import json
 import math
 import os
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,11 +83,13 @@ def main() -> None:
         optimizer.step()
     took = time.perf_counter() - began[0], processor_seconds() - began[1]
     networks.eval()
-    codes = {}
+    codes: dict[str, Any] = {}
     with torch.no_grad():
         for name, views in (("train", train), ("test", test)):
             for place, (network, view) in enumerate(zip(networks, views, strict=True)):
-                codes[f"{name}_{place}"] = torch.cat([network(part) for part in view.split(4096)]).numpy()
+                codes[f"{name}_{place}"] = torch.cat(
+                    [network(view[start : start + 4096]) for start in range(0, len(view), 4096)]
+                ).numpy()
     np.savez(given.codes, **codes)
     print(json.dumps({"seconds": took[0], "processor": took[1], "loss": float(found.detach())}), flush=True)
 

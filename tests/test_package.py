@@ -49,7 +49,7 @@ def test_the_wheel_holds_the_four_packages_and_nothing_else(wheel: zipfile.ZipFi
     assert f"{metadata}/licenses/LICENSE" in names
 
 
-PEERS_APART = {"kornia", "normflows", "pythae", "zuko"}
+PEERS_APART = {"cca_zoo", "kornia", "normflows", "pythae", "zuko"}
 """What benchmarks run by another Python, whose versions of other packages are not ours."""
 
 
