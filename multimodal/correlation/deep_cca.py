@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from multimodal.correlation.model import CorrelationModel
+from nlprep.core.errors import OptionError
 from nlprep.objectives.correlation import (
     correlation_loss,
     soft_decorrelation_loss,
@@ -44,10 +45,20 @@ class DeepCca(CorrelationModel):
     batches: Tensor
 
     def add_parts(self) -> None:
-        """What earlier batches leave behind for the objective ``soft``."""
+        """What earlier batches leave behind for the objective ``soft``.
+
+        Raises:
+            OptionError: Networks whose codes are not equally long, whose numbers it could not make alike.
+        """
         if self.config.objective == "soft":
-            size = self.views[0].outputs
-            self.register_buffer("past", torch.zeros(len(self.names), size, size))  # type: ignore[arg-type]
+            sizes = [view.outputs for view in self._views()]
+            size = sizes[0]
+            if len(set(sizes)) > 1:
+                raise OptionError(
+                    f"objective = 'soft': networks make {' and '.join(map(str, sizes))} numbers: give such as make "
+                    "equally many, or choose sum or squares"
+                )
+            self.register_buffer("past", torch.zeros(len(self.names), size, size))
             self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
     def compare(self, **embeddings: Tensor) -> Mapping[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Deep canonically correlated autoencoders (Wang, Arora, Livescu and Bilmes, ICML 2015, equation 3).
+"""Deep canonically correlated autoencoders (Wang, Arora, Livescu and Bilmes, ICML 2015).
 
 Besides the objective of deep CCA, each view is to be made again of its own code, by a decoder that mirrors its network:
 

@@ -49,6 +49,7 @@ class View(nn.Module):
         shape: Of one thing in this view.
         network: Makes codes (b, k) of (b, *shape).
         dimension: Coordinates of a code.
+        name: For messages.
 
     Attributes:
         outputs: k.
@@ -103,7 +104,7 @@ class CorrelationModel(nn.Module, ABC):
     Attributes:
         names: Of the views, in order.
         dimension: Numbers in a code of any view.
-        correlations: (dimension,) float64 of the coordinates, over the examples that they were fitted to; NaN before
+        correlations: (dimension,) float32 of the coordinates, over the examples that they were fitted to; NaN before
             that.
 
     Raises:

@@ -317,8 +317,11 @@ def _check_sizes(model: CorrelationModel, training: TrainingConfig, count: int, 
     sizes = [max(view.outputs for view in model.views)] if least > 2 else [0]  # type: ignore[union-attr]
     check_batch(training.batch_size, sizes)
     check_batch(count, sizes, noun="a training set")
-    if held is not None:
-        check_batch(min(held, training.batch_size), sizes, noun="a validation set")
+    if held is not None and min(held, training.batch_size) <= sizes[0] + 1:
+        raise OptionError(
+            f"a validation set of {held} examples for codes of {sizes[0]} numbers: any views of so few correlate fully, "
+            "so that it says nothing: hold out more, or none (validation=0)"
+        )
 
 
 def _describe(network: torch.nn.Module) -> str:

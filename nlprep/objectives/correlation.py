@@ -4,7 +4,7 @@ With X_i the centred codes of view i, (n, d_i), and covariances C_ij = X_i^T X_j
 Cholesky factor of its own covariance, C_ii + r_i I = L_i L_i^T, and the canonical correlations of two views are the
 singular values of
 
-    T = L_1^-1 C_12 L_2^-T                      (Andrew, Arora, Bilmes and Livescu, ICML 2013, section 3)
+    T = L_1^-1 C_12 L_2^-T                      (Andrew, Arora, Bilmes and Livescu, ICML 2013)
 
 `correlation_loss` is less their **sum**, the paper's objective; `squared_correlation_loss` less the sum of their
 **squares**, another objective, which some published code has under the paper's name; `generalized_correlation_loss`
@@ -70,7 +70,8 @@ def correlation_loss(
         -2.0
     """
     found = _largest(canonical_correlations(first, second, ridge=ridge), num_directions)
-    return -found.sum().to(_kind((first, second)))
+    loss: Tensor = -found.sum().to(_kind((first, second)))
+    return loss
 
 
 def squared_correlation_loss(
@@ -78,8 +79,8 @@ def squared_correlation_loss(
 ) -> Tensor:
     """Less the sum of the squares of the canonical correlations of two views; arguments as `correlation_loss`.
 
-    It cares less than the sum for what is hardly correlated, and more for making what is correlated perfectly so. It
-    is the objective of nonlinear CCA of Wang, Arora, Livescu and Bilmes (2015), ``-||T||^2``.
+    That is ``-||T||^2``, the squared Frobenius norm, where all count. It cares less than the sum for what is hardly
+    correlated, and more for making what is correlated perfectly so.
 
     Example:
         >>> import torch
@@ -89,7 +90,8 @@ def squared_correlation_loss(
         (0.904, 0.818)
     """
     found = _largest(canonical_correlations(first, second, ridge=ridge), num_directions)
-    return -found.square().sum().to(_kind((first, second)))
+    loss: Tensor = -found.square().sum().to(_kind((first, second)))
+    return loss
 
 
 def canonical_correlations(first: Tensor, second: Tensor, *, ridge: float = 1e-4) -> Tensor:
@@ -144,7 +146,7 @@ def generalized_correlation_loss(
 def soft_decorrelation_loss(
     views: Sequence[Tensor], *, weight: float = 0.1, past: Tensor | None = None, memory: float = 0.9
 ) -> Tensor:
-    """Standardised numbers made alike in all views, and unlike each other in each (Chang et al. 2018, equation 5).
+    """Standardised numbers made alike in all views, and unlike each other in each (Chang et al. 2018).
 
     With z_i the views' numbers at mean 0 and variance 1 in the batch, and K_i their covariances::
 

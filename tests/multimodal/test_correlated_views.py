@@ -350,6 +350,10 @@ BAD = {
     "inputs": (
         dict, {"networks": {"view 0": nn.Linear(7, 2)}}, r"the network of 'view 0' does not take things of shape \(6,\)"
     ),
+    "unequal": (
+        dict, {"networks": {"view 0": nn.Linear(6, 3)}, "config": DeepCcaConfig(**SMALL, objective="soft")},
+        "objective = 'soft': networks make 3 and 2 numbers",
+    ),
     "outputs": (dict, {"networks": {"view 0": nn.Linear(6, 1)}}, "makes 1 numbers, and a code is to have 2"),
     "no codes": (
         dict, {"networks": {"view 0": nn.Unflatten(1, (2, 3))}}, r"makes something of shape \(2, 2, 3\) of \(2, ...\)"
