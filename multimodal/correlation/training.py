@@ -319,8 +319,8 @@ def _check_sizes(model: CorrelationModel, training: TrainingConfig, count: int, 
     check_batch(count, sizes, noun="a training set")
     if held is not None and min(held, training.batch_size) <= sizes[0] + 1:
         raise OptionError(
-            f"a validation set of {held} examples for codes of {sizes[0]} numbers: any views of so few correlate fully, "
-            "so that it says nothing: hold out more, or none (validation=0)"
+            f"a validation set of {held} examples for codes of {sizes[0]} numbers: any views of so few correlate "
+            "fully, so that it says nothing: hold out more, or none (validation=0)"
         )
 
 
