@@ -217,9 +217,11 @@ def fit_scaling(examples: ViewExamples, scaling: str) -> tuple[list[NDArray[np.f
             for part in _parts(view, examples.places):
                 variance += np.square(part - mean).sum(axis=0)
             variance /= len(examples)
+        least = _FLOOR * np.square(mean)
         if scaling == "view":
-            variance = np.full(shape, variance.mean())
-        varies = variance > _FLOOR * np.square(mean).max(initial=1e-30)
+            variance, least = (np.full(shape, one.mean()) for one in (variance, least))
+        # Each by its own mean: columns may be in units of their own.
+        varies = variance > least
         scales.append(np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1)), 1.0))
         means.append(mean)
     return means, scales
