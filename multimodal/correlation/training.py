@@ -99,7 +99,8 @@ def train_correlation(
         directory: The run's directory (see `nlprep.core.training.recipe`).
         model: A name in `multimodal.correlation.methods.MODELS`.
         config: Its settings, of the class that `MODELS` names; default: as it is made without arguments.
-        networks: Networks of one's own, by the view's name, trained in place; other views get perceptrons.
+        networks: Networks of one's own, by the view's name, trained in place; other views get perceptrons. A run that
+            goes on takes networks that are made alike, and gives them the weights of its checkpoint.
         training: The loop's settings; default: `default_training`. A batch must have more examples than a network
             makes numbers, and wants ten times as many.
         validation: Views of other things, or the share of these that is held out, at most 5,000, chosen by the seed;
@@ -327,12 +328,9 @@ def _check_sizes(model: CorrelationModel, training: TrainingConfig, count: int, 
 
 
 def _describe(network: torch.nn.Module) -> str:
-    """What tells one network from another: how it is made, and what it begins with."""
-    found = hashlib.sha256(repr(network).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        found.update(name.encode())
-        found.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).data)
-    return found.hexdigest()[:32]
+    """What tells one network from another: how it is made. Its weights are the checkpoint's where a run goes on."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    return hashlib.sha256(repr((repr(network), shapes)).encode()).hexdigest()[:32]
 
 
 def _parts(view: NDArray[Any], places: NDArray[np.int64]) -> Any:

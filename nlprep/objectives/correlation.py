@@ -100,7 +100,8 @@ def canonical_correlations(first: Tensor, second: Tensor, *, ridge: float = 1e-4
     if whitened is None:
         return _no_numbers((first, second)).expand(min(first.shape[1], second.shape[1]))
     one, other = whitened
-    return torch.linalg.svdvals(one.T @ other)
+    found: Tensor = torch.linalg.svdvals(one.T @ other)
+    return found
 
 
 def generalized_correlation_loss(
@@ -140,7 +141,8 @@ def generalized_correlation_loss(
     _check_count(count, smallest)
     together = torch.cat(whitened, dim=1)
     eigenvalues = torch.linalg.eigvalsh(together.T @ together)[-count:]
-    return -((eigenvalues - 1).sum() / (len(views) - 1)).to(_kind(views))
+    loss: Tensor = -((eigenvalues - 1).sum() / (len(views) - 1)).to(_kind(views))
+    return loss
 
 
 def soft_decorrelation_loss(

@@ -281,9 +281,12 @@ def test_any_network_will_do(tmp_path) -> None:
     opened = CorrelationModel.from_directory(tmp_path / "run", networks={"grid": Grid()})
     np.testing.assert_array_equal(opened.encode("grid", views["grid"]), codes)
     assert np.abs(run.model.randomized(5).encode("grid", views["grid"]) - codes).max() > 0.1
-    # Begun with other weights, it is another run.
+    # A run goes on with a network that is made alike, whatever its weights, and with no other.
+    again = train_correlation(views, tmp_path / "run", **given | {"networks": {"grid": Grid()}})
+    assert again.summary["already_done"]
+    np.testing.assert_array_equal(again.model.encode("grid", views["grid"]), codes)
     with pytest.raises(OptionError, match="networks"):
-        train_correlation(views, tmp_path / "run", **given | {"networks": {"grid": Grid()}})
+        train_correlation(views, tmp_path / "run", **given | {"networks": {"grid": Grid(4)}})
 
 
 def test_an_encoder_is_one_view(run, tmp_path) -> None:
