@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vision.models.files import SavedModel
     from vision.uses.image_search import Found, ImageIndex
 
+_IMAGES, _PAIRS = 10, 1000
 Cosine = Annotated[float, Bounds(help="", above=0, maximum=1)]
 EPILOG = """\
 examples:
@@ -30,7 +31,8 @@ Codes of the images, less their mean, are compared by cosine: 1 is the same, 0 w
 on average. --index keeps them: it is written if it is not there, and read if it is, which
 spares encoding the images again. --approximate is for indexes of some 200,000 images and more.
 An image that is itself among those searched is left out of what is like it, and named, unless
---with-itself is given. With --duplicates it is said how many pairs would reach the threshold by chance, were codes
+--with-itself is given. An index of another model or of other images than those named is refused.
+With --duplicates it is said how many pairs would reach the threshold by chance, were codes
 independent: where that is near what is found, raise the threshold.
 """
 
@@ -44,7 +46,7 @@ def search(
     index: Path | None = None,
     approximate: Switch = False,
     overwrite: Switch = False,
-    number: AtLeastOne = 10,
+    number: AtLeastOne | None = None,
     with_itself: Switch = False,
     duplicates: Switch = False,
     threshold: Cosine = 0.98,
@@ -64,7 +66,7 @@ def search(
         index: Directory of their codes.
         approximate: Make an index that is searched by inverted lists, faster and nearly the same; needs faiss.
         overwrite: Make the index or the figure anew.
-        number: Images to find of each.
+        number: Images to find of each, 10 if no number is given; of --duplicates, pairs to list, 1,000.
         with_itself: Count an image as like itself, where it is among those searched.
         duplicates: Find pairs of images that are nearly the same.
         threshold: The cosine at and above which they are.
@@ -91,9 +93,10 @@ def search(
             wanted=plot is not None,
         )  # fmt: skip
         if duplicates:
-            return _report_duplicates(codes, images, threshold, plot, threads, console, overwrite=overwrite)
+            most = number or _PAIRS
+            return _report_duplicates(codes, images, threshold, most, plot, threads, console, overwrite=overwrite)
         found = find_others(
-            saved, codes, asked, number, images=images, source=_source(saved, data, split), threads=threads,
+            saved, codes, asked, number or _IMAGES, images=images, source=_source(saved, data, split), threads=threads,
             with_itself=with_itself,
         )  # fmt: skip
     return _report_matches(saved, found, images, plot, console, overwrite=overwrite)
@@ -114,29 +117,30 @@ def _index(
 ) -> "tuple[ImageIndex, Images | None]":
     """The index, read or made, and the images, where they are needed."""
     from nlprep.core.ownership import check_replaceable
+    from vision.encoders.digests import encoder_digest
     from vision.encoders.image_encoder import ImageEncoder
+    from vision.images.splits import content_digest
     from vision.run_images import find_images
     from vision.uses.image_search import IMAGE_INDEX, ImageIndex
 
     kept = place is not None and place.exists() and not overwrite
     images = None
-    if not kept or wanted:
+    if not kept or wanted or data is not None:
         source, split = find_images(saved, data, split)
         if place is not None and not kept:
             check_replaceable(place, IMAGE_INDEX, inputs=console.inputs(source), overwrite=overwrite)
         images = read_for(saved, source, split, on_error, console)
+    encoder = ImageEncoder(saved)
+    of = {"model": encoder_digest(encoder)} | ({} if images is None else {"images": content_digest(images)})
     if kept:
         assert place is not None  # noqa: S101 - it exists
         found = ImageIndex.from_directory(place)
-        if images is not None and len(images) != len(found):
-            raise OptionError(
-                f"{place} is of {len(found):,} images, and there are {len(images):,}: make it anew with --overwrite"
-            )
+        found.check_of(of, place)
         return found, images
     assert images is not None  # noqa: S101 - just read
-    codes = ImageEncoder(saved).encode(images, 128, progress=console.progress)
+    codes = encoder.encode(images, 128, progress=console.progress)
     names = [images.name(row) for row in range(len(images))]
-    made = ImageIndex(codes, names, approximate=approximate, threads=threads)
+    made = ImageIndex(codes, names, approximate=approximate, threads=threads, of=of)
     if place is not None:
         made.save(place, overwrite=overwrite)
         console.note(f"index of {counted(len(made), 'image')}: {place}")
@@ -196,6 +200,7 @@ def _report_duplicates(
     index: "ImageIndex",
     images: "Images | None",
     threshold: float,
+    most: int,
     plot: Path | None,
     threads: int | None,
     console: Console,
@@ -218,11 +223,20 @@ def _report_duplicates(
         told = [{"images": [names[one], names[other]], "cosine": cosine} for one, other, cosine in pairs]
         console.result({"threshold": threshold, "pairs": told, "pairs_by_chance": by_chance, "plot": drawn})
         return 0
-    console.table(("image", "nearly the same", "cosine"), [(names[one], names[other], c) for one, other, c in pairs])
+    rows = [(names[one], names[other], cosine) for one, other, cosine in pairs[:most]]
+    console.table(("image", "nearly the same", "cosine"), rows)
+    if len(pairs) > most:
+        console.note(f"and {len(pairs) - most:,} more, less alike (--number lists more, --json all)")
+    chance = f"about {by_chance:,.0f}" if by_chance >= 1 else "less than one"
     console.note(
         f"{counted(len(pairs), 'pair')} of {counted(len(index), 'image')} with a cosine of {threshold:g} or more; by "
-        f"chance, were codes independent, {by_chance:,.1f}"
+        f"chance, were codes independent, {chance}"
     )
+    if pairs and by_chance > len(pairs) / 10:
+        console.note(
+            "warning: chance alone may explain these pairs, which then are no duplicates: raise --threshold, or train "
+            "the model longer"
+        )
     if drawn:
         console.note(f"figure: {drawn}")
     return 0

@@ -12,7 +12,6 @@ token for the class or without (`vision.backbones.backbone.Backbone.forward_maps
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ import numpy as np
 
 from multimodal.questions.image_content import image_digests
 from nlprep.core.artifacts import Artifact, fill_artifact, read_artifact
-from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_directory
 from nlprep.core.progress import SILENT
@@ -38,8 +36,6 @@ if TYPE_CHECKING:
 
 KIND = "image-features"
 
-_VERSION = 1
-"""Raised whenever the same encoder would give other features."""
 _DIGEST_BYTES = 32
 _BATCHES_AT_ONCE = 8
 _NOT_THERE = -1
@@ -127,6 +123,9 @@ def encode_images(
     home = Path(folder)
     with os_errors_named(home):
         home.mkdir(parents=True, exist_ok=True)
+    # torch loads with it.
+    from vision.encoders.digests import encoder_digest
+
     of_encoder = encoder_digest(encoder, f"grids {grids}, half {half}")[:24]
     entry = home / f"{of_encoder}-{hashlib.blake2b(digests.tobytes(), digest_size=8).hexdigest()}"
     found = _open(entry)
@@ -136,48 +135,6 @@ def encode_images(
             _fill(place, digests, chosen[first], source, home.glob(f"{of_encoder}-*"), progress)
         found = read_artifact(entry, kind=KIND)
     return ImageFeatures(found.tensors["vectors"], found.tensors.get("grids"), rows, entry)
-
-
-def encoder_digest(encoder: ImageEncoder, asked: str = "") -> str:
-    """What tells an encoder from others: its weights and buffers, its settings, and what it makes of pictures.
-
-    Args:
-        encoder: The encoder; where its weights lie does not count.
-        asked: What else does.
-
-    Returns:
-        In hexadecimal.
-    """
-    from vision.models.files import find_transformers
-
-    model = encoder.saved.model
-    theirs = find_transformers(model)
-    settings = {
-        "version": _VERSION,
-        "asked": asked,
-        "model": f"{type(model).__module__}.{type(model).__qualname__}",
-        "settings": _without_paths(to_mapping(encoder.saved.config)),
-        "theirs": None if theirs is None else theirs.description,
-        "preprocessing": to_mapping(encoder.saved.preprocessing),
-        "output": encoder.output,
-        "precision": encoder.precision,
-    }
-    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True, default=str).encode(), digest_size=16)
-    import torch
-
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        digest.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
-    return digest.hexdigest()
-
-
-def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _without_paths(value) if isinstance(value, dict) else value
-        for name, value in settings.items()
-        if name != "path"
-    }
 
 
 class _Encoded:

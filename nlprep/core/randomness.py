@@ -8,6 +8,7 @@ so that anybody can compute it at any time. The hash is the finaliser of SplitMi
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,25 @@ def integers(seeds: Seeds, count: int, *, purpose: int) -> Seeds:
     """As `uniforms`, but (..., count) of 64 random bits each."""
     keys = combine(seeds, purpose)[..., None]
     return combine(keys, np.arange(count, dtype=np.uint64))
+
+
+def normals(seeds: Seeds, count: int) -> NDArray[np.float32]:
+    """Standard normal numbers that are functions of keys (Box and Muller 1958).
+
+    Args:
+        seeds: (...) keys, one for each sample.
+        count: Numbers of each.
+
+    Returns:
+        (..., count) float32.
+    """
+    pairs = (count + 1) // 2
+    bits = integers(seeds, pairs, purpose=0)
+    # Two numbers of 32 bits out of one hash; the first is above 0, so that its logarithm is finite.
+    first = ((bits >> np.uint64(32)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
+    second = (bits & np.uint64(0xFFFFFFFF)).astype(np.float32) * np.float32(2 * math.pi * 2.0**-32)
+    radius = np.sqrt(-2 * np.log(np.minimum(first, np.float32(1))))
+    return np.concatenate([radius * np.cos(second), radius * np.sin(second)], -1)[..., :count]
 
 
 def seed_torch(seed: int, device: torch.device | None = None) -> None:

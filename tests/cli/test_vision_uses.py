@@ -119,7 +119,7 @@ def test_odd_images_are_drawn_and_all_scores_written(folder, tmp_path, ask, caps
     assert "end it in .csv, .jsonl or .parquet" in refuse(*words, "-o", tmp_path / "scores.txt")
 
 
-def test_images_are_searched_and_near_duplicates_found(folder, tmp_path, ask):
+def test_images_are_searched_and_near_duplicates_found(folder, tmp_path, ask, capsys):
     run, picture = folder / "run", folder / "parts" / "train" / "left" / "7.png"
     words = ["search", run, "--number", 3, "--index", tmp_path / "index", "--image"]
     found = ask(*words, picture)["found"][0]
@@ -143,6 +143,11 @@ def test_images_are_searched_and_near_duplicates_found(folder, tmp_path, ask):
     assert {tuple(sorted(name.split("/")[-1] for name in pair["images"])) for pair in pairs["pairs"]} >= {
         ("7.png", "again.png")
     }
+    # Of other images than those it was made of, an index is not asked.
+    few = tmp_path / "few.npz"
+    np.savez(few, x=np.zeros((20, 12, 12, 3), np.uint8) + np.arange(20, dtype=np.uint8)[:, None, None, None])
+    refuse = failing(main, capsys, tmp_path)
+    assert "is an index of other images" in refuse(*words, picture, "--data", few)
     assert 0 <= pairs["pairs_by_chance"] < ask("search", run, "--duplicates", "--threshold", "0.5")["pairs_by_chance"]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlprep.core.randomness import combine, integers, mix, seeded_torch, uniforms
+from nlprep.core.randomness import combine, integers, mix, normals, seeded_torch, uniforms
 
 GOLDEN = 0x9E3779B97F4A7C15
 # The first outputs of SplitMix64, whose state grows by GOLDEN before each.
@@ -100,3 +101,14 @@ def test_no_module_reseeds_every_device() -> None:
     assert modules
     calls = re.compile(r"^[^#`]*\btorch\.manual_seed\(", re.MULTILINE)
     assert [str(path.relative_to(root)) for path in modules if calls.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_normals_of_keys_are_normal():
+    found = normals(combine(5, np.arange(20_000)), 5)
+    assert found.shape == (20_000, 5)
+    assert found.dtype == np.float32
+    flat = found.astype(np.float64)
+    assert np.abs(flat.mean(0)).max() < 4 / math.sqrt(20_000)
+    assert np.abs(np.cov(flat.T) - np.eye(5)).max() < 0.04
+    assert float((flat**4).mean()) == pytest.approx(3, abs=0.1)
+    assert np.array_equal(normals(combine(5, np.arange(3)), 5), found[:3])

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from multimodal.questions.features import encode_images, encoder_digest
+from multimodal.questions.features import encode_images
 from nlprep.core.errors import NlprepError, OptionError
 from vision.backbones.configuration import BackboneConfig
+from vision.encoders.digests import encoder_digest
 from vision.encoders.image_encoder import ImageEncoder
 from vision.images.collection import Images
 from vision.images.preprocessing import Preprocessing

@@ -62,6 +62,27 @@ def test_pairs_by_chance_are_those_of_independent_codes(dimension, count):
     assert ImageIndex(np.ones((1, 3)), "a").pairs_by_chance(0.9) == 0
 
 
+def test_codes_that_vary_unevenly_meet_by_chance_as_independent_ones_do():
+    """Two wide directions and thirty narrow ones: at high cosines no number of equal dimensions says how many."""
+    scales = np.array([1.0] * 2 + [0.05] * 30, np.float32)
+    index, others = (ImageIndex(drawn_codes(700, 32, seed) * scales, range(700)) for seed in (1, 2))
+    for threshold in (0.9, 0.98):
+        assert index.pairs_by_chance(threshold) == pytest.approx(len(others.near_duplicates(threshold)), rel=0.2)
+    assert index.pairs_by_chance(0.9995) < 1
+
+
+def test_an_index_is_of_one_model_and_of_its_images(tmp_path):
+    index = ImageIndex(drawn_codes(20), [str(place) for place in range(20)], of={"model": "a", "images": "b"})
+    index.save(tmp_path / "index")
+    opened = ImageIndex.from_directory(tmp_path / "index")
+    opened.check_of({"model": "a", "images": "b"})
+    with pytest.raises(OptionError, match="index is an index of another model: make it anew"):
+        opened.check_of({"model": "c"}, tmp_path / "index")
+    with pytest.raises(OptionError, match="of other images"):
+        opened.check_of({"model": "a", "images": "c"})
+    ImageIndex(drawn_codes(2), "ab").check_of({"model": "whatever"})
+
+
 def test_an_approximate_search_finds_most_and_with_all_lists_everything(tmp_path):
     pytest.importorskip("faiss")
     centres = drawn_codes(40, 16, seed=2)
@@ -89,7 +110,8 @@ def test_an_approximate_search_finds_most_and_with_all_lists_everything(tmp_path
 def test_a_damaged_index_is_refused(tmp_path):
     index = ImageIndex(drawn_codes(20), [str(place) for place in range(20)])
     tensors = {
-        "codes": index.codes, "mean": index.mean, "names": np.zeros(20, np.uint8), "name_ends": np.arange(1, 21),
+        "codes": index.codes, "mean": index.mean, "scales": index.scales, "names": np.zeros(20, np.uint8),
+        "name_ends": np.arange(1, 21),
         "centroids": np.full((2, 6), np.nan, np.float32),
     }  # fmt: skip
     write_artifact(tmp_path / "index", kind=IMAGE_INDEX, config={"approximate": True}, tensors=tensors)

@@ -11,11 +11,10 @@ from linear_gaussian import exact_log_likelihoods, linear_gaussian_vae, planted_
 from vision_toys import toy_images
 
 from nlprep.core.errors import NlprepError, OptionError
-from nlprep.core.randomness import combine
 from vision.backbones.configuration import BackboneConfig
 from vision.images.collection import Images
 from vision.models.configuration import VaeConfig
-from vision.models.likelihood import estimate_likelihood, keyed_normals, log_weights
+from vision.models.likelihood import estimate_likelihood, log_weights
 from vision.models.vae import Vae
 
 
@@ -136,17 +135,6 @@ def test_labels_belong_to_their_images():
     assert not torch.allclose(log_weights(vae, turned, np.arange(8), samples=3, seed=1), weights)
     with pytest.raises(NlprepError, match="has no labels"):
         estimate_likelihood(vae, toy_images(8, labels=False), samples=3)
-
-
-def test_keyed_normals_are_normal():
-    found = keyed_normals(combine(5, np.arange(20_000)), 5)
-    assert found.shape == (20_000, 5)
-    assert found.dtype == np.float32
-    flat = found.astype(np.float64)
-    assert np.abs(flat.mean(0)).max() < 4 / math.sqrt(20_000)
-    assert np.abs(np.cov(flat.T) - np.eye(5)).max() < 0.04
-    assert float((flat**4).mean()) == pytest.approx(3, abs=0.1)
-    assert np.array_equal(keyed_normals(combine(5, np.arange(3)), 5), found[:3])
 
 
 def test_what_cannot_be_measured_is_refused():

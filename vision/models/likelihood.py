@@ -38,7 +38,7 @@ import torch
 
 from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.progress import SILENT
-from nlprep.core.randomness import combine, integers, uniforms
+from nlprep.core.randomness import combine, integers, normals, uniforms
 from vision.images.collection import unit_pixels
 
 if TYPE_CHECKING:
@@ -235,26 +235,7 @@ def _weights_of_some(
         step = max(1, rows // len(places))
         for first in range(0, samples, step):
             numbers = np.arange(first, min(first + step, samples))
-            noise = keyed_normals(combine(keys, purpose, numbers[:, None]), model.dimension)
+            noise = normals(combine(keys, purpose, numbers[:, None]), model.dimension)
             codes, mean, log_scale = model.draw(targets, torch.from_numpy(noise).to(device))
             parts.append(model.log_weights(targets, codes, mean, log_scale, labels).double().cpu())
     return torch.cat(parts).T
-
-
-def keyed_normals(seeds: NDArray[np.uint64], count: int) -> NDArray[np.float32]:
-    """Standard normal numbers that are functions of keys (Box and Muller 1958).
-
-    Args:
-        seeds: (...) keys, one for each sample.
-        count: Numbers of each.
-
-    Returns:
-        (..., count) float32.
-    """
-    pairs = (count + 1) // 2
-    bits = integers(seeds, pairs, purpose=0)
-    # Two numbers of 32 bits out of one hash; the first is above 0, so that its logarithm is finite.
-    first = ((bits >> np.uint64(32)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-32)
-    second = (bits & np.uint64(0xFFFFFFFF)).astype(np.float32) * np.float32(2 * math.pi * 2.0**-32)
-    radius = np.sqrt(-2 * np.log(np.minimum(first, np.float32(1))))
-    return np.concatenate([radius * np.cos(second), radius * np.sin(second)], -1)[..., :count]

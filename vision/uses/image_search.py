@@ -5,11 +5,14 @@ latent mean away from 0), along which all images are alike, and raw cosines are 
 mean of the collection, the cosine of two images that have nothing in common is 0 on average. Of fewer than 16 images a
 mean says little, and codes are taken as they are.
 
-**A threshold for near-duplicates** means the more the more dimensions codes have: in d equal ones the chance that two
-independent codes reach the cosine t is half of the regularised incomplete beta function I at 1 - t^2 of (d - 1) / 2 and
-1 / 2. `ImageIndex.pairs_by_chance` says how many pairs would reach it so, with the d that the variances of the codes
-amount to ((sum v)^2 / sum v^2): where that is not far below what is found, the pairs are no duplicates, and the
-threshold wants to be higher or the model better.
+**A threshold for near-duplicates** means the more the more dimensions codes have and the more evenly they vary in them.
+`ImageIndex.pairs_by_chance` says how many pairs would reach it if codes were independent, by drawing such codes: where
+that is not far below what is found, the pairs are no duplicates, and the threshold wants to be higher or the model
+better. (A closed form there is for equal variances only: of d dimensions, half the regularised incomplete beta function
+I at 1 - t^2 of (d - 1) / 2 and 1 / 2.)
+
+**An index knows what it is of**: the encoder, by its weights and settings, and the images, by their pixels, so that it
+is not asked with another's codes.
 
 The search is the house's exact one (`nlprep.vectors.nearest`), which answers from 100,000 codes in milliseconds. For
 more there is an approximate one by inverted lists, where it is asked for (`vision.uses.inverted_lists`).
@@ -26,11 +29,12 @@ import numpy as np
 from nlprep.core.artifacts import read_artifact, write_artifact
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.progress import SILENT
+from nlprep.core.randomness import combine, normals
 from vision.uses.inverted_lists import build_lists, fit_centroids, search_lists
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -48,6 +52,7 @@ _FIRST = 16
 _ENOUGH_TO_CENTRE = 16
 _BESIDES = 16
 _THE_SAME = 1 - 1e-4
+_CHANCE, _DRAWN, _COMPARED = 5, 4096, 3e7
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,15 @@ class ImageIndex:
         approximate: Whether `search` looks at some of the codes only, which pays for more than some 200,000.
         seed: Of the lists of an approximate search.
         threads: Processors to use in making them; all by default.
+        of: What codes are of, by the name of a kind: digests of the encoder and of the images.
 
     Attributes:
         codes: (n, d) float32, less their mean and brought to length one.
+        scales: (at most d,) float32, the standard deviations of codes along their principal axes.
         mean: (d,) float32; 0 of fewer than 16 codes, or of codes that are all alike.
         centroids: (k, d) of the lists; None where the search is exact.
         names: As given.
+        of: As given; empty where nobody said.
 
     Raises:
         NlprepError: No images, numbers that differ, codes that are not finite, names that cannot be kept, or faiss
@@ -109,14 +117,17 @@ class ImageIndex:
         approximate: bool = False,
         seed: int = 1,
         threads: int | None = None,
+        of: Mapping[str, str] | None = None,
     ) -> None:
         if codes.ndim != 2 or not len(codes) or len(codes) != len(names):
             raise NlprepError(f"codes of shape {codes.shape} for {len(names):,} names: give one for each, and some")
         if not np.isfinite(codes).all():
             raise NlprepError("codes that are not finite numbers cannot be searched: look at the model")
         self.mean = _centre_of(codes)
+        self.scales = _deviations(codes)
         self.codes = unit_rows(codes - self.mean)
         self.names = names
+        self.of = dict(of or {})
         self.centroids = fit_centroids(self.codes, seed=seed, threads=threads) if approximate else None
         self._lists: Any = None
 
@@ -216,21 +227,40 @@ class ImageIndex:
     def pairs_by_chance(self, threshold: float) -> float:
         """How many pairs would have at least a cosine if codes were independent and Gaussian, with these variances.
 
+        Of drawn codes as many pairs are compared as there are in the index, or 30 million, if that is less; what is
+        found among them is scaled. 0 is fewer than can be seen so.
+
         Args:
             threshold: The cosine.
         """
-        from scipy.special import betainc
-
         count = len(self)
-        centred = self.codes - self.codes.mean(0)
-        covariance = centred.T @ centred / count
-        total = float(np.trace(covariance))
-        if count < 2 or not total > 0:
+        if count < 2 or not len(self.scales):
             return 0.0
-        # The sum of squared variances along the principal axes is that of all squared entries.
-        dimension = max(total**2 / float((covariance**2).sum()), 1 + 1e-6)
-        chance = 0.5 * float(betainc((dimension - 1) / 2, 0.5, max(0.0, 1 - threshold**2)))
-        return chance * count * (count - 1) / 2
+        drawn = min(count, _DRAWN)
+        times = max(1, round(min(_COMPARED, count * (count - 1) / 2) / (drawn * (drawn - 1) / 2)))
+        near = 0
+        for time in range(times):
+            codes = unit_rows(normals(combine(_CHANCE, time, np.arange(drawn)), len(self.scales)) * self.scales)
+            # Each pair comes twice, and each code beside itself.
+            near += (int(np.count_nonzero(codes @ codes.T >= threshold - 1e-6)) - drawn) // 2
+        return near * count * (count - 1) / (times * drawn * (drawn - 1))
+
+    def check_of(self, of: Mapping[str, str], called: object = "this") -> None:
+        """Fail if the index is of something else, as far as both say.
+
+        Args:
+            of: Digests as given to the constructor.
+            called: What the index is called in the message.
+
+        Raises:
+            OptionError: It is of another model, or of other images.
+        """
+        for kind in of.keys() & self.of.keys():
+            if of[kind] != self.of[kind]:
+                others = "another model" if kind == "model" else "other images"
+                raise OptionError(
+                    f"{called} is an index of {others}: make it anew (--overwrite), or name another place"
+                )
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a directory that `from_directory` opens.
@@ -245,13 +275,24 @@ class ImageIndex:
         from vision.images.names import pack_names
 
         packed, ends = pack_names(list(self.names))
-        tensors: dict[str, NDArray[Any]] = {"codes": self.codes, "mean": self.mean, "names": packed, "name_ends": ends}
+        tensors: dict[str, NDArray[Any]] = {
+            "codes": self.codes,
+            "mean": self.mean,
+            "scales": self.scales,
+            "names": packed,
+            "name_ends": ends,
+        }
         if self.centroids is not None:
             tensors["centroids"] = self.centroids
         write_artifact(
             directory,
             kind=IMAGE_INDEX,
-            config={"images": len(self), "dimension": self.codes.shape[1], "approximate": self.centroids is not None},
+            config={
+                "images": len(self),
+                "dimension": self.codes.shape[1],
+                "approximate": self.centroids is not None,
+                "of": self.of,
+            },
             tensors=tensors,
             overwrite=overwrite,
         )
@@ -273,7 +314,10 @@ class ImageIndex:
             raise FileError(directory, "holds names that do not belong to its codes: make it again")
         made = cls.__new__(cls)
         made.codes, made.names = codes, PackedNames(packed, ends)
+        of = artifact.config.get("of", {})
+        made.of = {str(kind): str(digest) for kind, digest in of.items()} if isinstance(of, dict) else {}
         made.mean = artifact.tensor("mean", dtype="float32", shape=(codes.shape[1],))
+        made.scales = artifact.tensor("scales", dtype="float32", shape=(None,))
         made.centroids = None
         made._lists = None  # noqa: SLF001 - its own
         if artifact.config.get("approximate"):
@@ -291,6 +335,14 @@ def _centre_of(codes: NDArray[np.floating]) -> NDArray[np.float32]:
         return np.zeros(codes.shape[1], np.float32)
     centre: NDArray[np.float32] = mean.astype(np.float32)
     return centre
+
+
+def _deviations(codes: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Along principal axes; those along which codes hardly vary are left out."""
+    centred = (codes - codes.mean(0, dtype=np.float64)).astype(np.float32)
+    variances = np.linalg.eigvalsh((centred.T @ centred / len(codes)).astype(np.float64))
+    kept: NDArray[np.float32] = np.sqrt(variances[variances > 1e-9 * variances[-1]]).astype(np.float32)
+    return kept if variances[-1] > 0 else kept[:0]
 
 
 def unit_rows(codes: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -325,12 +377,15 @@ def find_others(
         threads: Processors to use; all by default.
 
     Raises:
-        OptionError: As `ImageIndex.search`.
+        OptionError: As `ImageIndex.search`; or an index of another model.
         FileError: A picture cannot be read.
     """
+    from vision.encoders.digests import encoder_digest
     from vision.encoders.image_encoder import ImageEncoder
 
-    codes = ImageEncoder(saved).encode(list(asked))
+    encoder = ImageEncoder(saved)
+    index.check_of({"model": encoder_digest(encoder)} if "model" in index.of else {})
+    codes = encoder.encode(list(asked))
     found = index.search(codes, number if with_itself else number + _BESIDES, threads=threads)
     told = []
     for path, matches in zip(asked, found, strict=True):
