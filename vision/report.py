@@ -287,8 +287,8 @@ class _Page:
             heading,
             Paragraph(
                 f"{many} codes with {cosine}, in {in_groups}{part}. By chance, were codes independent, there would be "
-                f"about {index.pairs_by_chance(self.config.threshold):,.0f}; of a model that has learned little, images "
-                "that only look alike to it are among them."
+                f"about {index.pairs_by_chance(self.config.threshold):,.0f}; of a model that has learned little, "
+                "images that only look alike to it are among them."
             ),
             Picture(figure),
             Table(("group", "images", "names"), listed),
