@@ -337,7 +337,8 @@ def test_daquar_s_floor_and_unseen_answers(shared_data):
     for split in ("train", "test"):
         rows = list_json_lines(shared_data / f"vqa/daquar_{split}.jsonl", answered=True).found
         names = sorted({row.image for row in rows})
-        places = np.array([names.index(row.image) for row in rows])
+        known = {name: place for place, name in enumerate(names)}
+        places = np.array([known[row.image] for row in rows])
         blank = Images(np.zeros((len(names), 1, 1, 1), np.uint8))
         sides[split] = Questions([row.text for row in rows], places, blank, [row.answers for row in rows])
     votes = defaultdict(Counter)
