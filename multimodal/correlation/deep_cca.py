@@ -75,9 +75,9 @@ class DeepCca(CorrelationModel):
         count = min(config.dimension, first.shape[1], second.shape[1])
         return loss(first, second, num_directions=count, ridge=config.ridge)
 
-    def least_batch(self) -> int:
-        """Examples that the loss of a batch takes at least."""
-        return 2 if self.config.objective == "soft" else super().least_batch()
+    def whitened_numbers(self) -> int:
+        """None, by the objective ``soft``."""
+        return 0 if self.config.objective == "soft" else super().whitened_numbers()
 
     def _decorrelate(self, codes: Sequence[Tensor]) -> Tensor:
         past = self.past.clone() if int(self.batches) else None

@@ -88,7 +88,8 @@ class View(nn.Module):
 
     def coordinates(self, given: Tensor) -> Tensor:
         """Codes (b, dimension) of things: what linear CCA makes of what the network makes."""
-        return (self(given).to(self.centre.dtype) - self.centre) @ self.directions
+        found: Tensor = (self(given).to(self.centre.dtype) - self.centre) @ self.directions
+        return found
 
 
 class CorrelationModel(nn.Module, ABC):
@@ -163,9 +164,9 @@ class CorrelationModel(nn.Module, ABC):
         """How it is trained: one player, whose loss couples the examples of a batch."""
         return PlainCoupledStep(self, self.compare)
 
-    def least_batch(self) -> int:
-        """Examples that the loss of a batch takes at least."""
-        return max(view.outputs for view in self._views()) + 2
+    def whitened_numbers(self) -> int:
+        """How many numbers the loss whitens in a batch, which must have more examples; 0: it whitens nothing."""
+        return max(view.outputs for view in self._views())
 
     # What is learned without gradients
 

@@ -121,7 +121,7 @@ def train_correlation(
     shapes = check_arrays(views)
     count = len(next(iter(views.values())))
     training = training or default_training(count)
-    others = None if isinstance(validation, int | float) else validation
+    others, share = (None, float(validation)) if isinstance(validation, int | float) else (validation, None)
     if others is not None:
         _check_alike(others, shapes)
     trained, held = _examples(views, validation, seed=training.seed)
@@ -130,7 +130,7 @@ def train_correlation(
     made.set_scaling(*fit_scaling(trained, config.scaling))
     data = {
         "views": {name: digest(view) for name, view in views.items()},
-        "held_out": float(validation) if others is None else {name: digest(view) for name, view in others.items()},
+        "held_out": share if others is None else {name: digest(view) for name, view in others.items()},
         "networks": {name: _describe(network) for name, network in (networks or {}).items()},
     }
     from multimodal.correlation.files import CORRELATION_MODEL, save_model
@@ -316,13 +316,12 @@ def _check_sizes(model: CorrelationModel, training: TrainingConfig, count: int, 
     """Fail before training where a batch, or all that is held out, has too few things to say how they correlate."""
     from nlprep.objectives.correlation import check_batch
 
-    least = model.least_batch()
-    sizes = [max(view.outputs for view in model.views)] if least > 2 else [0]  # type: ignore[union-attr]
-    check_batch(training.batch_size, sizes)
-    check_batch(count, sizes, noun="a training set")
-    if held is not None and min(held, training.batch_size) <= sizes[0] + 1:
+    size = model.whitened_numbers()
+    check_batch(training.batch_size, [size])
+    check_batch(count, [size], noun="a training set")
+    if held is not None and min(held, training.batch_size) <= size + 1:
         raise OptionError(
-            f"a validation set of {held} examples for codes of {sizes[0]} numbers: any views of so few correlate "
+            f"a validation set of {held} examples for codes of {size} numbers: any views of so few correlate "
             "fully, so that it says nothing: hold out more, or none (validation=0)"
         )
 
