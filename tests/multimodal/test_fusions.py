@@ -348,7 +348,7 @@ def selector(count: int, seed: int, *, gridded: bool) -> tuple[torch.Tensor, tor
 LEARNED = {
     "compact-bilinear": (0.05, 60, {"dimension": 1000}),
     "film": (0.005, 160, {}),
-    "cross-attention": (0.005, 160, {"glimpses": 1}),
+    "cross-attention": (0.005, 120, {"glimpses": 1}),
     "mlp": (0.01, 80, {"width": 64}),
 }
 
