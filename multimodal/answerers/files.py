@@ -1,0 +1,128 @@
+"""Models that answer on disk: ``config.json`` with settings, words and answers, ``tensors.safetensors`` with weights.
+
+The encoder that makes features of images, where there is one, is a model of images in ``encoder``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from multimodal.answerers.answerer import Answerer
+from multimodal.answerers.configuration import AnswererConfig
+from multimodal.answerers.network import AnswererNetwork
+from multimodal.answerers.words import QuestionWords
+from nlprep.core.artifacts import CONFIG_NAME, fill_artifact, read_artifact
+from nlprep.core.configuration import from_mapping, to_mapping
+from nlprep.core.devices import find_device
+from nlprep.core.errors import FileError, NlprepError, os_errors_named
+from nlprep.core.files import atomic_directory
+from nlprep.vocabulary import Vocabulary
+from vision.encoders.image_encoder import ImageEncoder
+from vision.images.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import os
+
+ANSWERER = "answerer"
+"""What directories of models are marked as."""
+ENCODER = "encoder"
+"""The folder of the encoder of images."""
+
+
+def save_answerer(answerer: Answerer, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a model as one directory, whole or not at all.
+
+    Args:
+        answerer: The model.
+        directory: The place; another such model there is replaced when this one is whole.
+        overwrite: Whether another kind of ours may be replaced, too.
+
+    Raises:
+        FileError: It cannot be written or holds something else; what was there is untouched.
+    """
+    network = answerer.network
+    config = {
+        "settings": to_mapping(network.config),
+        "preprocessing": to_mapping(answerer.preprocessing),
+        "features": None if answerer.encoder is None else network.fusion.image_dimension,
+        "temperature": answerer.temperature,
+        "words": _counted(answerer.words.vocabulary),
+        "answers": _counted(answerer.vocabulary),
+        "notes": dict(answerer.notes),
+    }
+    tensors = {name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in network.state_dict().items()}
+    with atomic_directory(directory, kind=ANSWERER, overwrite=overwrite) as assembly:
+        fill_artifact(assembly, kind=ANSWERER, config=config, tensors=tensors)
+        if answerer.encoder is not None:
+            answerer.encoder.save(assembly / ENCODER)
+
+
+def load_answerer(path: str | os.PathLike[str], *, device: str | None = None) -> Answerer:
+    """Open what `save_answerer` wrote, in evaluation mode; nothing is unpickled.
+
+    Args:
+        path: A model's directory, or a run's.
+        device: ``cpu``, ``cuda``...; default: a GPU where there is one.
+
+    Raises:
+        FileError: Missing, damaged, or something else's.
+        OptionError: A device that is not there.
+    """
+    chosen = find_device(device)
+    directory = find_answerer(path)
+    artifact = read_artifact(directory, kind=ANSWERER)
+    values = artifact.config
+    try:
+        config = from_mapping(AnswererConfig, values["settings"], where=CONFIG_NAME)
+        preprocessing = from_mapping(Preprocessing, values["preprocessing"], where=CONFIG_NAME)
+        features = None if values["features"] is None else int(values["features"])
+        words, vocabulary = QuestionWords(_vocabulary(values["words"])), _vocabulary(values["answers"])
+        temperature, notes = float(values["temperature"]), dict(values["notes"])
+        network = AnswererNetwork(
+            config, num_words=len(words), num_answers=len(vocabulary), shape=preprocessing.shape, features=features
+        )
+    except (KeyError, TypeError, ValueError, NlprepError) as error:
+        raise FileError(
+            directory / CONFIG_NAME, f"does not describe a model that answers ({error}): train or save it again"
+        ) from None
+    state = {name: torch.from_numpy(np.array(value)) for name, value in artifact.tensors.items()}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FileError(directory, f"the weights are not those of its settings ({reason}): save it again") from None
+    encoder = None if features is None else ImageEncoder.from_directory(directory / ENCODER, device=str(chosen))
+    return Answerer(
+        network=network.eval().to(chosen), words=words, vocabulary=vocabulary, preprocessing=preprocessing,
+        encoder=encoder, temperature=temperature, notes=notes,
+    )  # fmt: skip
+
+
+def find_answerer(path: str | os.PathLike[str]) -> Path:
+    """The directory of a model: the one named, or ``model`` in the directory of a run.
+
+    Raises:
+        FileError: There is none.
+    """
+    directory = Path(path)
+    with os_errors_named(directory):
+        names = {child.name for child in directory.iterdir()}
+    if CONFIG_NAME in names:
+        return directory
+    if (directory / "model" / CONFIG_NAME).is_file():
+        return directory / "model"
+    if "checkpoints" in names or "run.json" in names:
+        raise FileError(directory, "the run has not published a model yet: let it finish with the same call")
+    raise FileError(directory, "holds no model that answers questions: name the directory of one, or of its run")
+
+
+def _counted(vocabulary: Vocabulary) -> dict[str, Any]:
+    return {"words": vocabulary.words, "counts": vocabulary.counts.tolist()}
+
+
+def _vocabulary(values: dict[str, Any]) -> Vocabulary:
+    return Vocabulary([str(word) for word in values["words"]], [int(count) for count in values["counts"]])
