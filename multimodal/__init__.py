@@ -1,4 +1,1 @@
-"""Text and image features fused, for visual question answering: nothing is here yet.
-
-Fusion, correlation analysis and visual question answering will live here; see the design page of the docs.
-"""
+"""Text and images together: features fused, views that correlate, questions about images and what answers them."""
