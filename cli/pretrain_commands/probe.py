@@ -1,15 +1,16 @@
 """``rep-pretrain probe``: what encoders know, by how few labels a linear classifier on them needs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from cli.console import Console
-from cli.options import AtLeastOne, Options, Switch, Threads
+from cli.options import AtLeastOne, Given, Options, Switch, Threads
 from cli.pretrain_commands.inputs import LabelColumn, PairColumn, TextColumn
 from nlprep.core.configuration import to_mapping
-from nlprep.evaluation.configuration import ProbeConfig
+from nlprep.evaluation.configuration import ProbeConfig, possible_shares
 from nlprep.language_models.encoders.configuration import EncoderConfig
 
 EPILOG = """\
@@ -32,7 +33,9 @@ def probe(
     plot: Path | None = None,
     overwrite: Switch = False,
     baselines: bool = True,
-    choices: Annotated[ProbeConfig, Options(title="probe")],
+    choices: Annotated[
+        Given[ProbeConfig], Options(title="probe", shown={"labels": "1%,10%,100%, of few examples the larger"})
+    ],
     encoder: Annotated[EncoderConfig, Options(title="encoder")],
     batch_size: AtLeastOne = 32,
     text_column: TextColumn = "text",
@@ -75,8 +78,14 @@ def probe(
     learn, measure = (
         read_labelled_texts(path, text=text_column, label=label_column, text_pair=pair_column) for path in (train, test)
     )
+    config = choices.resolve()
+    if "--labels" not in choices.flags:
+        shares = possible_shares(len(learn), len(learn.label_names()))
+        if shares != config.labels:
+            console.note(f"labels: {shares} of {len(learn):,}; less is not one of each class")
+        config = replace(config, labels=shares)
     # Neighbours are looked for among dense features, which counted words are not.
-    counted = baselines and choices.classifier == "linear"
+    counted = baselines and config.classifier == "linear"
     if baselines and not counted:
         console.note("counted words (tf-idf) are left out: neighbours are looked for among dense features alone")
     with torch_threads(threads):
@@ -84,7 +93,7 @@ def probe(
             {str(path): path for path in models},
             learn,
             measure,
-            choices,
+            config,
             encoder_config=encoder,
             from_scratch=baselines,
             bag_of_words=counted,
@@ -97,9 +106,7 @@ def probe(
 
         draw_probe_curves(result.curves, plot, majority=result.majority, overwrite=overwrite)
     if console.json_output:
-        console.result(
-            result.to_dict() | {"settings": to_mapping(choices), "plot": None if plot is None else str(plot)}
-        )
+        console.result(result.to_dict() | {"settings": to_mapping(config), "plot": None if plot is None else str(plot)})
         return 0
     rows = [
         (

@@ -8,6 +8,7 @@ from nlprep.core.configuration import check, option
 from nlprep.core.errors import OptionError
 
 CLASSIFIERS = ("linear", "neighbors")
+_SHARES = (1, 10, 100)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,19 @@ class ProbeConfig:
                 raise OptionError(f"labels = {self.labels!r}: {word!r} leaves no label to learn from")
             found.add(LabelAmount(number, per_class))
         return sorted(found, key=lambda amount: (amount.number, amount.per_class or 0))
+
+
+def possible_shares(count: int, fewest: int) -> str:
+    """Shares of labels to try: a hundredth, a tenth and all, as far as they are labels enough.
+
+    Args:
+        count: Labelled examples to learn from.
+        fewest: Labels that a share of them must be, unless it is all of them.
+
+    >>> possible_shares(801, 10)
+    '10%,100%'
+    """
+    return ",".join(f"{share}%" for share in _SHARES if share == 100 or round(share / 100 * count) >= fewest)
 
 
 @dataclass(frozen=True, kw_only=True)

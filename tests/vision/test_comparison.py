@@ -20,7 +20,14 @@ from nlprep.core.randomness import seeded_torch
 from nlprep.core.training.steps.updates import NonFiniteError
 from nlprep.evaluation.sample_quality import fit_moments, frechet_distance
 from vision.backbones.configuration import UNetConfig
-from vision.comparison.comparison import COMPARISON, FIGURES, ModelSummary, check_comparison, compare_models
+from vision.comparison.comparison import (
+    COMPARISON,
+    FIGURES,
+    ModelSummary,
+    check_comparison,
+    compare_models,
+    with_possible_labels,
+)
 from vision.comparison.configuration import ComparisonConfig
 from vision.comparison.feature_space import digest_weights, open_space, train_space
 from vision.comparison.measuring import Measured, draw_pixels
@@ -90,6 +97,17 @@ def test_every_model_is_measured_from_every_seed(finished, images):
     assert [point["num_labels"] for point in vae.runs[0]["probe"]["linear"]["points"]] == [4]
     assert any("vae-2: 4 steps" in line for line in told)
     json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_numbers_of_labels_that_nobody_asked_for_are_those_that_there_are(images):
+    told: list[str] = []
+    chosen = with_possible_labels(images[0], ComparisonConfig(), told.append)
+    assert chosen.labels == "10%,100%"
+    assert "10%,100% of 60 labels" in told.pop()
+    asked = config(labels="1,4")
+    assert with_possible_labels(images[0], asked, told.append) is asked
+    assert with_possible_labels(toy_images(60, labels=False), ComparisonConfig(), told.append).labels == "1%,10%,100%"
+    assert not told
 
 
 def test_a_comparison_goes_on_where_it_was(finished, images, monkeypatch):

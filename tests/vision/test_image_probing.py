@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from vision_toys import toy_images
 
+from nlprep.evaluation.configuration import possible_shares
 from vision.encoders.probing import _PlacedImages, possible_labels
 from vision.encoders.raw_pixels import RawPixels
 from vision.images.preprocessing import Preprocessing
@@ -23,3 +24,9 @@ def test_pictures_by_their_place_come_in_the_order_that_was_asked_for(places: li
 
 def test_no_more_labels_are_tried_than_there_are() -> None:
     assert possible_labels(np.array([0, 0, 0, 1])) == "1/class,100%"
+
+
+def test_shares_that_are_fewer_labels_than_classes_are_left_out_and_all_stay() -> None:
+    assert possible_shares(1000, 10) == "1%,10%,100%"
+    assert possible_shares(801, 10) == "10%,100%"
+    assert possible_shares(8, 10) == "100%"

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import warnings
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
@@ -199,6 +199,7 @@ def compare_models(
             "give classes, or name a model whose features to take"
         )
     _check_amounts(train, test, config)
+    config = with_possible_labels(train, config, told)
     _check_labels(train, test, config)
     inputs = list(inputs)
     check_comparison(place, inputs=inputs, overwrite=overwrite)
@@ -264,12 +265,37 @@ def _check_labels(train: Images, test: Images, config: ComparisonConfig) -> None
     if train.classes != test.classes:
         raise NlprepError(f"{test.source}: its classes are not those of {train.source}: give images of the same")
     classes = len(np.unique(train.labels))
-    fewest = ProbeConfig(labels=config.labels).amounts(min(config.most_labels, len(train)), classes)[0].number
+    asked = ProbeConfig(labels=config.labels or ProbeConfig().labels)
+    fewest = asked.amounts(min(config.most_labels, len(train)), classes)[0].number
     if fewest < classes:
         raise OptionError(
             f"labels = {config.labels!r}: {fewest:,} of {min(config.most_labels, len(train)):,} images are fewer than "
             f"the {classes} classes: ask for more labels, or allow more images"
         )
+
+
+def with_possible_labels(
+    train: Images, config: ComparisonConfig, told: Callable[[str], object] = lambda _: None
+) -> ComparisonConfig:
+    """The settings with numbers of labels that can be had, where none are asked for.
+
+    Args:
+        train: What is learned from.
+        config: The settings.
+        told: Called with a line if that leaves some of the usual ones out.
+    """
+    from nlprep.evaluation.configuration import ProbeConfig, possible_shares
+
+    if config.labels is not None:
+        return config
+    usual = ProbeConfig().labels
+    if train.labels is None:
+        return replace(config, labels=usual)
+    count, classes = min(config.most_labels, len(train)), len(np.unique(train.labels))
+    labels = possible_shares(count, classes)
+    if labels != usual:
+        told(f"probes learn from {labels} of {count:,} labels: less is not one of each of the {classes} classes")
+    return replace(config, labels=labels)
 
 
 class _Work:

@@ -43,7 +43,10 @@ class ComparisonConfig:
     bound_images: int = option(
         64, "test images whose bound a diffusion model computes, all levels of it, or flow matching", minimum=2
     )
-    labels: str = option("1%,10%,100%", "labels that probes learn from, as for rep-vision probe")
+    labels: str | None = option(
+        None, "labels that probes learn from, as for rep-vision probe; none: 1%,10%,100%, as far as these are one of "
+        "each class at the least",
+    )  # fmt: skip
     most_labels: int = option(10_000, "training images with labels that probes may learn from, at the most", minimum=20)
     repeats: int = option(3, "random choices of labels", minimum=1)
     space_steps: int = option(2000, "training steps of the classifier whose features FID and KID are of", minimum=1)

@@ -191,8 +191,9 @@ class Measured:
         features = [encoder.encode(images, _BATCH, progress=progress) for images in (self.labelled, self.test)]
         sides = [(rows, images.labels) for rows, images in zip(features, (self.labelled, self.test), strict=True)]
         found: dict[str, Any] = {}
+        asked = self.config.labels or ProbeConfig().labels
         for classifier in ("linear", "neighbors"):
-            config = ProbeConfig(labels=self.config.labels, classifier=classifier, repeats=self.config.repeats)
+            config = ProbeConfig(labels=asked, classifier=classifier, repeats=self.config.repeats)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", ProbeWarning)
                 curve = probe_features(classifier, sides[0], sides[1], config, progress=progress)  # type: ignore[arg-type]

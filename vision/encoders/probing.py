@@ -9,7 +9,7 @@ import numpy as np
 
 from nlprep.core.errors import NlprepError
 from nlprep.core.progress import SILENT
-from nlprep.evaluation.configuration import ProbeConfig
+from nlprep.evaluation.configuration import ProbeConfig, possible_shares
 from nlprep.evaluation.label_curves import LabelCurves, measure_label_curves
 from nlprep.evaluation.labelled import Labelled
 from vision.encoders.image_encoder import ImageEncoder
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RAW_PIXELS = "raw pixels"
 """The name of the curve of the pixels themselves."""
-_EACH, _SHARES = (1, 2, 4, 8), (1, 10, 100)
+_EACH = (1, 2, 4, 8)
 
 
 class _PlacedImages:
@@ -168,8 +168,7 @@ def possible_labels(labels: NDArray[np.integer[Any]]) -> str:
     classes, rarest = len(found), int(found[found > 0].min())
     few = [number for number in _EACH if number <= rarest]
     most = few[-1] * classes
-    shares = [share for share in _SHARES if share == 100 or len(labels) * share // 100 > most]
-    return ",".join([*(f"{number}/class" for number in few), *(f"{share}%" for share in shares)])
+    return ",".join([*(f"{number}/class" for number in few), possible_shares(len(labels), most + 1)])
 
 
 def _places(images: Images, start: int) -> range:
