@@ -31,8 +31,8 @@ class Program:
         description: What it is, for ``--help``.
         epilog: Examples, for ``--help``.
         commands: A line of help for each command.
-        package: Where each command has a module of its name, with a function of its name, an ``EPILOG`` and, if it has
-            very many options, ``CHAPTERS``.
+        package: Where each command has a module of its name (with ``_`` for ``-``), with a function of that name, an
+            ``EPILOG`` and, if it has very many options, ``CHAPTERS``.
     """
 
     def __init__(self, name: str, *, description: str, epilog: str, commands: dict[str, str], package: str) -> None:
@@ -128,8 +128,9 @@ class Program:
         app = self.app([name])
         with app.app_stack([name]):
             arguments = app[name].assemble_argument_collection()
-        module = import_module(f"{self.package}.{name}")
-        summary = (getattr(module, name).__doc__ or "").partition("\n")[0]
+        function = function_name(name)
+        module = import_module(f"{self.package}.{function}")
+        summary = (getattr(module, function).__doc__ or "").partition("\n")[0]
         chapters = getattr(module, "CHAPTERS", None)
         known = chapters is not None and word in chapters.summaries
         return command_help(
@@ -161,12 +162,12 @@ class Program:
         )
         file.program = app
         for place, (name, summary) in enumerate(self.commands.items()):
-            path = f"{self.package}.{name}"
+            path = f"{self.package}.{function_name(name)}"
             if name in wanted:
-                function = getattr(import_module(path), name)
+                function = getattr(import_module(path), function_name(name))
                 app.command(as_command(function, file), name=name, sort_key=place)
             else:
-                app.command(f"{path}:{name}", name=name, help=summary, sort_key=place)
+                app.command(f"{path}:{function_name(name)}", name=name, help=summary, sort_key=place)
         app.command(self.print_completion, name="--print-completion")
         return app
 
@@ -182,6 +183,11 @@ class Program:
             return f"{self.name} {version('nlprep-toolkit')}"
         except PackageNotFoundError:
             return f"{self.name} (not installed)"
+
+
+def function_name(command: str) -> str:
+    """What the function of a command, and its module, are called: ``make-data`` is a name in a shell alone."""
+    return command.replace("-", "_")
 
 
 def _send_lost_interrupt_again(lost: UnraisableHookArgs) -> None:

@@ -48,7 +48,7 @@ class Control:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
-        return {"name": self.name, "made": self.made, **self.score.to_dict(), "lead": self.lead.to_dict()}
+        return {**self.score.to_dict(), "name": self.name, "made": self.made, "lead": self.lead.to_dict()}
 
 
 @dataclass(frozen=True)

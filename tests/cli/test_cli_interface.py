@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from cli import pretrain, translate, vision
+from cli import pretrain, translate, vision, vqa
 from cli.help import command_help
+from cli.program import function_name
 from cli.vision_commands.train import EPILOG
 
 LIST = Path(__file__).with_name("options.txt")
-PROGRAMS = {module.PROGRAM.name: module.PROGRAM for module in (translate, pretrain, vision)}
+PROGRAMS = {module.PROGRAM.name: module.PROGRAM for module in (translate, pretrain, vision, vqa)}
 
 
 def describe(argument) -> str:
@@ -59,7 +60,9 @@ def test_the_interface_is_the_list():
 
 def chapters_of(program):
     """The commands of a program whose help is in chapters, and how."""
-    modules = {name: import_module(f"{PROGRAMS[program].package}.{name}") for name in PROGRAMS[program].commands}
+    modules = {
+        name: import_module(f"{PROGRAMS[program].package}.{function_name(name)}") for name in PROGRAMS[program].commands
+    }
     return {name: module.CHAPTERS for name, module in modules.items() if hasattr(module, "CHAPTERS")}
 
 

@@ -7,10 +7,10 @@ from importlib import import_module
 
 import pytest
 
-from cli import pretrain, translate, vision
-from cli.program import _Dash
+from cli import pretrain, translate, vision, vqa
+from cli.program import _Dash, function_name
 
-PROGRAMS = {module.PROGRAM.name: module.PROGRAM for module in (pretrain, translate, vision)}
+PROGRAMS = {module.PROGRAM.name: module.PROGRAM for module in (pretrain, translate, vision, vqa)}
 
 
 def examples(text):
@@ -21,7 +21,7 @@ def examples(text):
             words = shlex.split(command.partition("#")[0].partition(" > ")[0].partition(" < ")[0])
             if words[:1] == ["torchrun"]:
                 words = words[words.index("-m") + 1 :]
-                words[0] = {"cli.pretrain": "rep-pretrain", "cli.vision": "rep-vision"}[words[0]]
+                words[0] = {"cli.pretrain": "rep-pretrain", "cli.vision": "rep-vision", "cli.vqa": "rep-vqa"}[words[0]]
             if words and words[0] in PROGRAMS:
                 yield words[0], words[1:]
 
@@ -36,7 +36,7 @@ def test_examples_are_understood(program, name, tmp_path, monkeypatch):
     # The one file that is read before a command begins.
     (tmp_path / "settings.toml").write_text("")
     asked = PROGRAMS[program]
-    text = asked.epilog if name is None else import_module(f"{asked.package}.{name}").EPILOG
+    text = asked.epilog if name is None else import_module(f"{asked.package}.{function_name(name)}").EPILOG
     found = [example for example in examples(text) if example[1]]
     assert found
     for owner, words in found:
@@ -44,5 +44,5 @@ def test_examples_are_understood(program, name, tmp_path, monkeypatch):
         # A lone dash is standard input.
         words = [_Dash(word) if word == "-" else word for word in words]
         command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
-        assert command.__name__ == words[0]
+        assert command.__name__ == function_name(words[0])
         assert bound is not None

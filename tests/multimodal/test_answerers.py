@@ -316,6 +316,7 @@ def test_a_score_stands_beside_its_controls(run, questions):
         assert control.lead.value == pytest.approx(soft - control.score.soft.value)
     assert len(found.mistakes) <= 3
     assert found.to_dict()["verdict"] == found.verdict
+    assert [one["name"] for one in found.to_dict()["controls"]] == list(controls)
     with pytest.raises(OptionError, match="sees both"):
         evaluate_answerer(run.answerer, questions, question_only=run.answerer)
     alone = evaluate_answerer(run.question_only.answerer, questions)

@@ -1,0 +1,1 @@
+"""The commands of ``rep-vqa``, each a module of its name."""
