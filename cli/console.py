@@ -165,9 +165,16 @@ def run(program: str, command: Callable[[], int]) -> int:
 
 @contextmanager
 def said_as_command() -> Iterator[None]:
-    """Speak of the command where the library speaks of the call, when a run is interrupted."""
+    """Speak of the command where the library speaks of the call, when a run is interrupted or its loss is no number."""
     try:
         yield
+    except NlprepError as error:
+        # What trains has loaded this, and torch, already.
+        from nlprep.core.training.steps.updates import NonFiniteError
+
+        if not isinstance(error, NonFiniteError):
+            raise
+        raise NlprepError(f"{error}; give --overwrite with what you change: the run is begun anew") from None
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(str(interrupt).replace("the same call", "the same command")) from None
 

@@ -8,8 +8,9 @@ others.
 
 import functools
 import inspect
+import re
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from types import NoneType
@@ -33,6 +34,8 @@ from nlprep.core.errors import OptionError
 
 T = TypeVar("T")
 
+_OF_A_SETTING = re.compile(r"command line: (?P<tables>(?:\[\w+\]: )*)(?P<name>\w+) =(?P<rest>.*)", re.DOTALL)
+_TABLE = re.compile(r"\[(\w+)\]")
 GENERAL = "general options"
 AtLeastOne = Annotated[int, Bounds(help="", minimum=1)]
 AtLeastOneIfAny = Annotated[int | None, Bounds(help="", minimum=1)]
@@ -122,11 +125,24 @@ class Given(Generic[T]):
                     raise OptionError(f"{one} and {two}: one is instead of the other: give one of them")
                 # Its default would win, and what was asked for count for nothing.
                 values[setting.name] = None
-        made = from_mapping(self._configuration, nest(settings, values), where=self._where)
+        try:
+            made = from_mapping(self._configuration, nest(settings, values), where=self._where)
+        except OptionError as error:
+            raise OptionError(self._flagged(str(error), settings)) from None
         for setting in settings:
             if setting.name in self._values:
                 _check_counts(made, setting, self._options.flag(setting.name))
         return made
+
+    def _flagged(self, said: str, settings: Sequence[Setting]) -> str:
+        """What is wrong with a setting, said of the option that it is, if it is not in a file."""
+        found = _OF_A_SETTING.fullmatch(said)
+        if found is None:
+            return said
+        path = (*_TABLE.findall(found["tables"]), found["name"])
+        name = "_".join(path)
+        known = any(setting.path == path for setting in settings)
+        return f"{self._options.flag(name)} ={found['rest']}" if known else said
 
 
 def _check_counts(configuration: Any, setting: Setting, flag: str) -> None:

@@ -14,6 +14,7 @@ from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.randomness import combine, uniforms
 from nlprep.core.training.evaluation import Assessment
 from nlprep.core.training.recipe import FinishedRun, prepare_run
+from nlprep.core.wording import counted
 from vision.images.amounts import require_images
 from vision.images.collection import ImageExamples
 from vision.images.splits import choose_places
@@ -244,8 +245,8 @@ def held_out_places(count: int, share: float, *, seed: int) -> tuple[NDArray[np.
         number = max(1, number)
     if number >= count:
         raise OptionError(
-            f"validation = {share}: of {count} images none is left to train on: give more images, or hold out none "
-            "(validation 0)"
+            f"validation = {share}: of {counted(count, 'image')} none is left to train on: give more images, or hold "
+            "out none (validation 0)"
         )
     draws = uniforms(combine(seed, np.arange(count)), 1, purpose=_HOLDING_OUT)[:, 0]
     held = np.zeros(count, bool)

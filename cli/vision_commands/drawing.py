@@ -28,6 +28,7 @@ def said(console: Console, figure: Path, **told: object) -> int:
         console.result({"figure": str(figure), **told})
     else:
         for name, value in told.items():
-            console.note(f"{name.replace('_', ' ')}: {value}")
+            listed = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+            console.note(f"{name.replace('_', ' ')}: {listed}")
         console.note(f"figure: {figure}")
     return 0

@@ -50,7 +50,7 @@ def reconstruct(
         console: Where results and remarks go.
     """
     from nlprep.core.threads import torch_threads
-    from nlprep.figures.images import draw_reconstructions
+    from nlprep.figures.images import draw_reconstructions, require_drawable
     from vision.images.splits import choose_places
     from vision.models.making import reconstruct_images
 
@@ -58,6 +58,7 @@ def reconstruct(
     check_figure(figure, console.inputs(model, data), overwrite=overwrite)
     saved = open_model(model, device)
     images = read_images_of(saved, data, split, on_error, console, classes=True)
+    require_drawable(2 * min(number, len(images)), *images.shape[1:])
     shown = images.select(choose_places(len(images), number, seed))
     with torch_threads(threads):
         made = reconstruct_images(saved, shown)

@@ -52,13 +52,17 @@ def sample(
         console: Where results and remarks go.
     """
     from nlprep.core.threads import torch_threads
-    from nlprep.figures.images import draw_images
+    from nlprep.figures.images import draw_images, require_drawable
     from vision.models.making import sample_images
 
     figure = output or named_figure(model, "samples")
     check_figure(figure, console.inputs(model), overwrite=overwrite)
     saved = open_model(model, device)
+    # Before they are made, which may take hours.
+    require_drawable(number, *saved.model.shape[1:])
     with torch_threads(threads):
-        drawn = sample_images(saved, number, of=of, seed=seed, temperature=temperature)
+        drawn = sample_images(
+            saved, number, of=of, seed=seed, temperature=temperature, progress=console.progress
+        )  # fmt: skip
     draw_images(drawn, figure, overwrite=overwrite)
     return said(console, figure, images=number, seed=seed)

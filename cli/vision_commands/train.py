@@ -161,6 +161,7 @@ def train(
     from nlprep.core.threads import resolve_threads, torch_threads
     from nlprep.core.training.processes import accelerator_on
     from nlprep.core.training.records.runs import check_training_run
+    from vision.images.amounts import LEAST_TRAINED, require_images
     from vision.models.files import IMAGE_MODEL
     from vision.presets import default_backbone, default_training, default_validation, describe_choice
     from vision.requirements import check_training
@@ -188,8 +189,13 @@ def train(
         read = _read(source, split, images, on_error, cache, threads, console)
     network = given or default_backbone(model, read.shape)
     own = None if start is not None else network
+    if len(read) < LEAST_TRAINED:
+        require_images(len(read), None, source=read.source)
     share = default_validation(len(read)) if validation is None else validation
-    count = len(held_out_places(len(read), share, seed=1)[0])
+    try:
+        count = len(held_out_places(len(read), share, seed=1)[0])
+    except OptionError as error:
+        raise OptionError(f"--{error}") from None
     defaults = to_mapping(default_training(model, count, network))
     if stream:
         defaults["workers"] = max(1, min(_MOST_WORKERS, resolve_threads(threads) - 1))

@@ -9,6 +9,7 @@ from cli.console import Console
 from cli.options import AtLeastOne, Switch, Threads
 from cli.vision_commands.drawing import check_figure, named_figure, said
 from cli.vision_commands.inputs import OnError, open_model, read_images_of
+from nlprep.core.configuration import Bounds
 from nlprep.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from vision.models.files import SavedModel
 
+_LOOKED_AT = 1000
+AtLeastTwo = Annotated[int, Bounds(help="", minimum=2)]
 EPILOG = """\
 examples:
   rep-vision traverse vae               # vae-traversals.png
@@ -40,7 +43,7 @@ def traverse(
     overwrite: Switch = False,
     between: Switch = False,
     rows: AtLeastOne = 8,
-    steps: AtLeastOne = 9,
+    steps: AtLeastTwo = 9,
     seed: AtLeastOne = 1,
     split: str | None = None,
     on_error: OnError = "refuse",
@@ -68,7 +71,7 @@ def traverse(
     import numpy as np
 
     from nlprep.core.threads import torch_threads
-    from nlprep.figures.images import draw_image_sequences
+    from nlprep.figures.images import draw_image_sequences, require_drawable
     from vision.encoders.image_encoder import ImageEncoder
     from vision.images.splits import choose_places
     from vision.models.abilities import describe_lack
@@ -79,16 +82,21 @@ def traverse(
     figure = output or named_figure(model, "traversals")
     check_figure(figure, console.inputs(model, data), overwrite=overwrite)
     saved = open_model(model, device)
-    if isinstance(saved.model, CanGenerate):
+    draws = isinstance(saved.model, CanGenerate)
+    # Before anything is made: a row is of a number of the code, or of two of the images that are looked at.
+    there = (rows if draws else _LOOKED_AT // 2) if between else saved.model.dimension
+    require_drawable(min(rows, there) * steps, *saved.model.shape[1:])
+    if draws:
         # Images are made of random numbers, which are no codes.
         with torch_threads(threads):
             made, named = _of_latents(saved, data, split, rows, steps, seed, on_error, console, between=between)
+        _say_of_fewer(rows, made, console, between=between)
         draw_image_sequences(made, figure, column_names=named, overwrite=overwrite)
         return said(console, figure, rows=list(made))
     if not isinstance(saved.model, CanDecode):
         raise OptionError(describe_lack(saved.model, "makes no images of codes", (CanDecode, CanGenerate)))
     images = read_images_of(saved, data, split, on_error, console, classes=True)
-    images = images.select(choose_places(len(images), 1000, seed))
+    images = images.select(choose_places(len(images), _LOOKED_AT, seed))
     if between and len(images) < 2:
         raise OptionError("--between: there is one image; give more")
     labels = labels_of(saved.model, images)
@@ -109,8 +117,16 @@ def traverse(
                 path[:, number] += np.linspace(-2, 2, steps) * spread[number]
                 drawn[f"number {number}"] = _decoded(saved, path, None if labels is None else labels[0])
             names = [f"{away:+.2g} sd" if away else "as it is" for away in np.linspace(-2, 2, steps)]
+    _say_of_fewer(rows, drawn, console, between=between)
     draw_image_sequences(drawn, figure, column_names=names, overwrite=overwrite)
     return said(console, figure, rows=list(drawn))
+
+
+def _say_of_fewer(rows: int, drawn: dict[str, Any], console: Console, *, between: bool) -> None:
+    """Say why there are fewer rows than were asked for."""
+    if len(drawn) < rows:
+        there = "pairs of images to choose from" if between else "numbers in a code"
+        console.note(f"--rows {rows:,}: there are {len(drawn):,} {there}, a row for each")
 
 
 def _of_latents(

@@ -13,6 +13,7 @@ from nlprep.core.errors import NlprepError, OptionError
 from nlprep.core.randomness import combine, uniforms
 from nlprep.core.training.configuration import TrainingConfig
 from nlprep.core.training.recipe import FinishedRun, prepare_run
+from nlprep.core.wording import counted
 
 if TYPE_CHECKING:
     import os
@@ -299,7 +300,9 @@ def _examples(views: Views, validation: Views | float, *, seed: int) -> tuple[Vi
         raise OptionError(f"validation = {validation}: give a share from 0 up to 1, or views of other things")
     number = max(1, min(_MOST_HELD_OUT, round(validation * count)))
     if number >= count:
-        raise OptionError(f"validation = {validation}: of {count} things none is left to train on: give more, or 0")
+        raise OptionError(
+            f"validation = {validation}: of {counted(count, 'thing')} none is left to train on: give more, or 0"
+        )
     draws = uniforms(combine(seed, np.arange(count)), 1, purpose=_HOLDING_OUT)[:, 0]
     held = np.zeros(count, bool)
     held[np.argsort(draws, kind="stable")[:number]] = True

@@ -10,6 +10,7 @@ import numpy as np
 
 from multimodal.questions.answers import main_answer
 from nlprep.core.errors import FileError, NlprepError
+from nlprep.core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +86,11 @@ class Questions:
             for number, given in enumerate(self.answers):
                 if not given or not all(answer.strip() for answer in given):
                     raise self.error(number, "has no answer: write one, or leave the question out")
+
+    def __repr__(self) -> str:
+        """One line with counts: of the questions there may be millions."""
+        asked, about = counted(len(self), "question"), counted(len(self.images), "image")
+        return f"Questions({self.source!r}: {asked} about {about})"
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -192,6 +192,8 @@ def check_range(name: str, value: Any, bounds: Bounds) -> None:
     Raises:
         OptionError: Names the value and the range.
     """
+    if isinstance(value, float) and value != value:
+        raise OptionError(f"{name} = nan: is not a number: give one")
     if bounds.choices is not None and value not in bounds.choices:
         raise OptionError(f"{name} = {value!r}: choose from {', '.join(bounds.choices)}")
     if bounds.minimum is not None and not value >= bounds.minimum:

@@ -6,6 +6,7 @@ The commands print it on stderr and leave with status 2. Anything else is a bug 
 from __future__ import annotations
 
 import errno
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,8 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
 }
 
+_WRITTEN_IN_PART = re.compile(r"^\d+ requested and \d+ written")
+
 
 @contextmanager
 def os_errors_named(path: str | os.PathLike[str]) -> Iterator[None]:
@@ -67,7 +70,9 @@ def os_errors_named(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        problem = _REMEDIES.get(error.errno or 0)
+        # NumPy says of a full disk how much of an array it wrote, and not why.
+        written_in_part = error.errno is None and _WRITTEN_IN_PART.search(str(error)) is not None
+        problem = _REMEDIES.get(errno.ENOSPC if written_in_part else error.errno or 0)
         if problem is None:
             problem = f"{error.strerror or error}: check the file and its disk"
         raise FileError(path, problem) from error

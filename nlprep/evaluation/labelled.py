@@ -9,6 +9,7 @@ import numpy as np
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.randomness import combine, integers, uniforms
+from nlprep.core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,11 @@ class Labelled(Generic[Item]):
                 + ("" if self.pairs is None else f" and {len(self.pairs):,} pairs")
                 + " differ in number: give one of each for each example"
             )
+
+    def __repr__(self) -> str:
+        """One line with counts: of the items there may be millions."""
+        given = counted(len(self), "example" if self.pairs is None else "pair")
+        return f"{type(self).__name__}({self.name!r}: {given}, {counted(len(set(self.labels)), 'label')})"
 
     def __len__(self) -> int:
         return len(self.items)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TILE = 160
 """The longer side that an image is drawn at, in pixels, about: small ones are magnified by a whole number."""
+MAX_PIXELS = 100_000_000
+"""Pixels that a figure may have, about: what draws it takes a dozen times as many bytes, and viewers give up."""
 _GAP = 12
 _BLOCK_GAP = 36
 _BAR_HEIGHT = 18
@@ -54,6 +56,30 @@ class Scale:
     name: str = ""
 
 
+def require_drawable(count: int, height: int, width: int) -> None:
+    """Refuse more images than a figure may have.
+
+    Args:
+        count: How many are to be drawn.
+        height: Of each, in its own pixels.
+        width: Likewise.
+
+    Raises:
+        OptionError: The figure would have more than `MAX_PIXELS`.
+
+    >>> require_drawable(100_000, 28, 28)
+    Traceback (most recent call last):
+    nlprep.core.errors.OptionError: 100,000 images: a figure of them would have 3,098 million pixels, of 100 million that are drawn: ask for 3,228 at the most
+    """  # noqa: E501 - an error is one line
+    drawn_height, drawn_width = _drawn_size(height, width)
+    each = (drawn_height + _GAP) * (drawn_width + _GAP)
+    if count * each > MAX_PIXELS:
+        raise OptionError(
+            f"{count:,} images: a figure of them would have {count * each / 1e6:,.0f} million pixels, of "
+            f"{MAX_PIXELS / 1e6:,.0f} million that are drawn: ask for {MAX_PIXELS // each:,} at the most"
+        )
+
+
 def draw_images(
     images: Any,
     path: str | os.PathLike[str],
@@ -74,7 +100,7 @@ def draw_images(
         overwrite: As for `nlprep.figures.files.write_figure`.
 
     Raises:
-        OptionError: No known ending, or less than one column.
+        OptionError: No known ending, less than one column, or as `require_drawable`.
         NlprepError: No images, or not images; captions that are not as many.
         FileError: The place cannot be written.
     """
@@ -87,6 +113,7 @@ def draw_images(
     if columns < 1:
         raise OptionError(f"columns = {columns}: must be at least 1")
     columns = min(columns, len(pixels))
+    require_drawable(*pixels.shape[:3])
     tiles = _resized(pixels)
     rows = [
         (tiles[start : start + columns], None if captions is None else captions[start : start + columns])
@@ -258,19 +285,29 @@ def _rows_of_tiles(rows: Mapping[str, Any]) -> dict[str, NDArray[np.uint8]]:
     shapes = {name: (len(images), *images.shape[1:3]) for name, images in pixels.items()}
     if len(set(shapes.values())) > 1:
         raise NlprepError(f"rows of different images, {shapes}: give as many of the same size in each")
+    count, height, width = next(iter(shapes.values()))
+    require_drawable(len(rows) * count, height, width)
     return {name: _resized(images) for name, images in pixels.items()}
 
 
-def _resized(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images magnified by a whole number, or shrunk by area, so that their longer side is about `TILE`."""
-    height, width = pixels.shape[1:3]
+def _drawn_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width at which an image is drawn: its longer side is about `TILE`."""
     longer = max(height, width)
     if longer <= TILE:
         times = max(1, round(TILE / longer))
-        return pixels.repeat(times, axis=1).repeat(times, axis=2)
+        return times * height, times * width
+    return max(1, round(height * TILE / longer)), max(1, round(width * TILE / longer))
+
+
+def _resized(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images magnified by a whole number, or shrunk by area."""
+    height, width = pixels.shape[1:3]
+    drawn_height, drawn_width = _drawn_size(height, width)
+    if max(height, width) <= TILE:
+        return pixels.repeat(drawn_height // height, axis=1).repeat(drawn_width // width, axis=2)
     from PIL import Image
 
-    size = (max(1, round(width * TILE / longer)), max(1, round(height * TILE / longer)))
+    size = (drawn_width, drawn_height)
     return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in pixels])
 
 

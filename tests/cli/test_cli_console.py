@@ -6,11 +6,13 @@ import json
 import signal
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 from tests_cli_support import one_line
 
-from cli.console import Console, run
+from cli.console import Console, run, said_as_command
+from cli.vision_commands.drawing import said
 from nlprep.core.errors import FileError, NlprepError
 
 
@@ -91,3 +93,16 @@ def test_warnings_are_one_line(capsys):
 
     assert run("prog", command) == 0
     assert capsys.readouterr().err == "prog: warning: two lines\n" * 2
+
+
+def test_a_loss_that_is_no_number_is_said_with_what_the_command_takes():
+    from nlprep.core.training.steps.updates import NonFiniteError
+
+    told = pytest.raises(NlprepError, match="lower the learning rate; give --overwrite with what you change")
+    with told, said_as_command():
+        raise NonFiniteError("the loss is nan at step 3: lower the learning rate")
+
+
+def test_a_list_is_said_in_words(capsys):
+    assert said(Console(), Path("f.png"), rows=["number 17", "number 3"]) == 0
+    assert "rows: number 17, number 3\n" in capsys.readouterr().err

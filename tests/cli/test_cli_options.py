@@ -275,7 +275,7 @@ def test_an_error_on_the_command_line_is_not_blamed_on_the_file(refuse, tmp_path
         (["--number", "2.0"], "--number = '2.0': expected a whole number"),
         (["--minutes", "1e3"], "--minutes = '1e3': expected a whole number"),
         (["--heat", "warm"], "--heat = 'warm': expected a number"),
-        (["--heat", "nan"], "--heat = nan: must be above 0"),
+        (["--heat", "nan"], "--heat = nan: is not a number: give one"),
         (["--shape", "flat"], "--shape = 'flat': choose from round, long"),
         (["--mode", "c"], "--mode = 'c': choose from a, b"),
         (["--minut", "3"], "unknown option --minut: did you mean --minutes? ("),
@@ -342,3 +342,12 @@ def test_train_with_a_file_saves_the_resolved_settings(made, tmp_path, capsys):
     assert (said["dimension"], said["epochs"], said["min_count"]) == (6, 1, 7)
     saved = json.loads((tmp_path / "out" / "config.json").read_text())["training"]
     assert saved == said
+
+
+def test_a_setting_that_will_not_do_is_called_by_its_option():
+    options = Options(title="baking", names={"yeast_grams": "weight"})
+    for values, said in (({"minutes": 0}, "--minutes = 0: must"), ({"yeast_grams": 0}, "--weight = 0: must")):
+        with pytest.raises(OptionError, match=f"^{said}"):
+            Given(Baking, options, values, "command line").resolve()
+    with pytest.raises(OptionError, match=r"^bread.toml: minutes = 0: must"):
+        Given(Baking, options, {"minutes": 0}, "bread.toml").resolve()

@@ -52,6 +52,13 @@ def test_an_empty_folder(tmp_path, refuse):
     assert "empty" in refuse("train", "empty")
 
 
+def test_one_picture(folder, tmp_path, refuse):
+    (tmp_path / "one").mkdir()
+    shutil.copy(folder / "photos" / "dark" / "0.png", tmp_path / "one")
+    # Nobody spoke of a share to hold out.
+    assert "one: 1 image to train on: nothing can be learned of them" in refuse("train", "one")
+
+
 def test_a_single_class(folder, tmp_path, refuse):
     shutil.copytree(folder / "photos" / "dark", tmp_path / "one" / "dark")
     said = refuse("probe", folder / "run", "--data", "one")
@@ -75,6 +82,7 @@ def test_damaged_pictures_are_named_and_can_be_left_out(spoiled, tmp_path, refus
     for words in (["train", "spoiled"], ["train", "spoiled", "--height", "16", "-o", "other"]):
         said = refuse(*words)
         assert "cut.jpg: is damaged or cut short" in said
+        assert ", and 2 more of 23 pictures cannot be read (spoiled/nothing.jpg, spoiled/text.png): copy" in said
         assert said.endswith("or leave out what cannot be read with --on-error skip")
     capsys.readouterr()
     assert main(["train", "spoiled", *TINY, "--on-error", "skip", "--quiet"]) == 0
@@ -85,7 +93,10 @@ def test_damaged_pictures_are_named_and_can_be_left_out(spoiled, tmp_path, refus
     # The same of a model's further images.
     for command in (["encode", "spoiled-vae", "spoiled", "-o", "codes.npz"], ["anomalies", "spoiled-vae"]):
         assert refuse(*command).endswith("--on-error skip")
+    capsys.readouterr()
     assert main(["encode", "spoiled-vae", "spoiled", "-o", "codes.npz", "--on-error", "skip", "--quiet"]) == 0
+    # They were named when they were decoded.
+    assert not capsys.readouterr().err
     assert np.load(tmp_path / "codes.npz")["vectors"].shape == (20, 4)
 
 
@@ -252,7 +263,10 @@ def test_words_that_mean_nothing(folder, tmp_path, refuse):
     assert "3 words" in refuse("train", "vae", photos, photos)
     assert "nowhere" in refuse("train", "nowhere")
     assert "device = 'cuda:99'" in refuse("train", photos, *TINY, "--device", "cuda:99")
-    assert "validation = 1.0" in refuse("train", photos, *TINY, "--validation", 1)
+    assert "--validation = 1.0" in refuse("train", photos, *TINY, "--validation", 1)
+    assert "--steps = 1: must be at least 2" in refuse("traverse", folder / "run", "--steps", 1)
+    for words in (["sample", "--number", 100_000], ["traverse", "--steps", 100_000]):
+        assert "million pixels" in refuse(words[0], folder / "run", *words[1:])
     assert "--dimension: the codes of masked have the size of its network's: leave it out" in refuse(
         "train", "masked", photos, "--dimension", 3
     )

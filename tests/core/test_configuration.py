@@ -7,7 +7,17 @@ from typing import Literal
 
 import pytest
 
-from nlprep.core.configuration import check, from_mapping, nest, option, read_toml, settings_of, to_mapping
+from nlprep.core.configuration import (
+    Bounds,
+    check,
+    check_range,
+    from_mapping,
+    nest,
+    option,
+    read_toml,
+    settings_of,
+    to_mapping,
+)
 from nlprep.core.errors import FileError, OptionError
 
 
@@ -32,7 +42,7 @@ class Settings:
         ({"size": True}, "size = True: expected int"),
         ({"size": 2.5}, "size = 2.5: expected int"),
         ({"rate": 0.0}, "rate = 0.0: must be above 0"),
-        ({"rate": float("nan")}, "rate = nan: must be above 0"),
+        ({"rate": float("nan")}, "rate = nan: is not a number: give one"),
         ({"name": "c"}, "name = 'c': choose from a, b"),
         ({"limit": -1}, "limit = -1: must be at least 0"),
         ({"flag": 1}, "flag = 1: expected bool"),

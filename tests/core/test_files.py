@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlprep.core import files
-from nlprep.core.errors import FileError
+from nlprep.core.errors import FileError, os_errors_named
 from nlprep.core.files import atomic_directory, atomic_file, open_binary, read_lines
 from nlprep.core.ownership import FileFormat, check_replaceable
 
@@ -178,3 +178,8 @@ with atomic_file({str(target)!r}, format=FileFormat('it', lambda _: True), overw
     assert "nothing was changed" in done.stderr
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_array_that_was_written_in_part_is_for_want_of_room(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="no space left on the device"), os_errors_named(tmp_path):
+        raise OSError("32000 requested and 5088 written")

@@ -323,6 +323,9 @@ def test_what_is_refused(finished, images, tmp_path):
         with pytest.raises(OptionError, match=word):
             ComparisonConfig(models=models)
     refused(OptionError, images, tmp_path / "x", config(labels="1,4"), match="fewer than the 2 classes")
+    # What training refuses is refused without leaving a directory.
+    refused(OptionError, images, tmp_path / "x", config("simclr", batch_size=1), match="batch_size = 1")
+    assert not (tmp_path / "x").exists()
     other = replace(images[1], classes=("left", "up"))
     refused(NlprepError, (images[0], other), tmp_path / "x", match="classes are not those")
     unlabelled = images[0], toy_images(8, labels=False)

@@ -9,10 +9,12 @@ import pytest
 from vision_toys import SMALL, settings, toy_images
 
 from nlprep.core.errors import NlprepError
+from nlprep.evaluation.labelled import Labelled
 from vision.comparison.comparison import compare_models
 from vision.comparison.configuration import ComparisonConfig
 from vision.encoders.probing import probe_images
 from vision.images.amounts import ENOUGH_MEASURED, ENOUGH_TRAINED, FewImagesWarning, require_images
+from vision.images.collection import Images
 from vision.training import train_images
 from vision.uses.anomalies import fit_anomalies
 
@@ -51,3 +53,9 @@ def test_every_use_says_so(tmp_path):
         probe_images({"few": tmp_path / "few"}, lambda _: sides, fit_labels=True, baselines=False)
     with pytest.raises(NlprepError, match="1 usual image to compare with, beside 5 to draw the line by"):
         fit_anomalies(None, few.select(np.arange(1)), few.select(np.arange(1, 6)))
+
+
+def test_images_are_shown_by_their_counts():
+    images = Images(np.zeros((801, 1, 8, 9), np.uint8), np.zeros(801, np.int64), ("dark", "bright"), source="photos")
+    assert repr(images) == "Images('photos': 801 images of 1 x 8 x 9, 2 classes)"
+    assert repr(Labelled(["a"] * 500, ["x"] * 500, name="texts")) == "Labelled('texts': 500 examples, 1 label)"

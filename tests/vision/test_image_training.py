@@ -226,6 +226,7 @@ def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(tmp_path):
         ({"config": BackboneConfig()}, OptionError, "config is a BackboneConfig, and model 'autoencoder' takes a Auto"),
         ({"validation": 1.0}, OptionError, "validation = 1.0: give a share"),
         ({"validation": 0.99}, OptionError, "of 12 images none is left to train on"),
+        ({"images": toy_images(1), "validation": 0.5}, OptionError, "of 1 image none is left to train on"),
         ({"validation": empty}, NlprepError, "there are no images to validate on"),
         ({"validation": toy_images(4, (1, 8, 9))}, NlprepError, "images of 1 x 8 x 9 .* the model takes 1 x 8 x 8"),
     ]

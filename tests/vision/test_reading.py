@@ -15,6 +15,7 @@ from picture_files import encoded, gradient, write_pictures, zip_folder
 from PIL import Image
 
 from nlprep.core.errors import FileError, NlprepError, OptionError
+from vision.images import conversion
 from vision.images.configuration import PreprocessingConfig
 from vision.images.reading import read_images
 from vision.images.sources.source import SkippedPicturesWarning
@@ -201,15 +202,16 @@ def some_broken(tmp_path):
     return tmp_path / "p"
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_broken_pictures_are_skipped_and_listed(some_broken, again):
+def test_broken_pictures_are_skipped_and_listed_once(some_broken):
     expected = (
         r"p: 4 of 7 pictures cannot be read and are left out: cat/c\.png is no picture.*; dog/d\.jpg is damaged.*; "
         r"dog/e\.gif is empty \(0 bytes\); dog/g\.png no such file"
     )
-    for _ in range(1 + again):
-        with pytest.warns(SkippedPicturesWarning, match=expected):
-            images = read_images(some_broken, on_error="skip")
+    with pytest.warns(SkippedPicturesWarning, match=expected):
+        images = read_images(some_broken, on_error="skip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(read_images(some_broken, on_error="skip").names) == list(images.names)
     assert labelled_names(images) == {"cat/a.png": "cat", "cat/f.png": "cat", "dog/b.png": "dog"}
     np.testing.assert_array_equal(images.pixels[2].transpose(1, 2, 0), np.roll(gradient(10, 12), 2, axis=0))
 
@@ -219,9 +221,16 @@ def test_broken_pictures_are_refused_by_name(some_broken, skipped_before):
     if skipped_before:
         with pytest.warns(SkippedPicturesWarning):
             read_images(some_broken, on_error="skip")
-    with pytest.raises(FileError, match=r"p/cat/c\.png: is no picture.*remove or rename it") as raised:
+    others = r", and 3 more of 7 pictures cannot be read \(\S*/p/dog/d\.jpg, \S*/p/dog/e\.gif, \S*/p/dog/g\.png\): "
+    with pytest.raises(FileError, match=rf"p/cat/c\.png: is no picture.*{others}remove or rename it") as raised:
         read_images(some_broken)
     assert "\n" not in str(raised.value)
+
+
+def test_of_very_many_pictures_those_that_were_seen_are_named(some_broken, monkeypatch):
+    monkeypatch.setattr(conversion, "_WORTH_LOOKING", 6)
+    with pytest.raises(FileError, match=r"p/cat/c\.png: is no picture[^,]*, it begins with [^,]*: remove or rename it"):
+        read_images(some_broken, threads=2)
 
 
 def test_whole_pictures_are_not_warned_of(tmp_path):

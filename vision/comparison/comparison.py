@@ -30,7 +30,7 @@ import numpy as np
 from nlprep.core.configuration import to_mapping
 from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
 from nlprep.core.files import atomic_file
-from nlprep.core.ownership import FILE_OF_A_RUN, check_run, claim_run, making_room, read_mark, settle_room
+from nlprep.core.ownership import FILE_OF_A_RUN, check_run, claim_run, making_room, read_mark, remove_run, settle_room
 from nlprep.core.progress import SILENT
 from nlprep.core.temporaries import held_directory
 from nlprep.core.training.records.resuming import check_same_settings
@@ -204,7 +204,10 @@ def compare_models(
     inputs = list(inputs)
     check_comparison(place, inputs=inputs, overwrite=overwrite)
     work = _Work(place, train, test, config, backbone, unet, progress, told)
+    created = not place.exists()
     with ExitStack() as held:
+        # Last of all, once the directory is let go.
+        held.enter_context(_nothing_left(place, work, created=created))
         settle_room(place, work.came_to_something)
         if place.is_dir():
             held.enter_context(held_directory(place))
@@ -229,6 +232,17 @@ def compare_models(
                 work.measure(measured, name, seed)
         work.measure_baselines(measured, names)
         return Comparison(place, config, work.record, names)
+
+
+@contextmanager
+def _nothing_left(place: Path, work: _Work, *, created: bool) -> Iterator[None]:
+    """Take away the directory of a comparison that was begun by this call and refused before a run was trained."""
+    try:
+        yield
+    except NlprepError:
+        if created and place.is_dir() and not work.came_to_something():
+            remove_run(place)
+        raise
 
 
 def _check_amounts(train: Images, test: Images, config: ComparisonConfig) -> None:

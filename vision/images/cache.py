@@ -25,16 +25,16 @@ import numpy as np
 
 from nlprep.core.artifacts import fill_artifact, read_artifact, read_tensors
 from nlprep.core.configuration import from_mapping, to_mapping
-from nlprep.core.errors import NlprepError, os_errors_named
+from nlprep.core.errors import FileError, NlprepError, os_errors_named
 from nlprep.core.files import atomic_directory
 from nlprep.core.ownership import check_apart
 from vision.images.amounts import require_room
 from vision.images.collection import Images
-from vision.images.conversion import convert
+from vision.images.conversion import convert, refused
 from vision.images.eviction import evict, hold_open, release_with
-from vision.images.names import PackedNames, pack_names
+from vision.images.names import PackedNames, pack_names, writable_name
 from vision.images.preprocessing import Preprocessing
-from vision.images.sources.source import Arrays, PictureError, SkippedPicturesWarning, warn_of_tiny
+from vision.images.sources.source import Arrays, Pictures, SkippedPicturesWarning, warn_of_tiny
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,12 +93,13 @@ def cached_images(
     found = _open_whole(entry)
     if found is None:
         found = _open_alike(folder, listed, source)
+    fresh = found is None
     if found is None:
         with atomic_directory(entry, kind=KIND, private=True) as place:
             _fill(place, source, config, skip=skip, threads=threads, progress=progress)
         found = Entry.open(entry)
         evict(folder, entry)
-    return found.images(source, skip=skip)
+    return found.images(source, skip=skip, fresh=fresh)
 
 
 @dataclass(frozen=True)
@@ -131,17 +132,17 @@ class Entry:
         names = PackedNames(tensors["names"], tensors["name_ends"]) if "names" in tensors else None
         return cls(path, artifact.config, pixels, tensors.get("labels"), names)
 
-    def images(self, source: Source, *, skip: bool) -> Images:
-        """The images, if those that were left out may be.
+    def images(self, source: Source, *, skip: bool, fresh: bool) -> Images:
+        """The images, if those that were left out may be; which these are is said when they were decoded just now.
 
         Raises:
             PictureError: They may not.
         """
         skipped = self.config["skipped"]
-        if skipped:
-            name, problem = skipped[0]
-            if not skip:
-                raise PictureError(f"{source.path}/{name}", problem)
+        if skipped and not skip:
+            assert isinstance(source, Pictures)  # noqa: S101 - of numbers none is left out
+            raise refused(source, [FileError(f"{source.path}/{name}", problem) for name, problem in skipped])
+        if skipped and fresh:
             listed = "; ".join(f"{name} {problem.partition(':')[0]}" for name, problem in skipped[:_NAMED])
             more = f"; and {len(skipped) - _NAMED:,} more" if len(skipped) > _NAMED else ""
             warnings.warn(
@@ -214,18 +215,13 @@ def _fill(
         tensors["names"], tensors["name_ends"] = pack_names(source.names[n] for n in conversion.places)
     facts = {
         "preprocessing": to_mapping(conversion.preprocessing),
-        "classes": list(map(_writable, source.classes)),
-        "skipped": [(_writable(name), problem) for name, problem in conversion.skipped],
-        "tiny": [len(conversion.tiny), *map(_writable, conversion.tiny[:_NAMED])],
+        "classes": list(map(writable_name, source.classes)),
+        "skipped": [(writable_name(name), problem) for name, problem in conversion.skipped],
+        "tiny": [len(conversion.tiny), *map(writable_name, conversion.tiny[:_NAMED])],
         "content": conversion.content,
         "digest": file.digest,
     }
     fill_artifact(place, kind=KIND, config=facts, tensors=tensors)
-
-
-def _writable(name: str) -> str:
-    """A name as UTF-8 can hold it: bytes of a file's name that are none are written out."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class PixelFile:

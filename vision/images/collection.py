@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlprep.core.errors import NlprepError
+from nlprep.core.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,12 @@ class Images:
                     f"{self.source}: labels run from {low} to {high} and {len(self.classes)} classes are named: "
                     "name every class"
                 )
+
+    def __repr__(self) -> str:
+        """One line with counts: of the values there may be millions."""
+        channels, height, width = self.shape
+        known = f", {counted(len(self.classes), 'class', 'classes')}" if self.labels is not None else ""
+        return f"Images({self.source!r}: {counted(len(self), 'image')} of {channels} x {height} x {width}{known})"
 
     def __len__(self) -> int:
         return len(self.pixels)

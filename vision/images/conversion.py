@@ -20,6 +20,7 @@ import numpy as np
 from nlprep.core.errors import FileError, NlprepError
 from vision.images.amounts import require_memory_for
 from vision.images.decoding import open_picture, plain_picture
+from vision.images.names import writable_name
 from vision.images.preprocessing import (
     DEFAULT_SIDE,
     LARGEST_KEPT,
@@ -45,6 +46,10 @@ _PARTS = 4
 _WORTH_FORKING = 2_000
 """Pictures from which on children are forked: a fifth of a second of decoding small ones, several times what forking
 takes. Below, threads do; large pictures, which are decoded without Python, lose nothing by them."""
+
+_WORTH_LOOKING = 2_000
+"""Pictures up to which all that cannot be read are looked for before one is refused: beyond, that would take long."""
+_NAMED = 5
 
 
 class Sink(Protocol):
@@ -180,10 +185,9 @@ def convert(
             plan = block.contradiction
             if plan is not None:
                 break
-            for place, error in block.failures:
-                if not skip:
-                    raise PictureError.of(error) from None
-                skipped.append((source.names[place], error.problem))
+            if block.failures and not skip:
+                raise refused(source, [error for _, error in _failures(source, settled, threads) or block.failures])
+            skipped += [(source.names[place], error.problem) for place, error in block.failures]
             tiny += [source.names[place] for place in block.tiny]
             for one in block.digests:
                 digest.add(one)
@@ -191,6 +195,32 @@ def convert(
             places.append(np.array(block.places, np.int64))
             task.advance(len(block.digests))
     return Conversion(settled.decided, np.concatenate(places), skipped, tiny, digest.text())
+
+
+def _failures(source: Pictures, plan: Plan, threads: int) -> list[tuple[int, FileError]] | None:
+    """All pictures that cannot be read, and what is wrong with each; None where looking for them would take long."""
+    if len(source) > _WORTH_LOOKING:
+        return None
+    # Nothing contradicts this one, so that every picture is looked at.
+    blocks = _converted_blocks(source, replace(plan, keeps_size=False, expects_grey=False), threads)
+    return [failure for block in blocks for failure in block.failures]
+
+
+def refused(source: Pictures, failures: Sequence[FileError]) -> PictureError:
+    """The error of pictures that cannot be read and may not be left out: the first, and which others there are.
+
+    Args:
+        source: Where they are.
+        failures: What is wrong with them, of all that are known.
+    """
+    first = failures[0]
+    advised = ": " in first.problem
+    seen, colon, advice = first.problem.rpartition(": ") if advised else (first.problem, "", "")
+    others = [writable_name(error.path) for error in failures[1:]]
+    if others:
+        listed = ", ".join(others[:_NAMED]) + (f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else "")
+        seen = f"{seen}, and {len(others):,} more of {len(source):,} pictures cannot be read ({listed})"
+    return PictureError(writable_name(first.path), f"{seen}{colon}{advice}", line=first.line)
 
 
 def _begin(sink: Sink, plan: Plan, source: Source) -> None:

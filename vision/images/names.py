@@ -59,3 +59,8 @@ def pack_names(names: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int6
         data += name.encode("utf-8", "surrogateescape")
         ends.append(len(data))
     return np.frombuffer(bytes(data), np.uint8), np.array(ends, np.int64)
+
+
+def writable_name(name: str) -> str:
+    """A name as UTF-8 can hold it: bytes of a file's name that are none are written out."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -53,7 +53,8 @@ def read_images(
             - a directory that `datasets` saved, if that is installed (`vision.images.sources.saved_datasets`).
         split: Which of its splits, or ``all``; None: train if there are splits, and else everything.
         preprocessing: What the images are to be; what is left open, the data decide.
-        on_error: ``refuse`` to read anything if a picture is damaged, or ``skip`` those and say which.
+        on_error: ``refuse`` to read anything if a picture is damaged, or ``skip`` those and say which, when they are
+            decoded.
         cache: Where images are kept; None: `vision.images.cache.default_cache`. Memory-mapped from there, so that they
             may be larger than memory.
         threads: That decode; None: one for each processor.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.progress import SILENT
 from nlprep.core.randomness import seeded_torch
 from vision.models.abilities import describe_lack
 from vision.models.flow import FlowModel
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from nlprep.core.progress import Progress
     from vision.images.collection import Images
     from vision.models.files import SavedModel
 
@@ -115,7 +117,13 @@ def reconstruct_images(saved: SavedModel, images: Images) -> NDArray[np.float32]
 
 
 def sample_images(
-    saved: SavedModel, number: int, *, of: str | None = None, seed: int = 1, temperature: float | None = None
+    saved: SavedModel,
+    number: int,
+    *,
+    of: str | None = None,
+    seed: int = 1,
+    temperature: float | None = None,
+    progress: Progress = SILENT,
 ) -> NDArray[np.float32]:
     """New images.
 
@@ -125,6 +133,7 @@ def sample_images(
         of: Their class, by a model that is conditioned on classes; default: each in turn.
         seed: Of the draws.
         temperature: Of a flow: what its noise is multiplied by; default: as its settings have it.
+        progress: Gets images drawn.
 
     Returns:
         (number, channels, height, width) in [0, 1].
@@ -147,4 +156,9 @@ def sample_images(
     wanted = None
     if classes:
         wanted = labels_in_turn(number, classes) if of is None else torch.full((number,), saved.classes.index(of))
-    return np.concatenate(list(draw_batches(saved.model, number, make, wanted, seed=seed)))
+    found = []
+    with progress.task("drawing images", number) as task:
+        for batch in draw_batches(saved.model, number, make, wanted, seed=seed):
+            found.append(batch)
+            task.advance(len(batch))
+    return np.concatenate(found)

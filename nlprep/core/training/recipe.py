@@ -234,8 +234,8 @@ def prepare_run(
 ) -> Iterator[TrainingRun]:
     """Make a run's directory, or make sure that it is of this very run, and write down what makes it.
 
-    If what is done inside fails on account of something that the user can mend before training has begun, a directory
-    that was not there before is taken away again.
+    If what is done inside fails on account of something that the user can mend before training has begun, or of a
+    setting before there is a checkpoint, a directory that was not there before is taken away again.
 
     Args:
         directory: The run's directory; made if it is missing.
@@ -326,8 +326,10 @@ def prepare_run(
             yield run
         finally:
             begun = run.begun
-    except NlprepError:
-        if created and main and not begun:
+    except NlprepError as error:
+        # The loop refuses settings, too, before it makes a step.
+        refused = not begun or (isinstance(error, OptionError) and not _came_to_something(directory))
+        if created and main and refused:
             remove_run(directory)
         raise
     finally:
@@ -430,7 +432,7 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], directory: Pa
     Raises:
         OptionError: Names what is different.
     """
-    from nlprep.core.training.records.resuming import FREE_SETTINGS, check_same_settings
+    from nlprep.core.training.records.resuming import FREE_SETTINGS, differing_settings, refuse_differences
 
     # The models first: settings that were left to default follow from them, and would be blamed.
     for part in sorted(before["bases"].keys() & now["bases"].keys()):
@@ -448,10 +450,11 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], directory: Pa
             f"{directory}: holds a run of {' and '.join(sorted(gone))}, not of {' and '.join(sorted(come))}: name "
             "another directory, or train what it holds"
         )
+    found: list[str] = []
     for owner in sorted(before["settings"].keys() & now["settings"].keys()):
         free = FREE_SETTINGS if owner == "training" else frozenset()
-        check_same_settings(before["settings"][owner], now["settings"][owner], where=directory, free=free)
-    check_same_settings(before["data"], now["data"], where=directory)
+        found += differing_settings(before["settings"][owner], now["settings"][owner], free=free)
+    refuse_differences([*found, *differing_settings(before["data"], now["data"])], where=directory)
     for part in sorted(before["files"].keys() & now["files"].keys()):
         if difference := _difference(before["files"][part], now["files"][part]):
             raise OptionError(

@@ -18,6 +18,7 @@ from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import atomic_directory
 from nlprep.core.training.loop import History
 from nlprep.core.training.recipe import FinishedRun, describe_files, model_digest, prepare_run
+from nlprep.core.training.records.resuming import differing_settings, refuse_differences
 from nlprep.core.training.steps.dropout import raise_dropout, set_dropout
 
 KIND = {"kind": "curve", "result": "weights"}
@@ -385,3 +386,29 @@ def test_dropout_is_set_or_raised():
     assert not raise_dropout(torch.nn.Linear(1, 1), 0.5)
     with pytest.raises(OptionError, match="dropout cannot be changed"):
         set_dropout(torch.nn.Linear(1, 1), 0.5)
+
+
+def test_all_settings_that_differ_are_named_and_of_many_how_many_more(tmp_path):
+    train(tmp_path / "run", data={"net": {"width": 2, "depth": 3}})
+    with pytest.raises(OptionError) as caught:
+        train(
+            tmp_path / "run", config=CurveConfig(width=8), training=settings(seed=2, learning_rate=1.0),
+            data={"net": {"width": 4, "depth": 3}},
+        )  # fmt: skip
+    named = "width = 16, now 8; learning_rate = 0.01, now 1.0; seed = 1, now 2; net_width = 2, now 4: give"
+    assert f"made with {named}" in str(caught.value)
+    many = differing_settings(dict.fromkeys("abcdefg", 1), dict.fromkeys("abcdefg", 2))
+    with pytest.raises(OptionError, match=r"e = 1, now 2; and 2 more: give"):
+        refuse_differences(many, where="run")
+
+
+def test_a_setting_that_the_loop_refuses_leaves_nothing_behind(tmp_path):
+    step = make_step(Net())
+
+    def refuse(*_):
+        raise OptionError("not like this")
+
+    step.initialize = refuse
+    with pytest.raises(OptionError, match="not like this"):
+        train(tmp_path / "run", step=step)
+    assert not (tmp_path / "run").exists()

@@ -28,11 +28,6 @@ class SkippedPicturesWarning(UserWarning):
 class PictureError(FileError):
     """One picture of many that cannot be read; the others can, where it may be left out."""
 
-    @classmethod
-    def of(cls, error: FileError) -> PictureError:
-        """The same, said of such a picture."""
-        return cls(error.path, error.problem, line=error.line)
-
 
 class TinyPicturesWarning(UserWarning):
     """Pictures that were enlarged so much that what is said of them says little."""

@@ -24,6 +24,7 @@ FREE_SETTINGS = frozenset(
     }
 )  # fmt: skip
 """What may differ between a run and the one that resumes it; the rest would silently make it neither of the two."""
+_NAMED = 5
 
 
 def check_resume(resume: str, steps: Sequence[int], directory: Path | None) -> None:
@@ -59,14 +60,44 @@ def check_same_settings(
         free: Names that may differ.
 
     Raises:
-        OptionError: Names a setting, as it was and as it is.
+        OptionError: Names the settings, each as it was and as it is.
     """
+    refuse_differences(differing_settings(saved, given, free=free), where=where)
+
+
+def differing_settings(
+    saved: Mapping[str, Any], given: Mapping[str, Any], *, free: frozenset[str] = frozenset()
+) -> list[str]:
+    """What is different between settings then and now, each in words; arguments as of `check_same_settings`.
+
+    Of a table of settings, such as a network's, those that differ are named.
+
+    >>> differing_settings({"seed": 1, "net": {"width": 2, "depth": 3}}, {"seed": 2, "net": {"width": 4, "depth": 3}})
+    ['net_width = 2, now 4', 'seed = 1, now 2']
+    """
+    found = []
     for name in sorted(saved.keys() & given.keys() - free):
-        if saved[name] != given[name]:
-            raise OptionError(
-                f"{where}: made with {name} = {saved[name]!r:.100}, now {given[name]!r:.100}: give the same to resume, "
-                "or start in a new directory"
-            )
+        then, now = saved[name], given[name]
+        if then == now:
+            continue
+        tables = isinstance(then, dict) and isinstance(now, dict) and then.keys() == now.keys()
+        inner = differing_settings(then, now) if tables else []
+        found += [f"{name}_{one}" for one in inner] or [f"{name} = {then!r:.100}, now {now!r:.100}"]
+    return found
+
+
+def refuse_differences(found: Sequence[str], *, where: Path | str) -> None:
+    """Say what `differing_settings` found, if it did.
+
+    Raises:
+        OptionError: It did.
+    """
+    if found:
+        more = f"; and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+        raise OptionError(
+            f"{where}: made with {'; '.join(found[:_NAMED])}{more}: give the same to resume, or start in a new "
+            "directory"
+        )
 
 
 def check_same_run(
