@@ -107,7 +107,7 @@ def train_peer(
             deviation = np.sqrt(np.square(arrays[f"train_{place}"] - mean).mean())
             for name in ("train", "test"):
                 arrays[f"{name}_{place}"] = ((arrays[f"{name}_{place}"] - mean) / deviation).astype(np.float32)
-        np.savez(given, **arrays)
+        np.savez(given, **arrays)  # type: ignore[arg-type]
         command = [python, str(Path(__file__).with_name("cca_zoo_training.py")), str(given), str(made)]
         settings = {
             "width": config.width, "depth": config.depth, "outputs": config.dimension, "batch": training.batch_size,

@@ -197,7 +197,7 @@ def _train(
     preprocessing: Preprocessing = own if encoder is None else encoder.saved.preprocessing
     data = dict(parts.data)
     if encoder is not None:
-        from multimodal.questions.features import encoder_digest
+        from vision.encoders.digests import encoder_digest
 
         data["encoder"] = encoder_digest(encoder)
     gridded = takes_grids(config.fusion.kind)
