@@ -202,35 +202,41 @@ def some_broken(tmp_path):
     return tmp_path / "p"
 
 
-def test_broken_pictures_are_skipped_and_listed_once(some_broken):
+def test_broken_pictures_are_skipped_and_listed_once(some_broken, tmp_path):
     expected = (
         r"p: 4 of 7 pictures cannot be read and are left out: cat/c\.png is no picture.*; dog/d\.jpg is damaged.*; "
         r"dog/e\.gif is empty \(0 bytes\); dog/g\.png no such file"
     )
     with pytest.warns(SkippedPicturesWarning, match=expected):
-        images = read_images(some_broken, on_error="skip")
+        images = read_images(some_broken, on_error="skip", cache=tmp_path / "cache")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert list(read_images(some_broken, on_error="skip").names) == list(images.names)
+        # As they are, and in the shape of a model that was trained on them.
+        for asked in (PreprocessingConfig(), PreprocessingConfig(height=10, width=12, channels=3)):
+            again = read_images(some_broken, on_error="skip", cache=tmp_path / "cache", preprocessing=asked)
+            assert list(again.names) == list(images.names)
     assert labelled_names(images) == {"cat/a.png": "cat", "cat/f.png": "cat", "dog/b.png": "dog"}
     np.testing.assert_array_equal(images.pixels[2].transpose(1, 2, 0), np.roll(gradient(10, 12), 2, axis=0))
 
 
 @pytest.mark.parametrize("skipped_before", [False, True])
-def test_broken_pictures_are_refused_by_name(some_broken, skipped_before):
+def test_broken_pictures_are_refused_by_name(some_broken, tmp_path, skipped_before):
     if skipped_before:
         with pytest.warns(SkippedPicturesWarning):
-            read_images(some_broken, on_error="skip")
+            read_images(some_broken, on_error="skip", cache=tmp_path / "cache")
     others = r", and 3 more of 7 pictures cannot be read \(\S*/p/dog/d\.jpg, \S*/p/dog/e\.gif, \S*/p/dog/g\.png\): "
     with pytest.raises(FileError, match=rf"p/cat/c\.png: is no picture.*{others}remove or rename it") as raised:
-        read_images(some_broken)
+        read_images(some_broken, cache=tmp_path / "cache")
     assert "\n" not in str(raised.value)
 
 
-def test_of_very_many_pictures_those_that_were_seen_are_named(some_broken, monkeypatch):
+@pytest.mark.parametrize(("rows", "said"), [(1, "and others of 7 pictures may be"), (9, "and at least 3 more of 7")])
+def test_of_very_many_pictures_those_that_were_seen_are_named(some_broken, tmp_path, monkeypatch, rows, said):
     monkeypatch.setattr(conversion, "_WORTH_LOOKING", 6)
-    with pytest.raises(FileError, match=r"p/cat/c\.png: is no picture[^,]*, it begins with [^,]*: remove or rename it"):
-        read_images(some_broken, threads=2)
+    monkeypatch.setattr(conversion, "_BLOCK_ROWS", rows)
+    monkeypatch.setattr(conversion, "_PARTS", 1)
+    with pytest.raises(FileError, match=rf"p/cat/c\.png: is no picture.*, {said} .*: remove or rename it"):
+        read_images(some_broken, threads=1, cache=tmp_path / "cache")
 
 
 def test_whole_pictures_are_not_warned_of(tmp_path):

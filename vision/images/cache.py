@@ -13,6 +13,7 @@ What was not used for longest is removed when they take too much room (`vision.i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlprep.core.artifacts import fill_artifact, read_artifact, read_tensors
+from nlprep.core.artifacts import fill_artifact, read_artifact, read_config, read_tensors
 from nlprep.core.configuration import from_mapping, to_mapping
 from nlprep.core.errors import FileError, NlprepError, os_errors_named
 from nlprep.core.files import atomic_directory
 from nlprep.core.ownership import check_apart
+from nlprep.core.temporaries import is_temporary
 from vision.images.amounts import require_room
 from vision.images.collection import Images
 from vision.images.conversion import convert, refused
@@ -99,7 +101,8 @@ def cached_images(
             _fill(place, source, config, skip=skip, threads=threads, progress=progress)
         found = Entry.open(entry)
         evict(folder, entry)
-    return found.images(source, skip=skip, fresh=fresh)
+    news = fresh and bool(found.config["skipped"]) and not _decoded_before(folder, found)
+    return found.images(source, skip=skip, news=news)
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,8 @@ class Entry:
         names = PackedNames(tensors["names"], tensors["name_ends"]) if "names" in tensors else None
         return cls(path, artifact.config, pixels, tensors.get("labels"), names)
 
-    def images(self, source: Source, *, skip: bool, fresh: bool) -> Images:
-        """The images, if those that were left out may be; which these are is said when they were decoded just now.
+    def images(self, source: Source, *, skip: bool, news: bool) -> Images:
+        """The images, if those that were left out may be; which these are is said where that is news.
 
         Raises:
             PictureError: They may not.
@@ -142,7 +145,7 @@ class Entry:
         if skipped and not skip:
             assert isinstance(source, Pictures)  # noqa: S101 - of numbers none is left out
             raise refused(source, [FileError(f"{source.path}/{name}", problem) for name, problem in skipped])
-        if skipped and fresh:
+        if skipped and news:
             listed = "; ".join(f"{name} {problem.partition(':')[0]}" for name, problem in skipped[:_NAMED])
             more = f"; and {len(skipped) - _NAMED:,} more" if len(skipped) > _NAMED else ""
             warnings.warn(
@@ -186,6 +189,16 @@ def _open_alike(folder: Path, listed: str, source: Source) -> Entry | None:
         return None
     content = source.content()
     return next((entry for entry in entries if entry.config["content"] == content), None)
+
+
+def _decoded_before(folder: Path, found: Entry) -> bool:
+    """Whether there is an entry of the same pictures in another shape, with which was said which cannot be read."""
+    for path in folder.iterdir():
+        if path != found.path and not is_temporary(path.name):
+            with contextlib.suppress(NlprepError):
+                if read_config(path).get("content") == found.config["content"]:
+                    return True
+    return False
 
 
 def _names_of_entry(source: Source, config: PreprocessingConfig) -> tuple[str, str]:

@@ -186,7 +186,9 @@ def convert(
             if plan is not None:
                 break
             if block.failures and not skip:
-                raise refused(source, [error for _, error in _failures(source, settled, threads) or block.failures])
+                all_of_them = _failures(source, settled, threads)
+                known = block.failures if all_of_them is None else all_of_them
+                raise refused(source, [error for _, error in known], complete=all_of_them is not None)
             skipped += [(source.names[place], error.problem) for place, error in block.failures]
             tiny += [source.names[place] for place in block.tiny]
             for one in block.digests:
@@ -206,12 +208,13 @@ def _failures(source: Pictures, plan: Plan, threads: int) -> list[tuple[int, Fil
     return [failure for block in blocks for failure in block.failures]
 
 
-def refused(source: Pictures, failures: Sequence[FileError]) -> PictureError:
+def refused(source: Pictures, failures: Sequence[FileError], *, complete: bool = True) -> PictureError:
     """The error of pictures that cannot be read and may not be left out: the first, and which others there are.
 
     Args:
         source: Where they are.
-        failures: What is wrong with them, of all that are known.
+        failures: What is wrong with them.
+        complete: Whether these are all; there may be others else.
     """
     first = failures[0]
     advised = ": " in first.problem
@@ -219,7 +222,10 @@ def refused(source: Pictures, failures: Sequence[FileError]) -> PictureError:
     others = [writable_name(error.path) for error in failures[1:]]
     if others:
         listed = ", ".join(others[:_NAMED]) + (f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else "")
-        seen = f"{seen}, and {len(others):,} more of {len(source):,} pictures cannot be read ({listed})"
+        more = f"{'' if complete else 'at least '}{len(others):,} more"
+        seen = f"{seen}, and {more} of {len(source):,} pictures cannot be read ({listed})"
+    elif not complete:
+        seen = f"{seen}, and others of {len(source):,} pictures may be like it, which are listed where they are skipped"
     return PictureError(writable_name(first.path), f"{seen}{colon}{advice}", line=first.line)
 
 
