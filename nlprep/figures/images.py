@@ -69,7 +69,7 @@ def require_drawable(count: int, height: int, width: int) -> None:
 
     >>> require_drawable(100_000, 28, 28)
     Traceback (most recent call last):
-    nlprep.core.errors.OptionError: 100,000 images: a figure of them would have 3,098 million pixels, of 100 million that are drawn: ask for 3,228 at the most
+    nlprep.core.errors.OptionError: 100,000 images: a figure of them would have 3,240 million pixels, of 100 million that are drawn: ask for 3,086 at the most
     """  # noqa: E501 - an error is one line
     drawn_height, drawn_width = _drawn_size(height, width)
     each = (drawn_height + _GAP) * (drawn_width + _GAP)
