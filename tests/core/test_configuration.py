@@ -8,9 +8,7 @@ from typing import Literal
 import pytest
 
 from nlprep.core.configuration import (
-    Bounds,
     check,
-    check_range,
     from_mapping,
     nest,
     option,
