@@ -88,6 +88,7 @@ class Answerer:
         preprocessing: What makes images of pictures.
         encoder: What makes features of images, where it has no network of its own for that.
         temperature: What scores are divided by, so that probabilities are as high as answers are right.
+        seen: Digests of the images that it was trained on, ascending (`multimodal.questions.image_content`).
         notes: Plain values: what training came to.
     """
 
@@ -97,6 +98,7 @@ class Answerer:
     preprocessing: Preprocessing
     encoder: ImageEncoder | None = None
     temperature: float = 1.0
+    seen: NDArray[np.bytes_] | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -135,7 +137,8 @@ class Answerer:
         """Answer a question about a picture.
 
         Args:
-            image: A path, a Pillow image or an array of any size, as `vision.images.preprocessing.Preprocessing` takes.
+            image: A path, a Pillow image or an array of any size, as `vision.images.preprocessing.Preprocessing` takes;
+                a model that sees questions alone does not look at it.
             question: What is asked.
             number: How many of the most probable answers are told.
 
@@ -201,7 +204,9 @@ class Answerer:
     def _asked(self, image: Any, question: str) -> Questions:
         from multimodal.questions.collection import Questions
 
-        pixels = self.preprocessing(image)[None]
+        # A model that sees no image needs none.
+        blind = self.config.sees == QUESTION
+        pixels = np.zeros((1, 1, 1, 1), np.uint8) if blind else self.preprocessing(image)[None]
         return Questions([question], np.zeros(1, np.int64), Images(pixels), source="question")
 
     def _probabilities(self, questions: Questions) -> NDArray[np.float64]:

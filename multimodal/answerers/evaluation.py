@@ -6,6 +6,7 @@ the question alone. So every score stands beside its controls, and the report sa
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ import numpy as np
 
 from multimodal.answerers.configuration import BOTH, IMAGE, QUESTION
 from multimodal.questions.controls import CONTROLS, shuffle_images
+from multimodal.questions.image_content import image_digests
 from multimodal.questions.scores import AnswerReport, AnswerScore, Mistake, score_answers, soft_worths, surest_mistakes
+from multimodal.questions.splits import SharedImagesWarning
 from nlprep.core.errors import OptionError
 from nlprep.core.progress import SILENT
 from nlprep.evaluation.intervals import Interval
@@ -60,12 +63,15 @@ class Evaluation:
         controls: What they are compared with.
         verdict: A sentence on whether the images were of use.
         mistakes: The surest answers that nobody gave.
+        seen_images: How many of the images the model was trained on, told by their pixels: what is measured on these
+            says nothing of new ones.
     """
 
     report: AnswerReport
     controls: tuple[Control, ...]
     verdict: str
     mistakes: tuple[Mistake, ...]
+    seen_images: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, fit for JSON."""
@@ -74,6 +80,7 @@ class Evaluation:
             "controls": [control.to_dict() for control in self.controls],
             "verdict": self.verdict,
             "mistakes": [mistake.to_dict() for mistake in self.mistakes],
+            "seen_images": self.seen_images,
         }
 
 
@@ -98,6 +105,9 @@ def evaluate_answerer(
         mistakes: How many of the surest are kept.
         seed: Of the images' shuffling.
         progress: Gets images.
+
+    Warns:
+        SharedImagesWarning: Some of the images were trained on.
 
     Raises:
         NlprepError: No questions, or no answers to compare with.
@@ -124,7 +134,24 @@ def evaluate_answerer(
             made = answerer.answer_questions(asked, batch_size=batch_size, progress=progress)
             controls.append(compared(name, TAKEN_AWAY, made.answers))
     worst = tuple(surest_mistakes(questions, given.answers, given.confidences, number=mistakes))
-    return Evaluation(report, tuple(controls), _verdict(answerer, report, controls), worst)
+    seen = _seen_images(answerer, questions)
+    return Evaluation(report, tuple(controls), _verdict(answerer, report, controls), worst, seen)
+
+
+def _seen_images(answerer: Answerer, questions: Questions) -> int:
+    """How many images were trained on, which is said loudly."""
+    if answerer.seen is None:
+        return 0
+    places = questions.image_places
+    count = int(np.isin(image_digests(questions.images, places), answerer.seen).sum())
+    if count:
+        warnings.warn(
+            f"{questions.source}: {count:,} of {len(places):,} images are among those that the model was trained on: "
+            "what is measured on these says nothing of new images",
+            SharedImagesWarning,
+            stacklevel=3,
+        )
+    return count
 
 
 def measure_lead(

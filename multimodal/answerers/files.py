@@ -32,6 +32,8 @@ ANSWERER = "answerer"
 ENCODER = "encoder"
 """The folder of the encoder of images."""
 
+_SEEN = "seen_images"
+
 
 def save_answerer(answerer: Answerer, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write a model as one directory, whole or not at all.
@@ -55,6 +57,8 @@ def save_answerer(answerer: Answerer, directory: str | os.PathLike[str], *, over
         "notes": dict(answerer.notes),
     }
     tensors = {name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in network.state_dict().items()}
+    if answerer.seen is not None:
+        tensors[_SEEN] = np.ascontiguousarray(answerer.seen).view(np.uint8).reshape(len(answerer.seen), -1)
     with atomic_directory(directory, kind=ANSWERER, overwrite=overwrite) as assembly:
         fill_artifact(assembly, kind=ANSWERER, config=config, tensors=tensors)
         if answerer.encoder is not None:
@@ -89,7 +93,9 @@ def load_answerer(path: str | os.PathLike[str], *, device: str | None = None) ->
         raise FileError(
             directory / CONFIG_NAME, f"does not describe a model that answers ({error}): train or save it again"
         ) from None
-    state = {name: torch.from_numpy(np.array(value)) for name, value in artifact.tensors.items()}
+    kept = artifact.tensors.get(_SEEN)
+    seen = None if kept is None else np.ascontiguousarray(kept).view(f"S{kept.shape[1]}").reshape(-1)
+    state = {name: torch.from_numpy(np.array(value)) for name, value in artifact.tensors.items() if name != _SEEN}
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -98,7 +104,7 @@ def load_answerer(path: str | os.PathLike[str], *, device: str | None = None) ->
     encoder = None if features is None else ImageEncoder.from_directory(directory / ENCODER, device=str(chosen))
     return Answerer(
         network=network.eval().to(chosen), words=words, vocabulary=vocabulary, preprocessing=preprocessing,
-        encoder=encoder, temperature=temperature, notes=notes,
+        encoder=encoder, temperature=temperature, seen=seen, notes=notes,
     )  # fmt: skip
 
 

@@ -189,6 +189,7 @@ def _train(
     from multimodal.answerers.examples import AskedImages
     from multimodal.answerers.files import ANSWERER, save_answerer
     from multimodal.fusions.methods import takes_grids
+    from multimodal.questions.image_content import image_digests
     from vision.images.preprocessing import Preprocessing
 
     images, encoder = parts.trained.images, parts.encoder
@@ -226,7 +227,8 @@ def _train(
         summary = prepared.summarise(history)
         summary = {**summary, **_told(answerer, parts, summary)}
         notes = {name: summary[name] for name in ("steps", "examples", "validation", "unseen_words", "unseen_answers")}
-        answerer = replace(answerer, temperature=_calibrated(answerer, parts.held), notes=notes)
+        seen = np.unique(image_digests(images, parts.trained.image_places))
+        answerer = replace(answerer, temperature=_calibrated(answerer, parts.held), seen=seen, notes=notes)
         summary["temperature"] = answerer.temperature
         prepared.publish(lambda place: save_answerer(answerer, place))
     return AnswererTraining(directory=prepared.directory, history=history, summary=summary, answerer=answerer)

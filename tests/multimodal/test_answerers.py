@@ -176,6 +176,7 @@ def test_a_run_keeps_a_model_that_answers_alike_wherever_it_is_opened(run, answe
     assert opened.temperature == answerer.temperature
     assert opened.notes["steps"] == 6
     np.testing.assert_array_equal(opened.scores(questions), answerer.scores(questions))
+    np.testing.assert_array_equal(opened.seen, answerer.seen)
     said = opened.answer(questions.images.pixels[0], questions.texts[0], number=3)
     whole = answerer.answer_questions(questions)
     assert said.answer == whole.answers[0]
@@ -307,7 +308,10 @@ def test_words_begin_with_the_vectors_that_they_have(questions, tmp_path):
 
 
 def test_a_score_stands_beside_its_controls(run, questions):
-    found = evaluate_answerer(run.answerer, questions, question_only=run.question_only.answerer, mistakes=3)
+    # All but those that were held out.
+    with pytest.warns(SharedImagesWarning, match="22 of 24 images are among those"):
+        found = evaluate_answerer(run.answerer, questions, question_only=run.question_only.answerer, mistakes=3)
+    assert found.to_dict()["seen_images"] == 22
     controls = {control.name: control for control in found.controls}
     assert list(controls)[1:] == ["question only", "image only", "shuffled images"]
     assert controls["question only"].made == TRAINED_SO
@@ -319,7 +323,8 @@ def test_a_score_stands_beside_its_controls(run, questions):
     assert [one["name"] for one in found.to_dict()["controls"]] == list(controls)
     with pytest.raises(OptionError, match="sees both"):
         evaluate_answerer(run.answerer, questions, question_only=run.answerer)
-    alone = evaluate_answerer(run.question_only.answerer, questions)
+    assert run.question_only.answerer.answer("gone.png", questions.texts[0]).answer in run.answerer.vocabulary
+    alone = evaluate_answerer(replace(run.question_only.answerer, seen=None), questions)
     assert "control" in alone.verdict
     assert [control.name for control in alone.controls][1:] == ["image only"]
 
@@ -329,6 +334,7 @@ class Told:
 
     def __init__(self, answerer, answers):
         self.answers, self.config, self.vocabulary = answers, answerer.config, answerer.vocabulary
+        self.seen = None
 
     def answer_questions(self, questions, **_):
         from multimodal.answerers.answerer import GivenAnswers
@@ -368,6 +374,7 @@ def test_images_are_of_use_where_they_are_looked_at(tmp_path):
         training=short(80, batch_size=10, evaluate_every=80),
     )  # fmt: skip
     found = evaluate_answerer(made.answerer, ask_of_halves(30, seed=7))
+    assert found.seen_images == 0
     assert found.report.whole.exact.value > 0.8
     assert found.verdict.startswith("The images are of use")
     shuffled = next(control for control in found.controls if control.name == "shuffled images")
