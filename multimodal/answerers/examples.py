@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from multimodal.answerers.words import PADDING
 from multimodal.questions.answers import soft_accuracies
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
     import torch
     from numpy.typing import NDArray
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from multimodal.questions.features import ImageFeatures
     from nlprep.core.randomness import Seeds
     from nlprep.vocabulary import Vocabulary
+
+Value = TypeVar("Value", bound="Hashable")
 
 
 class AskedImages:
@@ -51,7 +55,7 @@ class AskedImages:
         self.questions, self.features, self.gridded, self.blind = questions, features, gridded, blind
         self.groups = questions.by_image()
         # Texts are few beside questions, and so are sets of answers.
-        texts, self._text = _distinct(list(questions.texts))
+        texts, self._text = _distinct(questions.texts)
         self._words = words.encode(texts)
         self._lengths = (self._words != PADDING).sum(1)
         given, self._given = _distinct([tuple(people) for people in answers])
@@ -89,9 +93,9 @@ class AskedImages:
         return (self.features.grids_of if self.gridded else self.features.vectors_of)(places).astype(np.float32)
 
 
-def _distinct(values: list) -> tuple[list, NDArray[np.int64]]:
+def _distinct(values: Sequence[Value]) -> tuple[list[Value], NDArray[np.int64]]:
     """The different ones in the order of their first coming, and of each value which it is."""
-    known: dict = {}
+    known: dict[Value, int] = {}
     which = np.array([known.setdefault(value, len(known)) for value in values], np.int64)
     return list(known), which
 
@@ -100,15 +104,17 @@ def _tables(
     given: list[tuple[str, ...]], vocabulary: Vocabulary
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
     """(m, k) of each set of answers: their places in the vocabulary, the shares of people, and what they are worth."""
-    rows = []
+    rows: list[list[tuple[int, float, float]]] = []
     for people in given:
-        counted, worths = Counter(people), soft_accuracies(people)
-        known = [(vocabulary.index(answer), count / len(people), worths[answer]) for answer, count in counted.items()]
-        rows.append([row for row in known if row[0] is not None])
+        counted, worth = Counter(people), soft_accuracies(people)
+        known = ((vocabulary.index(answer), answer) for answer in counted)
+        rows.append(
+            [(place, counted[answer] / len(people), worth[answer]) for place, answer in known if place is not None]
+        )
     longest = max(map(len, rows), default=0) or 1
     answers = np.full((len(rows), longest), -1, np.int64)
     shares, worths = np.zeros((2, len(rows), longest), np.float32)
-    for place, row in enumerate(rows):
-        for column, (answer, share, worth) in enumerate(row):
-            answers[place, column], shares[place, column], worths[place, column] = answer, share, worth
+    for number, row in enumerate(rows):
+        for column, known_answer in enumerate(row):
+            answers[number, column], shares[number, column], worths[number, column] = known_answer
     return answers, shares, worths

@@ -13,6 +13,7 @@ from nlprep.core.errors import OptionError
 from vision.images.collection import unit_pixels
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from multimodal.answerers.configuration import ImageNetworkConfig
@@ -74,7 +75,7 @@ class ImageNetwork(nn.Module):
         return torch.cat(made[self.config.pooling](), 1)
 
 
-def encoder_features(encoder: ImageEncoder, pixels: NDArray, *, gridded: bool) -> Tensor:
+def encoder_features(encoder: ImageEncoder, pixels: NDArray[np.uint8], *, gridded: bool) -> Tensor:
     """What a frozen encoder makes of images, as `multimodal.questions.features.encode_images` keeps it.
 
     Args:
