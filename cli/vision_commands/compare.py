@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from cli.console import Console
 from cli.options import Given, Options, Switch, Threads
-from cli.vision_commands.inputs import OnError, check_init
+from cli.vision_commands.inputs import OnError, check_init, skipping_named
 from vision.backbones.configuration import BackboneConfig, UNetConfig
 from vision.comparison.configuration import ComparisonConfig
 from vision.images.configuration import PreprocessingConfig
@@ -101,10 +101,11 @@ def compare(
         check_init(Path(network.path))
 
     def read(path: Path, split: str | None = None) -> "Images":
-        return read_images(
-            path, split=split, preprocessing=images, on_error=on_error, cache=cache, threads=threads,
-            progress=console.progress,
-        )  # fmt: skip
+        with skipping_named():
+            return read_images(
+                path, split=split, preprocessing=images, on_error=on_error, cache=cache, threads=threads,
+                progress=console.progress,
+            )  # fmt: skip
 
     learn = read(data)
     if test is not None:

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from tests_cli_support import asking
 
 from cli.pretrain import COMMANDS, main
+from nlprep.core.errors import NlprepError
 from nlprep.demonstration import generate_sentences
 from nlprep.language_models.encoders.text_encoder import TextEncoder
 from nlprep.language_models.generators.filling import fill
@@ -239,3 +240,22 @@ def test_completion(capsys, shell):
     assert main(["--print-completion", shell]) == 0
     script = capsys.readouterr().out
     assert all(command in script for command in COMMANDS)
+
+
+def test_shares_of_labels_that_nobody_asked_for_are_left_out_where_they_are_too_few(tmp_path, monkeypatch, capsys):
+    from nlprep.language_models.encoders import probing
+
+    rows = "".join(f"some words\t{'abc'[number % 3]}\n" for number in range(40))
+    (tmp_path / "few.tsv").write_text(f"text\tlabel\n{rows}")
+    asked = []
+
+    def probe(*given, **_):
+        asked.append(given[3].labels)
+        raise NlprepError("seen")
+
+    monkeypatch.setattr(probing, "probe", probe)
+    words = ["probe", "model", "--train", str(tmp_path / "few.tsv"), "--test", str(tmp_path / "few.tsv")]
+    assert main(words) == 2
+    assert "labels: 10%,100% of 40; less is not one of each class" in capsys.readouterr().err
+    assert main([*words, "--labels", "1%,50%"]) == 2
+    assert asked == ["10%,100%", "1%,50%"]

@@ -79,7 +79,7 @@ def spoiled(folder, tmp_path):
 
 
 def test_damaged_pictures_are_named_and_can_be_left_out(spoiled, tmp_path, refuse, capsys):
-    for words in (["train", "spoiled"], ["train", "spoiled", "--height", "16", "-o", "other"]):
+    for words in (["train", "spoiled"], ["train", "spoiled", "--height", "16", "-o", "other"], ["compare", "spoiled"]):
         said = refuse(*words)
         assert "cut.jpg: is damaged or cut short" in said
         assert ", and 2 more of 23 pictures cannot be read (spoiled/nothing.jpg, spoiled/text.png): copy" in said
