@@ -200,6 +200,13 @@ def _verdict(answerer: Answerer, report: AnswerReport, controls: list[Control]) 
     lead, name = blind.lead, f"{blind.name} ({blind.made})"
     scores = f"{report.whole.soft.value:.1%} against {blind.score.soft.value:.1%} of {name}"
     points = f"{100 * lead.value:+.1f} points, {100 * lead.low:+.1f} to {100 * lead.high:+.1f}"
+    # A lead over another model may be of its training: images that are of use are missed when they are exchanged.
+    shuffled = next((one for one in controls if one.name == "shuffled images"), None)
+    if lead.low > 0 and shuffled is not None and shuffled.lead.low <= 0:
+        return (
+            f"The images are not looked at: with others in their places answers are as good "
+            f"({shuffled.score.soft.value:.1%}), whatever the lead over {name} ({scores}) is due to."
+        )
     if lead.low > 0:
         return f"The images are of use: {scores}, {points}."
     if lead.high < 0:

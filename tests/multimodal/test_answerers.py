@@ -344,8 +344,12 @@ class Told:
 
 def test_the_verdict_says_whether_the_images_were_of_use(run, questions):
     blind = run.question_only.answerer
-    right = Told(run.answerer, lambda asked: [given[0] for given in asked.answers])
+    right = Told(run.answerer, lambda asked: [given[0] if asked is questions else "?" for given in asked.answers])
     assert evaluate_answerer(right, questions, question_only=blind).verdict.startswith("The images are of use")
+    # As right with others' images: whatever made it better than the other model, the images did not.
+    lucky = Told(run.answerer, lambda asked: [given[0] for given in asked.answers])
+    said = evaluate_answerer(lucky, questions, question_only=blind).verdict
+    assert said.startswith("The images are not looked at: with others in their places")
     same = Told(run.answerer, lambda asked: blind.answer_questions(asked).answers)
     said = evaluate_answerer(same, questions, question_only=blind).verdict
     assert said.startswith("The images add nothing")
