@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from cli.console import Console
-from cli.options import AtLeastOne, Switch, Threads
+from cli.options import AtLeastOneIfAny, Switch, Threads
 from cli.vision_commands.inputs import OnError, open_model, read_for
 from nlprep.core.configuration import Bounds
 from nlprep.core.errors import OptionError
@@ -46,7 +46,7 @@ def search(
     index: Path | None = None,
     approximate: Switch = False,
     overwrite: Switch = False,
-    number: AtLeastOne | None = None,
+    number: AtLeastOneIfAny = None,
     with_itself: Switch = False,
     duplicates: Switch = False,
     threshold: Cosine = 0.98,
