@@ -22,7 +22,8 @@ EPILOG = """\
 examples:
   rep-vqa train vqa-data --output run
   rep-vqa train train.jsonl --images photos/ --fusion compact-bilinear
-  rep-vqa train questions.json --annotations annotations.json --images val2014.zip --height 64
+  rep-vqa train questions.json --annotations annotations.json \\
+      --images val2014.zip --height 64
   rep-vqa train train.jsonl --images photos/ --encoder photos-simclr
   torchrun --nproc-per-node 2 -m cli.vqa train vqa-data --output run
 

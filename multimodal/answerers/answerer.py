@@ -169,7 +169,7 @@ class Answerer:
         asked = self._asked(image, question)
         with evaluation_mode(self.network):
             features = self._features(asked.images.pixels)
-            words = torch.from_numpy(self.words.encode([question])).to(self.device)
+            words = torch.from_numpy(self.words.numbers([question])).to(self.device)
             found: NDArray[np.float32] = self.network.attend(features, words)[0].float().cpu().numpy()
         return found
 
@@ -235,7 +235,7 @@ class Answerer:
                 # Where an image has thousands of questions, of these as many as memory takes.
                 for start in range(0, len(numbers), _QUESTIONS_AT_ONCE):
                     part = slice(start, start + _QUESTIONS_AT_ONCE)
-                    words = self.words.encode([questions.texts[number] for number in numbers[part].tolist()])
+                    words = self.words.numbers([questions.texts[number] for number in numbers[part].tolist()])
                     scores = self.network.scores(
                         features,
                         torch.from_numpy(words).to(self.device),

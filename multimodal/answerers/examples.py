@@ -56,7 +56,7 @@ class AskedImages:
         self.groups = questions.by_image()
         # Texts are few beside questions, and so are sets of answers.
         texts, self._text = _distinct(questions.texts)
-        self._words = words.encode(texts)
+        self._words = words.numbers(texts)
         self._lengths = (self._words != PADDING).sum(1)
         given, self._given = _distinct([tuple(people) for people in answers])
         self._answers, self._shares, self._worths = _tables(given, vocabulary)

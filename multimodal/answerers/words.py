@@ -60,7 +60,7 @@ class QuestionWords:
     def __len__(self) -> int:
         return len(self.vocabulary) + RESERVED
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.int64]:
+    def numbers(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """(n, longest) numbers of words, `PADDING` behind the last.
 
         A question without a word (``?``) is one unknown word, so that every row has one.

@@ -65,7 +65,7 @@ def test_words_are_those_of_the_training_questions_and_every_row_has_one():
     vocabulary = fit_words(["What's that ?", "what's THIS", "a what's"], minimum=2)
     assert vocabulary.words == ["what's"]
     words = QuestionWords(vocabulary)
-    assert words.encode(["What's this?", "?"]).tolist() == [[2, UNKNOWN], [UNKNOWN, PADDING]]
+    assert words.numbers(["What's this?", "?"]).tolist() == [[2, UNKNOWN], [UNKNOWN, PADDING]]
     assert words.unknown("what's new") == ["new"]
     assert len(words) == 3
     assert split_words("it's 2-2") == ["it's", "2", "2"]
@@ -99,7 +99,7 @@ def test_a_batch_is_images_with_all_of_their_questions(questions):
     # The first image has three questions, the second two.
     assert asked.tolist() == [[True, True, False], [True, True, True]]
     numbers = [3, 4, 0, 1, 2]
-    np.testing.assert_array_equal(batch["words"][asked], words.encode([questions.texts[number] for number in numbers]))
+    np.testing.assert_array_equal(batch["words"][asked], words.numbers([questions.texts[number] for number in numbers]))
     dense = torch.zeros(5, len(answers) + 1).scatter_(1, batch["answers"][asked] % (len(answers) + 1), 1.0)
     np.testing.assert_array_equal(dense[:, :-1], soft_targets(questions, answers, np.array(numbers)))
 
@@ -276,7 +276,7 @@ def test_an_encoder_that_is_given_stays_as_it_is_and_is_saved_with_the_model(kin
         np.array([3]), np.zeros(1, np.uint64)
     )
     features = run.answerer.network.image_features(batch["images"])
-    asked = torch.from_numpy(words.encode([questions.texts[0]]))
+    asked = torch.from_numpy(words.numbers([questions.texts[0]]))
     scores = run.answerer.network.scores(features, asked, torch.zeros(1, dtype=torch.int64)).detach()
     wanted = run.answerer.scores(replace(questions.select(np.array([0])), places=np.array([3])))
     np.testing.assert_allclose(scores, wanted, atol=1e-5)
@@ -294,7 +294,7 @@ def test_words_begin_with_the_vectors_that_they_have(questions, tmp_path):
         questions, tmp_path / "run", config=small("mlp"), word_vectors=vectors, training=training, question_only=False
     )
     table = run.answerer.network.words.vectors.weight.detach()
-    place = run.answerer.words.encode(["half"])[0, 0]
+    place = run.answerer.words.numbers(["half"])[0, 0]
     np.testing.assert_allclose(table[place], vectors.matrix[0], atol=1e-6)
     assert abs(table[place + 1]).max() < 7
     with pytest.raises(OptionError, match="have 3 numbers"):
