@@ -197,7 +197,7 @@ def test_images_of_another_shape(folder, tmp_path, ask, refuse, monkeypatch):
     said = refuse(
         "search", folder / "small", "--index", folder / "index", "--image", folder / "photos" / "dark" / "0.png"
     )
-    assert "use the index's own model" in said
+    assert "is an index of another model" in said
     np.save(tmp_path / "floats.npy", np.zeros((3, 2)))
     assert "floats.npy" in refuse("encode", folder / "run", "floats.npy", "-o", "codes.npz")
 
