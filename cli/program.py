@@ -4,14 +4,26 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from sys import UnraisableHookArgs
 
     from cyclopts import App
+
+
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+}
+"""What libraries read when they are first imported: what is printed is ours alone, and nothing asks a network."""
 
 
 class _Dash(str):
@@ -33,14 +45,25 @@ class Program:
         commands: A line of help for each command.
         package: Where each command has a module of its name (with ``_`` for ``-``), with a function of that name, an
             ``EPILOG`` and, if it has very many options, ``CHAPTERS``.
+        environment: Variables that are set before anything is imported, where they are not set already.
     """
 
-    def __init__(self, name: str, *, description: str, epilog: str, commands: dict[str, str], package: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        description: str,
+        epilog: str,
+        commands: dict[str, str],
+        package: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.description = description
         self.epilog = epilog
         self.commands = commands
         self.package = package
+        self.environment = dict(environment or {})
 
     def main(self, argv: list[str] | None = None) -> int:
         """Run one command.
@@ -51,6 +74,8 @@ class Program:
         Returns:
             The exit status: 0, 2 for an error that the user can mend, 130 after Ctrl-C.
         """
+        for name, value in self.environment.items():
+            os.environ.setdefault(name, value)
         if argv is not None:
             return self._answer(list(argv))
         # Words may be bytes that no encoding has, or letters that the terminal's lacks: neither is worth a failure.

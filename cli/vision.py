@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from cli.program import Program
+from cli.program import OFFLINE, Program
 
 COMMANDS = {
     "train": "learn to represent images, without labels",
@@ -48,16 +47,8 @@ PROGRAM = Program(
     epilog=EPILOG,
     commands=COMMANDS,
     package="cli.vision_commands",
+    environment=OFFLINE,
 )
-# Read by the libraries when they are first imported: what is printed is ours alone, and nothing asks a network.
-_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-    "HF_DATASETS_OFFLINE": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
-}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,8 +60,6 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 2 for an error that the user can mend, 130 after Ctrl-C.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     return PROGRAM.main(argv)
 
 

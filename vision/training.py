@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlprep.core.errors import NlprepError, OptionError
+from nlprep.core.published import find_published
 from nlprep.core.randomness import combine, uniforms
 from nlprep.core.training.evaluation import Assessment
 from nlprep.core.training.recipe import FinishedRun, prepare_run
@@ -105,7 +106,7 @@ def train_images(
         OptionError: No such model, settings of another one, a share that leaves no image, or as `check_training`.
     """
     from vision.images.preprocessing import Preprocessing
-    from vision.models.files import IMAGE_MODEL, SavedModel, check_shape, find_saved, save_model
+    from vision.models.files import IMAGE_MODEL, SavedModel, check_shape, save_model
 
     method = find_method(model)
     if not len(images):
@@ -159,7 +160,7 @@ def train_images(
     path = getattr(pretrained, "path", None)
     bases = {"backbone": Path(path)} if path is not None else None
     if start is not None:
-        path = find_saved(start)
+        path = find_published(start, "model of images")
         bases = {"start": path}
     with prepare_run(
         directory, kind=RUN, result=IMAGE_MODEL, settings={model: config, "preprocessing": preprocessing},

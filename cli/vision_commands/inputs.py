@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cli.console import Console
-from nlprep.core.errors import FileError, OptionError
+from nlprep.core.errors import FileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,27 +44,6 @@ def open_model(path: Path, device: str | None) -> "SavedModel":
     from vision.encoders.image_encoder import ImageEncoder
 
     return ImageEncoder.from_directory(path, device=device).saved
-
-
-def latest_run(console: Console) -> Path:
-    """The run in the current directory that was finished last.
-
-    Raises:
-        OptionError: There is none.
-    """
-    from nlprep.core.ownership import read_mark
-    from vision.training import RUN
-
-    runs = [
-        path
-        for path in Path().iterdir()
-        if path.is_dir() and (path / "model").is_dir() and (read_mark(path) or {}).get("kind") == RUN
-    ]
-    if not runs:
-        raise OptionError("there is no finished run of rep-vision train in this directory: name one")
-    chosen = max(runs, key=lambda path: ((path / "model").stat().st_mtime_ns, path.name))
-    console.note(f"run: {chosen}" + (f", the latest of {len(runs)}" if len(runs) > 1 else ""))
-    return chosen
 
 
 def read_images_of(

@@ -7,7 +7,8 @@ from cyclopts import Parameter
 
 from cli.console import Console
 from cli.options import Options, Switch, Threads
-from cli.vision_commands.inputs import OnError, latest_run
+from cli.training_runs import latest_run
+from cli.vision_commands.inputs import OnError
 from nlprep.core.wording import counted
 from vision.configuration import RunReportConfig
 
@@ -58,8 +59,9 @@ def report(
     from nlprep.figures.report import REPORT
     from vision.report import write_run_report
     from vision.run_images import run_name
+    from vision.training import RUN
 
-    place = model or latest_run(console)
+    place = model or latest_run(RUN, console, program="rep-vision", advice="name one")
     path = output or Path(f"{run_name(place)}.html")
     check_replaceable(path, REPORT, inputs=console.inputs(place, data), overwrite=overwrite)
     with torch_threads(threads):

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Literal
 
 from cli.console import Console
 from cli.options import AtLeastOne, Switch, Threads
-from cli.vqa_commands.inputs import latest_run, question_only_of
+from cli.training_runs import latest_run
+from cli.vqa_commands.inputs import question_only_of
 from nlprep.core.errors import OptionError
 
 if TYPE_CHECKING:
@@ -52,10 +53,11 @@ def ask(
         console: Where results and remarks go.
     """
     from multimodal.answerers.answerer import Answerer
+    from multimodal.answerers.training import RUN
     from multimodal.questions.controls import NO_QUESTION
     from nlprep.core.threads import torch_threads
 
-    place = model or latest_run(console)
+    place = model or latest_run(RUN, console, program="rep-vqa", advice="name one with --model")
     if plot is not None:
         from cli.vision_commands.drawing import check_figure
 

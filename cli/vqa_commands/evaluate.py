@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from cli.console import Console
 from cli.options import AtLeastOne, Switch, Threads
-from cli.vqa_commands.inputs import OnError, latest_run, question_only_of, read
+from cli.training_runs import latest_run
+from cli.vqa_commands.inputs import OnError, question_only_of, read
 
 if TYPE_CHECKING:
     from multimodal.answerers.evaluation import Evaluation
@@ -61,11 +62,12 @@ def evaluate(
     """
     from multimodal.answerers.answerer import Answerer
     from multimodal.answerers.evaluation import evaluate_answerer
+    from multimodal.answerers.training import RUN
     from nlprep.core.threads import torch_threads
     from vision.images.configuration import PreprocessingConfig
     from vision.images.sources.arrangement import NoSplitError
 
-    place = model or latest_run(console)
+    place = model or latest_run(RUN, console, program="rep-vqa", advice="name one with --model")
     if plot is not None:
         from cli.vision_commands.drawing import check_figure
 

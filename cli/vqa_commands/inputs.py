@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cli.console import Console
-from nlprep.core.errors import FileError, OptionError
+from nlprep.core.errors import FileError
 
 if TYPE_CHECKING:
     from multimodal.questions.collection import Questions
@@ -36,27 +36,6 @@ def read(
         raise FileError(
             error.path, f"{error.problem}, or leave out what cannot be read with --on-error skip", line=error.line
         ) from None
-
-
-def latest_run(console: Console) -> Path:
-    """The run in the current directory that was finished last.
-
-    Raises:
-        OptionError: There is none.
-    """
-    from multimodal.answerers.training import RUN
-    from nlprep.core.ownership import read_mark
-
-    runs = [
-        path
-        for path in Path().iterdir()
-        if path.is_dir() and (path / "model").is_dir() and (read_mark(path) or {}).get("kind") == RUN
-    ]
-    if not runs:
-        raise OptionError("there is no finished run of rep-vqa train in this directory: name one with --model")
-    chosen = max(runs, key=lambda path: ((path / "model").stat().st_mtime_ns, path.name))
-    console.note(f"run: {chosen}" + (f", the latest of {len(runs)}" if len(runs) > 1 else ""))
-    return chosen
 
 
 def question_only_of(model: Path) -> Path | None:

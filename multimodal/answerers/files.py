@@ -5,7 +5,6 @@ The encoder that makes features of images, where there is one, is a model of ima
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +17,9 @@ from multimodal.answerers.words import QuestionWords
 from nlprep.core.artifacts import CONFIG_NAME, fill_artifact, read_artifact
 from nlprep.core.configuration import from_mapping, to_mapping
 from nlprep.core.devices import find_device
-from nlprep.core.errors import FileError, NlprepError, os_errors_named
+from nlprep.core.errors import FileError, NlprepError
 from nlprep.core.files import atomic_directory
+from nlprep.core.published import find_published
 from nlprep.vocabulary import Vocabulary
 from vision.encoders.image_encoder import ImageEncoder
 from vision.images.preprocessing import Preprocessing
@@ -77,7 +77,7 @@ def load_answerer(path: str | os.PathLike[str], *, device: str | None = None) ->
         OptionError: A device that is not there.
     """
     chosen = find_device(device)
-    directory = find_answerer(path)
+    directory = find_published(path, "model that answers questions")
     artifact = read_artifact(directory, kind=ANSWERER)
     values = artifact.config
     try:
@@ -106,24 +106,6 @@ def load_answerer(path: str | os.PathLike[str], *, device: str | None = None) ->
         network=network.eval().to(chosen), words=words, vocabulary=vocabulary, preprocessing=preprocessing,
         encoder=encoder, temperature=temperature, seen=seen, notes=notes,
     )  # fmt: skip
-
-
-def find_answerer(path: str | os.PathLike[str]) -> Path:
-    """The directory of a model: the one named, or ``model`` in the directory of a run.
-
-    Raises:
-        FileError: There is none.
-    """
-    directory = Path(path)
-    with os_errors_named(directory):
-        names = {child.name for child in directory.iterdir()}
-    if CONFIG_NAME in names:
-        return directory
-    if (directory / "model" / CONFIG_NAME).is_file():
-        return directory / "model"
-    if "checkpoints" in names or "run.json" in names:
-        raise FileError(directory, "the run has not published a model yet: let it finish with the same call")
-    raise FileError(directory, "holds no model that answers questions: name the directory of one, or of its run")
 
 
 def _counted(vocabulary: Vocabulary) -> dict[str, Any]:

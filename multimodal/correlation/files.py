@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from multimodal.correlation.methods import find_method, name_of
 from nlprep.core.artifacts import CONFIG_NAME, read_artifact, write_artifact
 from nlprep.core.configuration import from_mapping, to_mapping
 from nlprep.core.devices import find_device
-from nlprep.core.errors import FileError, OptionError, os_errors_named
+from nlprep.core.errors import FileError, OptionError
+from nlprep.core.published import find_published
 
 if TYPE_CHECKING:
     import os
@@ -106,7 +106,7 @@ def load_saved(
 ) -> SavedModel:
     """As `load_model`, with what was written down with it."""
     chosen = find_device(device)
-    directory = _find(Path(path))
+    directory = find_published(path, "model of correlated views")
     artifact = read_artifact(directory, kind=CORRELATION_MODEL)
     values = artifact.config
     try:
@@ -135,16 +135,3 @@ def load_saved(
             raise OptionError(f"{directory}: other networks than it was trained with ({reason})") from None
         raise FileError(directory, f"the weights are not those of its settings ({reason}): save it again") from None
     return SavedModel(model=model.eval().to(chosen), view=view, notes=notes)
-
-
-def _find(directory: Path) -> Path:
-    """The directory of a model: the one named, or ``model`` in that of a run."""
-    with os_errors_named(directory):
-        names = {child.name for child in directory.iterdir()}
-    if CONFIG_NAME in names:
-        return directory
-    if (directory / "model" / CONFIG_NAME).is_file():
-        return directory / "model"
-    if "checkpoints" in names or "run.json" in names:
-        raise FileError(directory, "the run has not published a model yet: let it finish with the same call")
-    raise FileError(directory, "holds no model of correlated views: name the directory of one, or of its run")

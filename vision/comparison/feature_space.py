@@ -122,15 +122,17 @@ def open_space(path: str | os.PathLike[str]) -> FeatureSpace:
     Raises:
         FileError: It is none of these, or damaged.
     """
+    from nlprep.core.published import find_published
     from vision.encoders.image_encoder import ImageEncoder
-    from vision.models.files import find_saved
 
     directory = Path(path)
     with os_errors_named(directory):
         names = {child.name for child in directory.iterdir()}
     if "preprocessor_config.json" in names:
         return FeatureSpace(ImageEncoder.from_transformers(directory), digest_weights(directory))
-    return FeatureSpace(ImageEncoder.from_directory(directory), digest_weights(find_saved(directory)))
+    return FeatureSpace(
+        ImageEncoder.from_directory(directory), digest_weights(find_published(directory, "model of images"))
+    )
 
 
 def digest_weights(directory: Path) -> str:

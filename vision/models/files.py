@@ -19,9 +19,9 @@ import torch
 
 from nlprep.core.artifacts import CONFIG_NAME, fill_artifact, read_artifact
 from nlprep.core.configuration import from_mapping, to_mapping
-from nlprep.core.errors import FileError, NlprepError, OptionError, os_errors_named
+from nlprep.core.errors import FileError, NlprepError, OptionError
 from nlprep.core.files import atomic_directory
-from nlprep.core.ownership import read_mark
+from nlprep.core.published import find_published
 from nlprep.core.randomness import seeded_torch
 from vision.backbones.configuration import BackboneConfig
 from vision.backbones.networks import make_backbone
@@ -101,29 +101,6 @@ def save_model(saved: SavedModel, directory: str | os.PathLike[str], *, overwrit
         (assembly / CARD).write_text(_card(config, sum(value.size for value in tensors.values())), encoding="utf-8")
 
 
-def find_saved(path: str | os.PathLike[str]) -> Path:
-    """The directory of a model: the one named, or ``model`` in the directory of a run.
-
-    Raises:
-        FileError: There is none.
-    """
-    directory = Path(path)
-    with os_errors_named(directory):
-        names = {child.name for child in directory.iterdir()}
-    if CONFIG_NAME in names:
-        return directory
-    if (directory / "model" / CONFIG_NAME).is_file():
-        return directory / "model"
-    if "checkpoints" in names:
-        raise FileError(directory, "the run has not published a model yet: let it finish with the same call")
-    if (read_mark(directory) or {}).get("entries"):
-        raise FileError(
-            directory,
-            "the run was begun and has not come to a checkpoint yet: give the same call again, and let it finish",
-        )
-    raise FileError(directory, "holds no model of images: name the directory of one, or of its run")
-
-
 def is_transformers_model(path: str | os.PathLike[str]) -> bool:
     """Whether a directory looks like what the transformers library writes, and not like a model or a run of ours."""
     settings = Path(path) / CONFIG_NAME
@@ -145,7 +122,7 @@ def load_model(path: str | os.PathLike[str]) -> SavedModel:
     Raises:
         FileError: Missing, damaged, or something else's.
     """
-    directory = find_saved(path)
+    directory = find_published(path, "model of images")
     artifact = read_artifact(directory, kind=IMAGE_MODEL)
     values = artifact.config
     try:
